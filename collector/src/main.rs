@@ -1,0 +1,2 @@
+//! connscope.
+fn main() {}

@@ -1,0 +1,324 @@
+//! The plain data in the middle: what the probes, the cgroups and the clients said, and nothing of
+//! how they were asked. Everything right of here is a pure function of these types.
+//!
+//! Times are nanoseconds and end in `_ns`; clocks are `CLOCK_MONOTONIC` unless said otherwise.
+
+use serde::{Deserialize, Serialize};
+
+/// One run of connscope: where it ran and what it saw. Reports are made of this alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recording {
+    /// The command that made it, as a user types it: `compare`, `attach`.
+    pub command: String,
+    /// The machine it was made on.
+    pub host: Host,
+    /// One entry for each watched target and repeat, in the order they were watched.
+    pub runs: Vec<Run>,
+    /// What could not be measured, and why.
+    pub unavailable: Vec<Unavailable>,
+    /// Why the recording ended before its time, if it did: `interrupted by SIGINT`.
+    pub incomplete: Option<String>,
+}
+
+/// The machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Kernel release, as `uname -r` says it.
+    pub kernel: String,
+    /// Machine architecture, as `uname -m` says it.
+    pub architecture: String,
+    /// Model name of the first CPU.
+    pub cpu_model: String,
+    /// CPUs online.
+    pub cpus: u32,
+    /// Hypervisor (`kvm`, `vmware`, ...), `container`, or `none`, where it can be told.
+    pub virtualization: Option<String>,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Which memory cgroup hierarchy was used: `v1`, `v2` or none.
+    pub memory_cgroup: Option<String>,
+    /// Seconds since the epoch when the recording began.
+    pub started_unix_seconds: u64,
+    /// Version of connscope.
+    pub connscope_version: String,
+}
+
+/// One target, watched once. Snapshots are cumulative; a figure is the difference of two.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// `thread-per-connection`, or the name of the process.
+    pub name: String,
+    /// What sort of target: the `kind` of the JSON report.
+    pub kind: TargetKind,
+    /// The pid that was asked for or started.
+    pub pid: u32,
+    /// Which repeat of the same measurement, from 1.
+    pub repeat: u32,
+    /// Connections held while it was measured, where that is known.
+    pub connections: Option<u32>,
+    /// Before the first connection (or when the watch began).
+    pub before: Snapshot,
+    /// When the measured window opened. Equal to `before` for `attach`.
+    pub start: Snapshot,
+    /// When the measured window closed.
+    pub end: Snapshot,
+    /// Memory of the target's own cgroup while connections were added, one point per step.
+    pub memory_points: Vec<MemoryPoint>,
+    /// Why there are no memory points, if that is not by intention.
+    pub memory_unavailable: Option<String>,
+    /// What the load generator saw.
+    pub client: Option<Client>,
+    /// Why this run ended before its time, if it did.
+    pub incomplete: Option<String>,
+}
+
+/// What sort of target a run watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// A server of ours, one per concurrency model.
+    Reference,
+    /// Any running process.
+    Process,
+}
+
+/// Bytes a target's cgroup held with so many connections open and at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPoint {
+    /// Open connections.
+    pub connections: u32,
+    /// Bytes charged to the cgroup, kernel memory included.
+    pub bytes: u64,
+}
+
+/// All that was known of one target at one instant, cumulative since the watch began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// When the tasks were read.
+    pub at_ns: u64,
+    /// By role, in the order of the target's list of roles.
+    pub roles: Vec<Role>,
+    /// What was not seen, by name; zeros included.
+    pub losses: Vec<Loss>,
+    /// Stolen time of all CPUs since boot, from `/proc/stat`.
+    pub stolen_ns: u64,
+    /// CPU time that connscope itself has used, user and system.
+    pub observer_cpu_ns: u64,
+    /// Resident bytes of connscope itself.
+    pub observer_rss_bytes: u64,
+    /// Run time of each BPF program of ours, where statistics are on.
+    pub programs: Vec<Program>,
+}
+
+/// The tasks of one role.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Role {
+    /// `acceptor`, `connection`, `main`, `thread`, `child`.
+    pub name: String,
+    /// Watched tasks of this role that have ended.
+    pub ended_tasks: u64,
+    /// What those did, to their last switch.
+    pub ended: Totals,
+    /// The watched tasks of this role that live.
+    pub tasks: Vec<Task>,
+    /// Run-queue wait, one sample for each time a task left a CPU.
+    pub run_queue_wait: Histogram,
+    /// Time on a CPU, one sample for each time a task left a CPU.
+    pub on_cpu_slice: Histogram,
+    /// Time neither running nor runnable, one sample for each time a task had slept.
+    pub blocked: Histogram,
+    /// From creation to first time on a CPU, for tasks created while watched.
+    pub first_run: Histogram,
+    /// Runnable tasks on the CPU, the running one included, at each switch-out: samples by depth;
+    /// the last entry holds all deeper ones too.
+    pub run_queue_depth: Vec<u64>,
+    /// Creations by tasks of this role.
+    pub creations: Vec<Creation>,
+}
+
+/// What a task did while watched. Sums to the life of the task:
+/// `running_ns + runnable_ns + blocked_ns` is the time since the watch of it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Voluntary context switches.
+    pub voluntary: u64,
+    /// Involuntary context switches.
+    pub involuntary: u64,
+    /// On a CPU.
+    pub running_ns: u64,
+    /// Waiting for a CPU.
+    pub runnable_ns: u64,
+    /// Neither.
+    pub blocked_ns: u64,
+    /// Times it was put on a CPU, by the kernel's count.
+    pub arrivals: u64,
+    /// Of these, the ones whose switch no tracepoint showed.
+    pub unseen: u64,
+}
+
+/// One living task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Process id, in connscope's own PID namespace.
+    pub pid: u32,
+    /// Thread id, likewise.
+    pub tid: u32,
+    /// When it was created: tells a reused id from the old one.
+    pub started_ns: u64,
+    /// Its `comm`.
+    pub comm: String,
+    /// The state it was in.
+    pub state: State,
+    /// What it did, with the state in progress.
+    pub totals: Totals,
+    /// What its address space holds; given for one task of each address space.
+    pub memory: Option<Memory>,
+    /// Its kernel stack.
+    pub kernel_stack_bytes: u64,
+}
+
+/// The state of a task at a snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// On a CPU.
+    Running,
+    /// Waiting for one.
+    Runnable,
+    /// Neither.
+    #[default]
+    Blocked,
+}
+
+/// Resident memory as the kernel accounts it to an address space. Pages shared with other
+/// processes are in the account of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Anonymous pages.
+    pub anonymous_bytes: u64,
+    /// Pages of file mappings.
+    pub file_bytes: u64,
+    /// Pages of shared memory.
+    pub shared_bytes: u64,
+    /// Page tables.
+    pub page_table_bytes: u64,
+}
+
+/// A log-linear histogram: `2^sub_bits` buckets to each power of two, bucket `i` below that
+/// holding the value `i` alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// Binary logarithm of the buckets to each power of two.
+    pub sub_bits: u32,
+    /// Exact sum of all samples.
+    pub sum_ns: u64,
+    /// Exact largest sample since the watch began.
+    pub max_ns: u64,
+    /// Samples by bucket; trailing zeros may be left out.
+    pub counts: Vec<u64>,
+}
+
+/// Calls that created a task, by clone flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Creation {
+    /// `clone(2)` flags as the kernel had them.
+    pub clone_flags: u64,
+    /// An io_uring worker, which the kernel creates for the task.
+    pub io_worker: bool,
+    /// How many.
+    pub count: u64,
+}
+
+/// Something that was not seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Which probe.
+    pub probe: String,
+    /// What was lost, in words a report can show.
+    pub what: String,
+    /// How many, since the watch began.
+    pub count: u64,
+}
+
+/// A BPF program of ours and what it has cost, cumulative.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its name in the kernel.
+    pub name: String,
+    /// Times it ran; 0 with statistics off.
+    pub runs: u64,
+    /// Time it took, in all; 0 with statistics off.
+    pub run_ns: u64,
+}
+
+/// A measure that could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// Its name in the JSON report, such as `run_queue_wait`.
+    pub measure: String,
+    /// Why, and what can be done.
+    pub reason: String,
+}
+
+/// What the load generator reported, as it reported it (`connscope-target load`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Client {
+    /// Work profile.
+    pub workload: String,
+    /// `open-loop` or `closed-loop`.
+    pub mode: String,
+    /// Connections asked for.
+    pub connections: u32,
+    /// Whether the run went to its end.
+    pub complete: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Length of the measured window.
+    pub duration_seconds: f64,
+    /// Requests a second that the schedule asked for.
+    pub offered_per_second: f64,
+    /// Requests answered in the window.
+    pub requests: u64,
+    /// Requests answered a second.
+    pub throughput_per_second: f64,
+    /// From the intended start to the answer; none for `idle`.
+    pub latency: Option<ClientLatency>,
+    /// Arrivals that the generator itself handled more than 1 ms late.
+    pub late_sends: u64,
+    /// The latest of them.
+    pub late_send_max_seconds: f64,
+    /// Whether the generator limited the result.
+    pub generator_was_bottleneck: bool,
+    /// What went wrong, by kind.
+    pub errors: ClientErrors,
+    /// Requests never answered.
+    pub unanswered: u64,
+    /// CPU time of the generator, user and system.
+    pub cpu_seconds: f64,
+}
+
+/// Latency as clients saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ClientLatency {
+    pub count: u64,
+    pub sum_seconds: f64,
+    pub min_seconds: f64,
+    pub p50_seconds: f64,
+    pub p90_seconds: f64,
+    pub p99_seconds: f64,
+    pub p99_9_seconds: f64,
+    pub max_seconds: f64,
+    pub relative_error: f64,
+}
+
+/// Failures as clients saw them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ClientErrors {
+    pub refused: u64,
+    pub reset: u64,
+    pub error_replies: u64,
+    pub wrong_answers: u64,
+    pub timeouts: u64,
+}

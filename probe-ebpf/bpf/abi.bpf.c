@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
+/* No program: its BTF carries the layouts of abi.h to the skeleton that src/abi.rs is made of. */
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include "abi.h"
+
+struct {
+	struct task_record *task_record;
+	struct group_stats *group_stats;
+	struct group_rule *group_rule;
+	struct assignment *assignment;
+	struct control *control;
+	struct creation_key *creation_key;
+	struct losses *losses;
+	enum histogram_shape *histogram_shape;
+	enum ended *ended;
+	enum mode *mode;
+	enum loss *loss;
+	enum task_state *task_state;
+} abi;

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/*
+ * The layouts that cross from the kernel to user space. The Rust side is generated from these
+ * definitions (through the object's BTF), never written by hand. All times are nanoseconds.
+ */
+#ifndef CONNSCOPE_ABI_H
+#define CONNSCOPE_ABI_H
+
+/*
+ * Log-linear buckets: eight to each power of two, values 0 to 2^42 - 1 ns (73 minutes); larger
+ * ones land in the last bucket and in `sum` and `max` as they are.
+ */
+enum histogram_shape {
+	HISTOGRAM_SUB_BITS = 3,
+	HISTOGRAM_SUB = 1 << HISTOGRAM_SUB_BITS,
+	HISTOGRAM_TOP_BIT = 41,
+	HISTOGRAM_BUCKETS = (HISTOGRAM_TOP_BIT - HISTOGRAM_SUB_BITS + 2) * HISTOGRAM_SUB,
+	DEPTH_BUCKETS = 64,
+};
+
+struct histogram {
+	__u64 sum;
+	__u64 max;
+	__u64 counts[HISTOGRAM_BUCKETS];
+};
+
+/* What a task was seen to do while it was watched. */
+struct totals {
+	__u64 voluntary;   /* context switches, task_struct.nvcsw */
+	__u64 involuntary; /* context switches, task_struct.nivcsw */
+	__u64 running;
+	__u64 runnable;
+	__u64 blocked;
+	__u64 arrivals; /* times put on a CPU, sched_info.pcount */
+	__u64 unseen;   /* of these, the switches that no tracepoint showed */
+};
+
+/* The tasks that have ended, by whether the snapshot being taken had visited them: see watch.h. */
+enum ended { ENDED_SETTLED, ENDED_DURING_VISIT, ENDED_KINDS };
+
+struct ended_totals {
+	__u64 tasks;
+	struct totals totals;
+};
+
+/* One group: the tasks of one role of one target. One per CPU. */
+struct group_stats {
+	struct histogram run_queue_wait;
+	struct histogram on_cpu_slice;
+	struct histogram blocked;
+	struct histogram first_run;
+	__u64 run_queue_depth[DEPTH_BUCKETS];
+	struct ended_totals ended[ENDED_KINDS];
+};
+
+/* Which group the children of a group's tasks belong to. */
+struct group_rule {
+	__u32 thread_group;
+	__u32 process_group;
+};
+
+/* The groups of a process to watch: its main thread, its other threads, its descendants. */
+struct assignment {
+	__u32 main_group;
+	__u32 thread_group;
+	__u32 process_group;
+};
+
+/* What user space asks of the iterator, and what the iterator answers. */
+struct control {
+	__u64 epoch;       /* number of the snapshot being taken or last taken, from 1 */
+	__u32 visiting;    /* a snapshot is under way */
+	__u32 mode;        /* enum mode */
+	__u64 assigned;    /* answer: tasks put on the watch list by this pass */
+	__u64 base_clock;  /* run-queue clock and CLOCK_MONOTONIC, taken together as a pass begins */
+	__u64 base_time;
+};
+
+enum mode { MODE_ASSIGN, MODE_READ };
+
+/* Creations are counted by the creator's group and the flags of the call. */
+struct creation_key {
+	__u64 clone_flags;
+	__u32 group; /* of the creator */
+	__u32 io_worker;
+};
+
+enum loss {
+	LOSS_STORAGE,     /* no task storage for a created task: it and its children are not watched */
+	LOSS_CREATION,    /* no room for another combination of clone flags */
+	LOSS_CLOCK,       /* a task's stamps contradicted each other; its blocked time was taken as 0 */
+	LOSS_TORN,        /* a task switched each time it was read; its totals are one switch old */
+	LOSS_CPU_SWITCH,  /* a CPU's last known task was not the one that left it */
+	LOSS_KINDS,
+};
+
+struct losses {
+	__u64 count[LOSS_KINDS];
+};
+
+enum task_state { STATE_RUNNING, STATE_RUNNABLE, STATE_BLOCKED };
+
+/* One watched task, as the iterator writes it. */
+struct task_record {
+	__u32 pid;
+	__u32 tid;
+	__u32 group;
+	__u32 state;   /* enum task_state */
+	__u64 started; /* CLOCK_MONOTONIC, tells a reused pid from the old one */
+	__u64 mm;      /* tells tasks that share an address space; 0: none */
+	struct totals totals;
+	/* Set for the first of neighbouring tasks with the same `mm`, else 0. */
+	__u64 anonymous_bytes;
+	__u64 file_bytes;
+	__u64 shared_bytes;
+	__u64 page_table_bytes;
+	__u64 kernel_stack_bytes; /* of this task */
+	char comm[16];
+};
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+#ifndef CONNSCOPE_HISTOGRAM_H
+#define CONNSCOPE_HISTOGRAM_H
+
+#include "abi.h"
+
+/* floor(log2(value)); value > 0. BPF has no instruction for it. */
+static __always_inline __u32 log2_floor(__u64 value)
+{
+	__u32 shift, bit;
+
+	bit = (value > 0xffffffffULL) << 5;
+	value >>= bit;
+	shift = (value > 0xffff) << 4;
+	value >>= shift;
+	bit |= shift;
+	shift = (value > 0xff) << 3;
+	value >>= shift;
+	bit |= shift;
+	shift = (value > 0xf) << 2;
+	value >>= shift;
+	bit |= shift;
+	shift = (value > 0x3) << 1;
+	value >>= shift;
+	bit |= shift;
+	return bit | (value >> 1);
+}
+
+/* The bucket of a value: itself below HISTOGRAM_SUB, then HISTOGRAM_SUB to each power of two. */
+static __always_inline __u32 histogram_bucket(__u64 value)
+{
+	__u32 bit, bucket;
+
+	if (value < HISTOGRAM_SUB)
+		return value;
+	bit = log2_floor(value);
+	bucket = ((bit - HISTOGRAM_SUB_BITS) << HISTOGRAM_SUB_BITS) +
+		 (__u32)(value >> (bit - HISTOGRAM_SUB_BITS));
+	return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
+}
+
+/* The histogram belongs to this CPU and the caller cannot be interrupted by another writer. */
+static __always_inline void histogram_add(struct histogram *histogram, __u64 value)
+{
+	__u32 bucket = histogram_bucket(value);
+
+	histogram->sum += value;
+	if (value > histogram->max)
+		histogram->max = value;
+	if (bucket < HISTOGRAM_BUCKETS)
+		histogram->counts[bucket]++;
+}
+
+#endif

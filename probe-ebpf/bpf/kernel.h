@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/*
+ * The kernel types the probes read, and of each only the fields they read. Offsets are relocated
+ * at load time against the running kernel's BTF (CO-RE), so order and padding mean nothing here.
+ * A name behind three underscores is the same type as an older or newer kernel has it.
+ */
+#ifndef CONNSCOPE_KERNEL_H
+#define CONNSCOPE_KERNEL_H
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+enum { false, true };
+#define NULL ((void *)0)
+
+/* include/uapi/linux/bpf.h */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1024 };
+enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
+
+/* include/linux/sched.h, include/uapi/linux/sched.h: unchanged since 5.14 */
+enum { TASK_DEAD = 0x80 };
+enum { PF_IO_WORKER = 0x10, PF_EXITING = 0x4 };
+enum { CLONE_THREAD = 0x10000 };
+
+/* include/linux/mm_types_task.h */
+enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
+struct cfs_rq {
+	struct rq *rq;
+	unsigned int h_nr_runnable;
+};
+
+struct rq {
+	unsigned int nr_running;
+	__u64 clock;
+	struct cfs_rq cfs;
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
+
+struct sched_info {
+	unsigned long pcount;
+	unsigned long long run_delay;
+	unsigned long long last_arrival;
+	unsigned long long last_queued;
+};
+
+typedef struct {
+	long long counter;
+} atomic64_t;
+typedef atomic64_t atomic_long_t;
+
+struct percpu_counter {
+	__s64 count;
+	__s32 *counters;
+};
+
+struct mm_struct {
+	atomic_long_t pgtables_bytes;
+	struct percpu_counter rss_stat[4]; /* since 6.2 */
+};
+
+/* until 6.1: one set of shared counters */
+struct mm_rss_stat___v61 {
+	atomic_long_t count[4];
+};
+struct mm_struct___v61 {
+	struct mm_rss_stat___v61 rss_stat;
+};
+
+struct bpf_local_storage;
+
+struct task_struct {
+	unsigned int __state;
+	unsigned int flags;
+	int on_cpu;
+	int exit_state;
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct sched_entity se;
+	struct sched_info sched_info;
+	struct mm_struct *mm;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	__u64 start_time;
+	char comm[16];
+	struct bpf_local_storage *bpf_storage;
+};
+
+union thread_union {
+	unsigned long stack[1];
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct bpf_map {
+	__u32 max_entries;
+};
+
+struct bpf_array {
+	struct bpf_map map;
+	void *pptrs[1];
+};
+
+#pragma clang attribute pop
+
+#endif

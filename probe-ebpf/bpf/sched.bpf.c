@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
+/*
+ * Run-queue wait, on-CPU slice, blocked time and run-queue depth, at the switch that takes a task
+ * off its CPU, from the scheduler's own stamps.
+ */
+#include "watch.h"
+#include "histogram.h"
+
+struct rq___v613 {
+	struct cfs_rq___v613 {
+		unsigned int h_nr_runnable;
+	} cfs;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u32 runnable_tasks(struct rq *rq)
+{
+	if (bpf_core_field_exists(rq->cfs.h_nr_runnable))
+		return rq->cfs.h_nr_runnable;
+	return rq->nr_running;
+}
+
+static __always_inline void totals_add(struct totals *sum, const struct totals *one)
+{
+	sum->voluntary += one->voluntary;
+	sum->involuntary += one->involuntary;
+	sum->running += one->running;
+	sum->runnable += one->runnable;
+	sum->blocked += one->blocked;
+	sum->arrivals += one->arrivals;
+	sum->unseen += one->unseen;
+}
+
+/* The books of a task are closed at its last switch, which comes after sched_process_exit. */
+static __always_inline void close_entry(struct task_entry *entry, struct group_stats *group)
+{
+	struct control *control = control_block();
+	struct ended_totals *ended;
+	__u64 claim;
+
+	claim = __sync_lock_test_and_set(&entry->claim, CLAIM_ENDED);
+	if (!control || claim == CLAIM_ENDED)
+		return;
+	ended = &group->ended[ENDED_SETTLED];
+	if (control->visiting && claim != control->epoch)
+		ended = &group->ended[ENDED_DURING_VISIT];
+	ended->tasks++;
+	totals_add(&ended->totals, &entry->totals);
+}
+
+/*
+ * void sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next,
+ *                   unsigned int prev_state)
+ *
+ * Called with the run queue locked and its clock updated, before sched_info_switch(): the stamps
+ * of `prev` are still those of the run that ends here.
+ */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	struct task_entry *entry = watched_entry(prev);
+	struct group_stats *group;
+	struct rq *rq;
+	__u64 clock, arrival, arrivals, slice, wait, since;
+	__s64 blocked;
+	__u32 depth;
+
+	if (!entry)
+		return 0;
+	group = bpf_map_lookup_elem(&groups, &entry->group);
+	if (!group)
+		return 0;
+	rq = task_rq(prev);
+	clock = rq->clock;
+	since = entry->end;
+	entry->begin = clock;
+
+	arrivals = prev->sched_info.pcount - entry->pcount;
+	if (arrivals) {
+		arrival = prev->sched_info.last_arrival;
+		slice = clock - arrival;
+		wait = prev->sched_info.run_delay - entry->run_delay;
+		/* A new task's life begins when it is first queued. */
+		blocked = since ? (__s64)(arrival - since - wait) : 0;
+		if (blocked < 0) {
+			blocked = 0;
+			count_loss(LOSS_CLOCK);
+		}
+		histogram_add(&group->run_queue_wait, wait);
+		histogram_add(&group->on_cpu_slice, slice);
+		if (blocked)
+			histogram_add(&group->blocked, blocked);
+		entry->totals.runnable += wait;
+		entry->totals.blocked += blocked;
+		entry->totals.arrivals += arrivals;
+		entry->totals.unseen += arrivals - 1;
+		if (entry->born) {
+			histogram_add(&group->first_run, bpf_ktime_get_ns() - entry->born - slice);
+			entry->born = 0;
+		}
+	} else {
+		slice = clock - since;
+	}
+	entry->totals.running += slice;
+	entry->totals.voluntary = prev->nvcsw - entry->base_nvcsw;
+	entry->totals.involuntary = prev->nivcsw - entry->base_nivcsw;
+	entry->pcount += arrivals;
+	entry->run_delay = prev->sched_info.run_delay;
+
+	depth = runnable_tasks(rq);
+	group->run_queue_depth[depth < DEPTH_BUCKETS ? depth : DEPTH_BUCKETS - 1]++;
+
+	entry->end = clock;
+	if (prev->__state & TASK_DEAD)
+		close_entry(entry, group);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
+/*
+ * The iterator over all tasks: puts processes on the watch list, and reads the watched tasks with
+ * the state each is in at that moment, which no switch has reported yet.
+ */
+#include "memory.h"
+
+enum { ANCESTORS_MAX = 64, READ_TRIES = 8 };
+
+/* The processes to put on the watch list, by pid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct assignment);
+} assignments SEC(".maps");
+
+/* The address space of the task visited last; threads of a process are visited together. */
+static __u64 last_mm;
+
+/* A pid as the reader's PID namespace numbers it. */
+static __always_inline __u32 pid_here(struct pid *pid)
+{
+	struct task_struct *reader = bpf_get_current_task_btf();
+	__u32 level = BPF_CORE_READ(reader, thread_pid, level);
+	__u32 nr = 0;
+
+	if (level > BPF_CORE_READ(pid, level))
+		return 0;
+	bpf_probe_read_kernel(&nr, sizeof(nr),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      level * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
+	return nr;
+}
+
+/*
+ * Now, by the run-queue clock. Nothing reads that clock afresh, so a pass takes it once, just after
+ * its caller yielded (which updates it), and adds the time that has passed since.
+ */
+static __always_inline __u64 clock_now(struct control *control, __u64 seq_num)
+{
+	if (seq_num == 0) {
+		control->base_clock = task_rq(bpf_get_current_task_btf())->clock;
+		control->base_time = bpf_ktime_get_ns();
+		return control->base_clock;
+	}
+	return control->base_clock + (bpf_ktime_get_ns() - control->base_time);
+}
+
+static __always_inline void watch_task(struct task_struct *task, __u32 group, struct control *control,
+				       __u64 now)
+{
+	struct task_entry entry = { .group = group };
+	__u64 queued = task->sched_info.last_queued;
+
+	entry.begin = now;
+	entry.end = now;
+	entry.pcount = task->sched_info.pcount;
+	entry.run_delay = task->sched_info.run_delay;
+	/* A wait under way began before the watch: only what comes after counts. */
+	if (queued && queued < now)
+		entry.run_delay += now - queued;
+	entry.assigned_running = !queued && task->on_cpu;
+	entry.base_nvcsw = task->nvcsw;
+	entry.base_nivcsw = task->nivcsw;
+	if (bpf_task_storage_get(&watched, task, &entry, BPF_LOCAL_STORAGE_GET_F_CREATE))
+		control->assigned++;
+	else
+		count_loss(LOSS_STORAGE);
+}
+
+/* The walk from a process to its ancestors, for bpf_loop: one pass for the verifier. */
+struct ancestry {
+	struct task_struct *process;
+	__u32 is_main;
+	__u32 found;
+	__u32 group;
+};
+
+static long step_to_parent(__u32 generation, struct ancestry *walk)
+{
+	struct task_struct *process = walk->process;
+	__u32 pid = pid_here(BPF_CORE_READ(process, thread_pid));
+	struct assignment *assignment = bpf_map_lookup_elem(&assignments, &pid);
+
+	if (assignment) {
+		walk->found = 1;
+		if (generation)
+			walk->group = assignment->process_group;
+		else if (walk->is_main)
+			walk->group = assignment->main_group;
+		else
+			walk->group = assignment->thread_group;
+		return 1;
+	}
+	walk->process = BPF_CORE_READ(process, real_parent, group_leader);
+	return BPF_CORE_READ(process, pid) <= 1;
+}
+
+/* Watches the task if its process, or the nearest ancestor of it, is one of those assigned. */
+static __always_inline void assign_task(struct task_struct *task, struct control *control, __u64 now)
+{
+	struct ancestry walk = {
+		.process = BPF_CORE_READ(task, group_leader),
+		.is_main = task->pid == task->tgid,
+	};
+
+	if (task->exit_state || (task->__state & TASK_DEAD) || watched_entry(task))
+		return;
+	bpf_loop(ANCESTORS_MAX, step_to_parent, &walk, 0);
+	if (walk.found)
+		watch_task(task, walk.group, control, now);
+}
+
+/* Adds what the task has done since its last switch-out to `record->totals`, and says its state. */
+static __always_inline void add_in_progress(struct task_record *record, struct task_struct *task,
+					    struct task_entry *entry, __u64 now)
+{
+	struct totals *totals = &record->totals;
+	__u64 since = entry->end;
+	__u64 arrivals = task->sched_info.pcount - entry->pcount;
+	__u64 arrival = task->sched_info.last_arrival;
+	__u64 queued = task->sched_info.last_queued;
+	__u64 wait = task->sched_info.run_delay - entry->run_delay;
+
+	if (arrivals) {
+		record->state = STATE_RUNNING;
+		totals->arrivals += arrivals;
+		totals->unseen += arrivals - 1;
+		totals->runnable += wait;
+		if (since && arrival > since + wait)
+			totals->blocked += arrival - since - wait;
+		if (now > arrival)
+			totals->running += now - arrival;
+		return;
+	}
+	if (!since) /* new: queued for the first time, or about to be */
+		since = queued ? queued : now;
+	if (now < since)
+		now = since;
+	if (entry->assigned_running) {
+		record->state = STATE_RUNNING;
+		totals->running += now - since;
+		return;
+	}
+	record->state = queued ? STATE_RUNNABLE : STATE_BLOCKED;
+	if (queued && now > queued)
+		wait += now - queued;
+	if ((__s64)wait < 0)
+		wait = 0;
+	if (wait > now - since)
+		wait = now - since;
+	totals->runnable += wait;
+	totals->blocked += now - since - wait;
+}
+
+/* Reads totals and the state in progress as of one moment between two switches. */
+static __always_inline void read_totals(struct task_record *record, struct task_struct *task,
+					struct task_entry *entry, __u64 now)
+{
+	volatile struct task_entry *stamps = entry;
+	int try;
+
+	for (try = 0; try < READ_TRIES; try++) {
+		__u64 end = stamps->end;
+
+		record->totals = entry->totals;
+		if (entry->claim == CLAIM_ENDED) {
+			record->state = STATE_BLOCKED;
+			return;
+		}
+		record->totals.voluntary = task->nvcsw - entry->base_nvcsw;
+		record->totals.involuntary = task->nivcsw - entry->base_nivcsw;
+		add_in_progress(record, task, entry, now);
+		barrier();
+		if (stamps->begin == end)
+			return;
+	}
+	count_loss(LOSS_TORN);
+}
+
+/* True if this snapshot is to report the task; see watch.h on claims. */
+static __always_inline bool claim_task(struct task_entry *entry, __u64 epoch)
+{
+	__u64 claim = entry->claim;
+
+	if (claim != CLAIM_ENDED)
+		claim = __sync_lock_test_and_set(&entry->claim, epoch);
+	if (claim == CLAIM_ENDED) {
+		entry->claim = CLAIM_ENDED;
+		/* The same task is visited again if its first record did not fit the buffer. */
+		return entry->visited == epoch;
+	}
+	entry->visited = epoch;
+	return true;
+}
+
+static __always_inline void read_task(struct seq_file *seq, struct task_struct *task,
+				      struct control *control, __u64 now)
+{
+	struct task_entry *entry = watched_entry(task);
+	struct task_record record = {};
+	struct mm_struct *mm;
+
+	if (!entry || !claim_task(entry, control->epoch))
+		return;
+	record.pid = pid_here(BPF_CORE_READ(task, group_leader, thread_pid));
+	record.tid = pid_here(task->thread_pid);
+	record.group = entry->group;
+	record.started = task->start_time;
+	record.kernel_stack_bytes = bpf_core_type_size(union thread_union);
+	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
+	read_totals(&record, task, entry, now);
+	mm = task->mm;
+	if (mm) {
+		record.mm = (__u64)mm;
+		if (record.mm != last_mm)
+			read_memory(&record, mm);
+		last_mm = record.mm;
+	}
+	bpf_seq_write(seq, &record, sizeof(record));
+}
+
+SEC("iter/task")
+int on_task(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct control *control = control_block();
+	__u64 now;
+
+	if (!task || !control)
+		return 0;
+	if (ctx->meta->seq_num == 0)
+		last_mm = 0;
+	now = clock_now(control, ctx->meta->seq_num);
+	if (control->mode == MODE_ASSIGN)
+		assign_task(task, control, now);
+	else
+		read_task(ctx->meta->seq, task, control, now);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

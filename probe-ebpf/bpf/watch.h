@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/*
+ * The watch list: which tasks are watched, in which group, and what each was seen to do.
+ *
+ * It is task-local storage. The iterator puts the first tasks on it, task_newtask their children;
+ * sched_switch keeps the books of a task at each switch-out and closes them at its last one; the
+ * kernel frees the storage with the task. Every object declares these maps; the first loaded one
+ * makes them, the others are given its file descriptors.
+ *
+ * Books are exact while tasks come and go during a snapshot. Each task is claimed once, by the
+ * snapshot that visits it or by its death, whichever comes first (an atomic exchange). The totals of a
+ * task that dies unvisited while a snapshot is under way are kept apart, since the snapshot read
+ * the settled ones before it set out:
+ *
+ *   snapshot = ENDED_SETTLED before the visit + the visited tasks + ENDED_DURING_VISIT after it
+ */
+#ifndef CONNSCOPE_WATCH_H
+#define CONNSCOPE_WATCH_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "abi.h"
+
+/* The claim of a task that has ended; snapshots are numbered from 1. */
+#define CLAIM_ENDED (~0ULL)
+
+struct task_entry {
+	__u32 group;
+	__u32 assigned_running; /* on a CPU when first watched: no arrival precedes its first switch-out */
+	__u64 claim;            /* the last snapshot that visited it, or CLAIM_ENDED */
+	__u64 visited;          /* the last snapshot that visited it before it ended */
+	__u64 born;             /* CLOCK_MONOTONIC of its creation if that was seen and it has not left a CPU since */
+	/* A writer sets `begin` first and `end` last, both to the clock of the switch: a reader that
+	 * reads them the other way round and finds them equal has read one state. */
+	__u64 begin;
+	__u64 end;
+	/* As of the last switch-out (or of the assignment): the kernel's own bookkeeping. */
+	__u64 run_delay;
+	__u64 pcount;
+	__u64 base_nvcsw;
+	__u64 base_nivcsw;
+	struct totals totals;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_entry);
+} watched SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1); /* set at load to the number of groups */
+	__type(key, __u32);
+	__type(value, struct group_stats);
+} groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct losses);
+} losses SEC(".maps");
+
+/* The watched entry of a task, or NULL. Costs an unwatched task one load. */
+static __always_inline struct task_entry *watched_entry(struct task_struct *task)
+{
+	if (!task->bpf_storage)
+		return NULL;
+	return bpf_task_storage_get(&watched, task, NULL, 0);
+}
+
+static __always_inline struct control *control_block(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
+static __always_inline void count_loss(enum loss loss)
+{
+	__u32 zero = 0;
+	struct losses *lost = bpf_map_lookup_elem(&losses, &zero);
+
+	if (lost)
+		lost->count[loss]++;
+}
+
+/* The clock of the run queue a task is on; task->se.cfs_rq leads there whatever its class. */
+static __always_inline struct rq *task_rq(struct task_struct *task)
+{
+	return task->se.cfs_rq->rq;
+}
+
+#endif

@@ -1,0 +1,2 @@
+//! connscope-target.
+fn main() {}
