@@ -5,16 +5,16 @@
 #include "abi.h"
 
 struct {
-	struct task_record *task_record;
-	struct group_stats *group_stats;
-	struct group_rule *group_rule;
-	struct assignment *assignment;
-	struct control *control;
-	struct creation_key *creation_key;
-	struct losses *losses;
-	enum histogram_shape *histogram_shape;
-	enum ended *ended;
-	enum mode *mode;
-	enum loss *loss;
-	enum task_state *task_state;
+	struct task_record task_record;
+	struct group_stats group_stats;
+	struct group_rule group_rule;
+	struct assignment assignment;
+	struct control control;
+	struct creation_key creation_key;
+	struct losses losses;
+	enum histogram_shape histogram_shape;
+	enum ended ended;
+	enum mode mode;
+	enum loss loss;
+	enum task_state task_state;
 } abi;

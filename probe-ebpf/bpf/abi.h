@@ -71,7 +71,7 @@ struct control {
 	__u64 epoch;       /* number of the snapshot being taken or last taken, from 1 */
 	__u32 visiting;    /* a snapshot is under way */
 	__u32 mode;        /* enum mode */
-	__u64 assigned;    /* answer: tasks put on the watch list by this pass */
+	__u64 assigned;    /* answer: tasks put on the watch list so far */
 	__u64 base_clock;  /* run-queue clock and CLOCK_MONOTONIC, taken together as a pass begins */
 	__u64 base_time;
 };
@@ -90,7 +90,6 @@ enum loss {
 	LOSS_CREATION,    /* no room for another combination of clone flags */
 	LOSS_CLOCK,       /* a task's stamps contradicted each other; its blocked time was taken as 0 */
 	LOSS_TORN,        /* a task switched each time it was read; its totals are one switch old */
-	LOSS_CPU_SWITCH,  /* a CPU's last known task was not the one that left it */
 	LOSS_KINDS,
 };
 

@@ -1,1 +1,15 @@
-//! The kernel half of connscope.
+//! The kernel half of connscope, and the only door to it.
+//!
+//! A [`Watch`] loads the probes, puts processes on the watch list and reads what their tasks did.
+//! The programs themselves are in `bpf/`: C with CO-RE, one file per probe.
+
+pub mod abi;
+mod error;
+mod loader;
+pub mod platform;
+pub mod probes;
+pub mod sample;
+mod watch;
+
+pub use error::Error;
+pub use watch::{Assignment, GroupRule, Watch};

@@ -1,0 +1,65 @@
+//! Why a probe could not be loaded or read.
+
+use std::path::PathBuf;
+
+/// What went wrong between us and the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller may not use BPF.
+    #[error("cannot load probe {probe}: operation not permitted; needs root, or CAP_BPF and CAP_PERFMON")]
+    NotPermitted {
+        /// The probe that was refused.
+        probe: &'static str,
+    },
+    /// The kernel does not describe its types.
+    #[error(
+        "cannot load probe {probe}: this kernel has no BTF ({path} is missing); needs a kernel with CONFIG_DEBUG_INFO_BTF=y",
+        path = crate::platform::BTF_PATH
+    )]
+    NoBtf {
+        /// The probe that was refused.
+        probe: &'static str,
+    },
+    /// The verifier refused a program.
+    #[error("cannot load probe {probe}: the kernel's verifier refused it; its log is in {}", log.display())]
+    Verifier {
+        /// The probe that was refused.
+        probe: &'static str,
+        /// What the verifier said.
+        log: PathBuf,
+    },
+    /// Loading failed in another way.
+    #[error("cannot load probe {probe}: {reason}")]
+    Load {
+        /// The probe that was refused.
+        probe: &'static str,
+        /// What libbpf or the kernel said.
+        reason: String,
+    },
+    /// The kernel refused to run a program on its hook.
+    #[error("cannot attach probe {probe}, program {program}: {source}")]
+    Attach {
+        /// The probe.
+        probe: &'static str,
+        /// The program of it.
+        program: String,
+        /// What the kernel said.
+        source: libbpf_rs::Error,
+    },
+    /// A map or an iterator of a loaded probe could not be read or written.
+    #[error("cannot read probe {probe}, {object}: {source}")]
+    Read {
+        /// The probe.
+        probe: &'static str,
+        /// The map or program.
+        object: &'static str,
+        /// What the kernel said.
+        source: libbpf_rs::Error,
+    },
+    /// A process to watch is not there.
+    #[error("cannot watch pid {pid}: no such process")]
+    NoSuchProcess {
+        /// The pid, in the caller's PID namespace.
+        pid: u32,
+    },
+}

@@ -1,0 +1,94 @@
+//! The watch list, and the tasks on it: context switches, state in progress, memory.
+
+use super::{Measure, Probe, object};
+use crate::{
+    Error,
+    abi::{self, control, mode, task_record},
+    loader::Loaded,
+    sample::TaskSample,
+};
+use libbpf_rs::{Iter, MapCore, MapFlags};
+use std::io::Read;
+
+/// The iterator over all tasks.
+pub static PROBE: Probe = Probe {
+    name: "tasks",
+    object: object!("tasks"),
+    hooks: &["iter/task"],
+    essential: true,
+    measures: &[
+        Measure {
+            name: "context_switches",
+            method: "task_struct.nvcsw and nivcsw by iter/task; of ended tasks, at their last sched_switch",
+        },
+        Measure {
+            name: "memory_accounted",
+            method: "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",
+        },
+    ],
+};
+
+/// One pass of the iterator puts every task of the assigned processes, and of their descendants,
+/// on the watch list. Returns how many it added.
+pub(crate) fn assign(loaded: &Loaded) -> Result<u64, Error> {
+    set_control(loaded, control { mode: mode::MODE_ASSIGN.0, ..read_control(loaded)? })?;
+    walk(loaded, |_| {})?;
+    Ok(read_control(loaded)?.assigned)
+}
+
+/// Begins a snapshot: from now on, tasks that end before they are read are kept apart.
+pub(crate) fn begin_visit(loaded: &Loaded, epoch: u64) -> Result<(), Error> {
+    let control = control { epoch, visiting: 1, mode: mode::MODE_READ.0, ..read_control(loaded)? };
+    set_control(loaded, control)
+}
+
+/// Ends a snapshot.
+pub(crate) fn end_visit(loaded: &Loaded) -> Result<(), Error> {
+    set_control(loaded, control { visiting: 0, ..read_control(loaded)? })
+}
+
+/// One pass of the iterator over the watched tasks, and the `CLOCK_MONOTONIC` of its first step.
+pub(crate) fn read(loaded: &Loaded) -> Result<(u64, Vec<TaskSample>), Error> {
+    let mut tasks = Vec::new();
+    walk(loaded, |record| tasks.push(TaskSample::from(record)))?;
+    Ok((read_control(loaded)?.base_time, tasks))
+}
+
+fn walk(loaded: &Loaded, mut each: impl FnMut(&task_record)) -> Result<(), Error> {
+    let failed = |source| Error::Read { probe: PROBE.name, object: "iter/task", source };
+    let mut iterator = Iter::new(loaded.link(0)).map_err(failed)?;
+    let mut buffer = vec![0; 64 * size_of::<task_record>()];
+    let mut filled = 0;
+    // Brings the run-queue clock up to date, which the first step of the pass reads.
+    rustix::thread::sched_yield();
+    loop {
+        let read = match iterator.read(&mut buffer[filled..]) {
+            Ok(read) => read,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => continue,
+            Err(error) => return Err(failed(error.into())),
+        };
+        filled += read;
+        let whole = filled - filled % size_of::<task_record>();
+        for bytes in buffer[..whole].chunks_exact(size_of::<task_record>()) {
+            if let Some(record) = abi::from_bytes(bytes) {
+                each(&record);
+            }
+        }
+        buffer.copy_within(whole..filled, 0);
+        filled -= whole;
+        if read == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn read_control(loaded: &Loaded) -> Result<control, Error> {
+    loaded.value("control", 0)
+}
+
+fn set_control(loaded: &Loaded, control: control) -> Result<(), Error> {
+    loaded
+        .map("control")
+        .update(&0u32.to_ne_bytes(), abi::to_bytes(&control), MapFlags::ANY)
+        .map_err(|source| Error::Read { probe: PROBE.name, object: "control", source })
+}

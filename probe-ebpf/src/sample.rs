@@ -1,0 +1,213 @@
+//! What a watch reads, as plain data. All times are nanoseconds, all values cumulative since the
+//! watch began.
+
+use crate::abi::{self, losses, task_record, task_state, totals};
+
+pub use crate::abi::totals as Totals;
+
+/// Everything that was known at one instant.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// `CLOCK_MONOTONIC` when the tasks were read.
+    pub at_ns: u64,
+    /// By group number.
+    pub groups: Vec<GroupSample>,
+    /// What was not seen.
+    pub losses: Vec<Loss>,
+}
+
+/// One group of tasks.
+#[derive(Clone, Debug, Default)]
+pub struct GroupSample {
+    /// Those that live.
+    pub tasks: Vec<TaskSample>,
+    /// How many have ended.
+    pub ended_tasks: u64,
+    /// What the ended ones did, to their last switch.
+    pub ended: Totals,
+    /// Samples of run-queue wait.
+    pub run_queue_wait: Histogram,
+    /// Samples of time on a CPU.
+    pub on_cpu_slice: Histogram,
+    /// Samples of time neither running nor runnable.
+    pub blocked: Histogram,
+    /// Samples of the time from creation to first run.
+    pub first_run: Histogram,
+    /// Switch-outs by the number of runnable tasks; the last entry holds all deeper ones.
+    pub run_queue_depth: Vec<u64>,
+    /// Creations by tasks of this group.
+    pub creations: Vec<Creation>,
+}
+
+/// Log-linear: eight buckets to each power of two; see `bpf/histogram.h`.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    /// Exact.
+    pub sum: u64,
+    /// Exact.
+    pub max: u64,
+    /// Samples by bucket.
+    pub counts: Vec<u64>,
+}
+
+impl Histogram {
+    /// Binary logarithm of the buckets to each power of two.
+    pub const SUB_BITS: u32 = abi::histogram_shape::HISTOGRAM_SUB_BITS.0;
+
+    fn add(&mut self, other: &abi::histogram) {
+        self.sum += other.sum;
+        self.max = self.max.max(other.max);
+        add_counts(&mut self.counts, &other.counts);
+    }
+
+    /// Number of samples.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// Calls that created a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// As the kernel had them.
+    pub clone_flags: u64,
+    /// A worker that the kernel made for io_uring.
+    pub io_worker: bool,
+    /// How many.
+    pub count: u64,
+}
+
+/// One living task.
+#[derive(Clone, Debug)]
+pub struct TaskSample {
+    /// Process id in the reader's PID namespace.
+    pub pid: u32,
+    /// Thread id, likewise.
+    pub tid: u32,
+    /// Group number.
+    pub group: u32,
+    /// `CLOCK_MONOTONIC` of its creation.
+    pub started_ns: u64,
+    /// `comm`.
+    pub comm: String,
+    /// What it was doing.
+    pub state: State,
+    /// What it did, the state in progress included.
+    pub totals: Totals,
+    /// Given for one task of each address space.
+    pub memory: Option<Memory>,
+    /// Size of its kernel stack.
+    pub kernel_stack_bytes: u64,
+    /// Tells tasks that share an address space; 0 for none. Means nothing else.
+    pub address_space: u64,
+}
+
+/// The state of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// On a CPU.
+    Running,
+    /// Waiting for one.
+    Runnable,
+    /// Neither.
+    Blocked,
+}
+
+/// Resident bytes of an address space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Anonymous pages.
+    pub anonymous_bytes: u64,
+    /// Pages of file mappings.
+    pub file_bytes: u64,
+    /// Pages of shared memory.
+    pub shared_bytes: u64,
+    /// Page tables.
+    pub page_table_bytes: u64,
+}
+
+impl From<&task_record> for TaskSample {
+    fn from(record: &task_record) -> Self {
+        let comm = record.comm.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect::<Vec<_>>();
+        Self {
+            pid: record.pid,
+            tid: record.tid,
+            group: record.group,
+            started_ns: record.started,
+            comm: String::from_utf8_lossy(&comm).into_owned(),
+            state: match task_state(record.state) {
+                task_state::STATE_RUNNING => State::Running,
+                task_state::STATE_RUNNABLE => State::Runnable,
+                _ => State::Blocked,
+            },
+            totals: record.totals,
+            memory: (record.mm != 0).then_some(Memory {
+                anonymous_bytes: record.anonymous_bytes,
+                file_bytes: record.file_bytes,
+                shared_bytes: record.shared_bytes,
+                page_table_bytes: record.page_table_bytes,
+            }),
+            kernel_stack_bytes: record.kernel_stack_bytes,
+            address_space: record.mm,
+        }
+    }
+}
+
+/// Something that was not seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The probe that missed it.
+    pub probe: &'static str,
+    /// In words.
+    pub what: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// What each counter of `enum loss` means.
+const LOSSES: [(abi::loss, &str, &str); abi::loss::LOSS_KINDS.0 as usize] = [
+    (abi::loss::LOSS_STORAGE, "tasks", "created tasks that could not be watched (no memory for task storage)"),
+    (abi::loss::LOSS_CREATION, "creations", "creations not counted (more than 1,024 combinations of clone flags)"),
+    (abi::loss::LOSS_CLOCK, "sched", "blocked times taken as 0 (stamps of two CPUs contradicted each other)"),
+    (abi::loss::LOSS_TORN, "tasks", "tasks that switched each time they were read (one switch old)"),
+];
+
+pub(crate) fn losses_from(per_cpu: &[losses]) -> Vec<Loss> {
+    let count = |kind: abi::loss| per_cpu.iter().map(|cpu| cpu.count[kind.0 as usize]).sum();
+    LOSSES.iter().map(|&(kind, probe, what)| Loss { probe, what, count: count(kind) }).collect()
+}
+
+impl GroupSample {
+    /// Folds in what one CPU counted.
+    pub(crate) fn add(&mut self, cpu: &abi::group_stats) {
+        self.run_queue_wait.add(&cpu.run_queue_wait);
+        self.on_cpu_slice.add(&cpu.on_cpu_slice);
+        self.blocked.add(&cpu.blocked);
+        self.first_run.add(&cpu.first_run);
+        add_counts(&mut self.run_queue_depth, &cpu.run_queue_depth);
+    }
+
+    /// Folds in tasks that ended.
+    pub(crate) fn add_ended(&mut self, ended: &abi::ended_totals) {
+        self.ended_tasks += ended.tasks;
+        add_totals(&mut self.ended, &ended.totals);
+    }
+}
+
+/// Adds `one` to `sum`, field by field.
+pub fn add_totals(sum: &mut totals, one: &totals) {
+    sum.voluntary += one.voluntary;
+    sum.involuntary += one.involuntary;
+    sum.running += one.running;
+    sum.runnable += one.runnable;
+    sum.blocked += one.blocked;
+    sum.arrivals += one.arrivals;
+    sum.unseen += one.unseen;
+}
+
+fn add_counts(sum: &mut Vec<u64>, counts: &[u64]) {
+    sum.resize(sum.len().max(counts.len()), 0);
+    for (sum, count) in sum.iter_mut().zip(counts) {
+        *sum += count;
+    }
+}

@@ -1,0 +1,193 @@
+//! The books of every task equal the kernel's own, and time is conserved.
+
+#[path = "support/workload.rs"]
+mod workload;
+
+use probe_ebpf::sample::{Sample, Totals};
+use std::{collections::BTreeMap, thread, time::Duration};
+use workload::*;
+
+/// A sample, and the kernel's view of the same moment: no task switched between the two.
+fn at_rest(workload: &Workload, watch: &mut probe_ebpf::Watch) -> (Sample, BTreeMap<u32, Kernel>) {
+    for _ in 0..100 {
+        let earlier = kernel_view(workload.pid);
+        let sample = watch.read().expect("probes can be read");
+        let later = kernel_view(workload.pid);
+        if earlier == later {
+            return (sample, later);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("the workload does not come to rest");
+}
+
+/// Sum and count of what was seen equal the growth of the kernel's counters exactly.
+#[track_caller]
+fn assert_equals_kernel(workload: &Workload, before: &BTreeMap<u32, Kernel>, watch: &mut probe_ebpf::Watch) {
+    let (sample, after) = at_rest(workload, watch);
+    let mut unseen = 0;
+    for task in tasks(&sample) {
+        let grown = after[&task.tid].since(before.get(&task.tid).copied().unwrap_or_default());
+        let totals = task.totals;
+        assert_eq!(totals.voluntary, grown.voluntary, "voluntary switches of {}", task.tid);
+        assert_eq!(totals.involuntary, grown.involuntary, "involuntary switches of {}", task.tid);
+        assert_eq!(totals.runnable, grown.wait_ns, "run-queue wait of {}", task.tid);
+        assert_eq!(totals.arrivals, grown.arrivals, "arrivals of {}", task.tid);
+        unseen += totals.unseen;
+    }
+    assert_eq!(tasks(&sample).count(), after.len(), "every task is watched");
+    let (count, wait) = all(&sample, |group| &group.run_queue_wait);
+    assert_eq!(count + unseen, sum(&sample).arrivals, "samples of run-queue wait");
+    assert_eq!(wait, sum(&sample).runnable, "sum of the run-queue wait histogram");
+    assert!(unseen * 100 <= count, "{unseen} of {count} switches unseen");
+    assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
+}
+
+const TRIPS: u32 = 100_000;
+
+#[test]
+fn ping_pong_of_threads_on_one_cpu() {
+    let mut workload = Workload::new(|| {
+        pin(0);
+        let pair = Pair::new();
+        let far = pair.far;
+        thread::spawn(move || serve(far));
+        move || call(pair.near, TRIPS)
+    });
+    let before = kernel_view(workload.pid);
+    let mut watch = watch(workload.pid);
+    workload.run();
+    assert_equals_kernel(&workload, &before, &mut watch);
+    let seen = sum(&watch.read().expect("read"));
+    assert_near("switches of the ping-pong", (seen.voluntary + seen.involuntary) as f64, f64::from(2 * TRIPS), 0.02);
+}
+
+#[test]
+fn ping_pong_of_processes_on_one_cpu() {
+    let mut workload = Workload::new(|| {
+        pin(0);
+        let pair = Pair::new();
+        // SAFETY: the child runs `serve` alone.
+        if unsafe { libc::fork() } == 0 {
+            drop(pair.near);
+            serve(pair.far);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+        drop(pair.far);
+        let near = pair.near;
+        move || call(near, TRIPS)
+    });
+    settle();
+    let before = kernel_view(workload.pid);
+    assert_eq!(before.len(), 2);
+    let mut watch = watch(workload.pid);
+    workload.run();
+    assert_equals_kernel(&workload, &before, &mut watch);
+}
+
+/// Six busy and four sleeping tasks, threads and processes mixed, free to move between the CPUs.
+fn mixed_crowd() -> impl FnOnce() {
+    let sleeper = |time: Duration| {
+        let end = std::time::Instant::now() + time;
+        while std::time::Instant::now() < end {
+            thread::sleep(Duration::from_micros(300));
+            burn(Duration::from_micros(100));
+        }
+    };
+    let work = move |busy: usize, sleeping: usize| {
+        let time = Duration::from_secs(5);
+        let gate = std::sync::Arc::new(std::sync::Barrier::new(busy + sleeping + 1));
+        for number in 0..busy + sleeping {
+            let gate = gate.clone();
+            thread::spawn(move || {
+                gate.wait();
+                if number < busy { burn(time) } else { sleeper(time) }
+                gate.wait();
+                loop {
+                    thread::park();
+                }
+            });
+        }
+        move || {
+            gate.wait();
+            gate.wait();
+        }
+    };
+    let children: Vec<Workload> = (0..2).map(|_| Workload::new(|| work(1, 1))).collect();
+    let own = work(4, 2);
+    move || {
+        let mut children = children;
+        children.iter_mut().for_each(Workload::start);
+        own();
+        children.iter_mut().for_each(Workload::finish);
+        std::mem::forget(children);
+    }
+}
+
+#[test]
+fn an_oversubscribed_crowd_that_migrates() {
+    let mut workload = Workload::new(mixed_crowd);
+    settle();
+    let before = kernel_view(workload.pid);
+    assert_eq!(before.len(), 13, "ten tasks and three that wait for them");
+    let mut watch = watch(workload.pid);
+    let begun = watch.read().expect("read");
+    workload.start();
+    thread::sleep(Duration::from_secs(3));
+    assert_time_is_conserved(&watch.read().expect("read"), &begun);
+    workload.finish();
+    assert_equals_kernel(&workload, &before, &mut watch);
+    assert_time_is_conserved(&watch.read().expect("read"), &begun);
+}
+
+/// Running, runnable and blocked make up the time between two samples, for each task.
+#[track_caller]
+fn assert_time_is_conserved(sample: &Sample, begun: &Sample) {
+    let life = |totals: &Totals| totals.running + totals.runnable + totals.blocked;
+    let before: BTreeMap<u32, u64> = tasks(begun).map(|task| (task.tid, life(&task.totals))).collect();
+    let elapsed = (sample.at_ns - begun.at_ns) as f64;
+    for task in tasks(sample) {
+        let lived = (life(&task.totals) - before[&task.tid]) as f64;
+        assert_near(&format!("the life of {}", task.tid), lived, elapsed, 0.001);
+    }
+}
+
+#[test]
+fn three_busy_loops_on_one_cpu() {
+    let mut workload = Workload::new(|| {
+        pin(1);
+        let gate = std::sync::Arc::new(std::sync::Barrier::new(4));
+        for _ in 0..3 {
+            let gate = gate.clone();
+            thread::spawn(move || {
+                gate.wait();
+                burn(Duration::from_secs(3));
+                gate.wait();
+                loop {
+                    thread::park();
+                }
+            });
+        }
+        move || {
+            gate.wait();
+            gate.wait();
+        }
+    });
+    let before = kernel_view(workload.pid);
+    let mut watch = watch(workload.pid);
+    let stolen_before = stolen();
+    workload.run();
+    assert_equals_kernel(&workload, &before, &mut watch);
+    let stolen = (stolen() - stolen_before).as_nanos() as f64;
+    let sample = watch.read().expect("read");
+    let after = kernel_view(workload.pid);
+    for task in &sample.groups[THREAD].tasks {
+        let totals = task.totals;
+        let share = totals.runnable as f64 / (totals.runnable + totals.running) as f64;
+        assert_near("share of time spent waiting", share, 2.0 / 3.0, 0.02);
+        let run = after[&task.tid].since(before[&task.tid]).run_ns as f64;
+        let slices = totals.running as f64;
+        assert!(slices >= run * 0.99 && slices <= run * 1.01 + stolen, "slices {slices}, sum_exec_runtime {run}, stolen {stolen}");
+    }
+}
