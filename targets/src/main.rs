@@ -1,2 +1,39 @@
-//! connscope-target.
-fn main() {}
+//! `connscope-target`: reference servers, one per concurrency model, and a load generator.
+
+mod cli;
+mod errors;
+mod limits;
+mod listen;
+mod load;
+mod memory;
+mod models;
+mod protocol;
+mod quantity;
+mod serve;
+mod session;
+mod signals;
+mod store;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Load(options) => load::run(&options),
+        Command::Models => {
+            for model in models::MODELS {
+                println!("{:<24} {}", model.name, model.about);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("connscope-target: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -6,11 +6,11 @@ use std::ptr::NonNull;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 /// The page size of every x86-64 host, in bytes; the step in which memory is touched.
-pub const PAGE_BYTES: usize = 4096;
+pub(crate) const PAGE_BYTES: usize = 4096;
 
 /// An anonymous mapping, zeroed when made, unmapped when dropped.
 #[derive(Debug)]
-pub struct Mapping {
+pub(crate) struct Mapping {
     base: NonNull<u8>,
     bytes: usize,
 }
@@ -26,7 +26,7 @@ impl Mapping {
     ///
     /// # Errors
     /// What `mmap` answers, mostly `ENOMEM`.
-    pub fn shared(bytes: usize) -> rustix::io::Result<Self> {
+    pub(crate) fn shared(bytes: usize) -> rustix::io::Result<Self> {
         Self::map(bytes, MapFlags::SHARED)
     }
 
@@ -35,7 +35,7 @@ impl Mapping {
     ///
     /// # Errors
     /// What `mmap` answers, mostly `ENOMEM`.
-    pub fn private(bytes: usize) -> rustix::io::Result<Self> {
+    pub(crate) fn private(bytes: usize) -> rustix::io::Result<Self> {
         let mapping = Self::map(bytes, MapFlags::PRIVATE)?;
         // SAFETY: the range is exactly the mapping just made.
         // A kernel built without huge pages refuses the advice, and needs none.
@@ -58,17 +58,17 @@ impl Mapping {
     }
 
     /// The first byte.
-    pub fn base(&self) -> *mut u8 {
+    pub(crate) fn base(&self) -> *mut u8 {
         self.base.as_ptr()
     }
 
     /// The size, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Writes one byte to each page, first to last.
-    pub fn touch_pages(&mut self) {
+    pub(crate) fn touch_pages(&mut self) {
         for offset in (0..self.bytes).step_by(PAGE_BYTES) {
             // SAFETY: `offset` is below `bytes`, inside the mapping, which `&mut self` holds alone.
             unsafe { self.base.as_ptr().add(offset).write_volatile(1) };

@@ -7,6 +7,7 @@
 //! at least 64 bytes. So a shard may be full a little before the others are.
 
 mod arena;
+mod integer;
 mod lock;
 mod shard;
 #[cfg(test)]
@@ -15,31 +16,31 @@ mod tests;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 
-pub use lock::{BetweenProcesses, BetweenThreads, Lock, SingleThread};
 use lock::Found;
+pub(crate) use lock::{BetweenProcesses, BetweenThreads, Lock, SingleThread};
 use shard::{Header, Shard};
 
 use crate::memory::Mapping;
 
 /// The longest key, in bytes.
-pub const MAX_KEY_BYTES: usize = 1024;
+pub(crate) const MAX_KEY_BYTES: usize = 1024;
 /// The longest value, in bytes.
-pub const MAX_VALUE_BYTES: usize = 512 * 1024;
+pub(crate) const MAX_VALUE_BYTES: usize = 512 * 1024;
 /// The smallest store, in bytes: room for one value of the largest size.
-pub const MIN_BYTES: usize = 2 << 20;
+pub(crate) const MIN_BYTES: usize = 2 << 20;
 /// The largest store, in bytes: 64 shards of 1 GiB.
-pub const MAX_BYTES: usize = 64 << 30;
+pub(crate) const MAX_BYTES: usize = 64 << 30;
 
 const SHARD_BYTES: usize = 4 << 20;
 const MAX_SHARDS: usize = 64;
 
 /// The store has no room for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub(crate) struct Full;
 
 /// Why a value was not incremented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IncrementError {
+pub(crate) enum IncrementError {
     /// The value is no decimal integer of 64 bits.
     NotAnInteger,
     /// The value is the largest there is.
@@ -55,7 +56,7 @@ impl From<Full> for IncrementError {
 }
 
 /// The shared key-value state.
-pub struct Store<L> {
+pub(crate) struct Store<L> {
     mapping: Mapping,
     shard_bytes: usize,
     /// One less than the number of shards, which is a power of two.
@@ -74,8 +75,11 @@ impl<L: Lock> Store<L> {
     ///
     /// # Errors
     /// When the memory cannot be mapped or a lock cannot be made.
-    pub fn new(bytes: usize) -> std::io::Result<Self> {
-        assert!((MIN_BYTES..=MAX_BYTES).contains(&bytes), "store of {bytes} bytes");
+    pub(crate) fn new(bytes: usize) -> std::io::Result<Self> {
+        assert!(
+            (MIN_BYTES..=MAX_BYTES).contains(&bytes),
+            "store of {bytes} bytes"
+        );
         let shards = (bytes / SHARD_BYTES).clamp(1, MAX_SHARDS);
         let shards = 1 << shards.ilog2();
         let shard_bytes = (bytes / shards) / 64 * 64;
@@ -98,12 +102,12 @@ impl<L: Lock> Store<L> {
     }
 
     /// The size of the store, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.mapping.bytes()
     }
 
     /// Runs `read` on the value of `key`, in place and under its lock; `None` if it is not there.
-    pub fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub(crate) fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.with_shard(key, |shard, hash| shard.get(key, hash, read))
     }
 
@@ -112,12 +116,12 @@ impl<L: Lock> Store<L> {
     ///
     /// # Errors
     /// `Full` when there is no room; the old value stays.
-    pub fn set(&self, key: &[u8], value: &[u8]) -> Result<(), Full> {
+    pub(crate) fn set(&self, key: &[u8], value: &[u8]) -> Result<(), Full> {
         self.with_shard(key, |shard, hash| shard.set(key, hash, value))
     }
 
     /// Removes `key`; whether it was there.
-    pub fn delete(&self, key: &[u8]) -> bool {
+    pub(crate) fn delete(&self, key: &[u8]) -> bool {
         self.with_shard(key, |shard, hash| shard.delete(key, hash))
     }
 
@@ -125,17 +129,8 @@ impl<L: Lock> Store<L> {
     ///
     /// # Errors
     /// See [`IncrementError`]; the old value stays.
-    pub fn increment(&self, key: &[u8]) -> Result<i64, IncrementError> {
-        self.with_shard(key, |shard, hash| {
-            let mut sum = 0;
-            shard.update(key, hash, |old, put| {
-                let old = old.map_or(Some(0), parse_integer).ok_or(IncrementError::NotAnInteger)?;
-                sum = old.checked_add(1).ok_or(IncrementError::Overflow)?;
-                let mut digits = [0; 20];
-                put(format_integer(sum, &mut digits))
-            })?;
-            Ok(sum)
-        })
+    pub(crate) fn increment(&self, key: &[u8]) -> Result<i64, IncrementError> {
+        self.with_shard(key, |shard, hash| shard.increment(key, hash))
     }
 
     fn with_shard<R>(&self, key: &[u8], work: impl FnOnce(&mut Shard<L>, u32) -> R) -> R {
@@ -158,29 +153,4 @@ impl<L: Lock> Store<L> {
         // SAFETY: shards lie side by side in the mapping.
         unsafe { self.mapping.base().add(shard * self.shard_bytes).cast() }
     }
-}
-
-/// Reads an integer as Redis does: no sign `+`, no blanks, no leading zeros, no `-0`.
-fn parse_integer(text: &[u8]) -> Option<i64> {
-    let value = std::str::from_utf8(text).ok()?.parse().ok()?;
-    let mut digits = [0; 20];
-    (format_integer(value, &mut digits) == text).then_some(value)
-}
-
-fn format_integer(value: i64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        at -= 1;
-        digits[at] = b'-';
-    }
-    &digits[at..]
 }

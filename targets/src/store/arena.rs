@@ -5,14 +5,14 @@
 //! ones are empty (`Arena::rebuild`), so that the common path is one push or one pop.
 
 /// The smallest block, in bytes; offsets of blocks are multiples of it from the arena's start.
-pub const MIN_BLOCK: u32 = 64;
+pub(crate) const MIN_BLOCK: u32 = 64;
 /// Classes 0..=14: 64 bytes to 1 MiB.
-pub const CLASSES: usize = 15;
+pub(crate) const CLASSES: usize = 15;
 /// The largest block, in bytes: 1 MiB.
-pub const MAX_BLOCK: u32 = MIN_BLOCK << (CLASSES - 1);
+pub(crate) const MAX_BLOCK: u32 = MIN_BLOCK << (CLASSES - 1);
 
 /// The smallest class that holds `bytes`, `None` above 1 MiB.
-pub fn class_for(bytes: usize) -> Option<u8> {
+pub(crate) fn class_for(bytes: usize) -> Option<u8> {
     if bytes > MAX_BLOCK as usize {
         return None;
     }
@@ -21,7 +21,7 @@ pub fn class_for(bytes: usize) -> Option<u8> {
 }
 
 /// The size of a block of `class`, in bytes.
-pub fn class_bytes(class: u8) -> u32 {
+pub(crate) fn class_bytes(class: u8) -> u32 {
     MIN_BLOCK << class
 }
 
@@ -29,7 +29,7 @@ pub fn class_bytes(class: u8) -> u32 {
 /// from the shard's first byte, and 0 stands for none, since the header is there.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Arena {
+pub(crate) struct Arena {
     start: u32,
     end: u32,
     free: [u32; CLASSES],
@@ -42,9 +42,14 @@ impl Arena {
     ///
     /// # Safety
     /// `base` is the shard's first byte and `start..end` lies in the shard, unused.
-    pub unsafe fn new(base: *mut u8, start: u32, end: u32) -> Self {
+    pub(crate) unsafe fn new(base: *mut u8, start: u32, end: u32) -> Self {
         let end = start + (end - start) / MIN_BLOCK * MIN_BLOCK;
-        let mut arena = Self { start, end, free: [0; CLASSES], freed_bytes: 0 };
+        let mut arena = Self {
+            start,
+            end,
+            free: [0; CLASSES],
+            freed_bytes: 0,
+        };
         // SAFETY: the caller's promise.
         unsafe { arena.add_free_range(base, start, end) };
         arena
@@ -55,7 +60,7 @@ impl Arena {
     /// # Safety
     /// `base` is the first byte of the shard that this arena was made for, and nobody else uses it
     /// now.
-    pub unsafe fn take(&mut self, base: *mut u8, class: u8) -> Option<u32> {
+    pub(crate) unsafe fn take(&mut self, base: *mut u8, class: u8) -> Option<u32> {
         let found = (usize::from(class)..CLASSES).find(|&class| self.free[class] != 0)?;
         let block = self.free[found];
         // SAFETY: a block on a free list holds the offset of the next one in its first bytes.
@@ -72,14 +77,14 @@ impl Arena {
     ///
     /// # Safety
     /// As `take`, and nothing refers to the block any more.
-    pub unsafe fn give_back(&mut self, base: *mut u8, block: u32, class: u8) {
+    pub(crate) unsafe fn give_back(&mut self, base: *mut u8, block: u32, class: u8) {
         self.freed_bytes += u64::from(class_bytes(class));
         // SAFETY: the caller's promise.
         unsafe { self.push(base, block, usize::from(class)) };
     }
 
     /// Whether blocks were freed since the last rebuild, so that another may find larger ones.
-    pub fn may_join(&self) -> bool {
+    pub(crate) fn may_join(&self) -> bool {
         self.freed_bytes > 0
     }
 
@@ -88,7 +93,7 @@ impl Arena {
     ///
     /// # Safety
     /// As `take`, and `used` names every block in use.
-    pub unsafe fn rebuild(&mut self, base: *mut u8, used: &mut [(u32, u8)]) {
+    pub(crate) unsafe fn rebuild(&mut self, base: *mut u8, used: &mut [(u32, u8)]) {
         used.sort_unstable();
         self.free = [0; CLASSES];
         self.freed_bytes = 0;
@@ -126,7 +131,11 @@ impl Arena {
     /// `block` is free, of `class`, and in this shard.
     unsafe fn push(&mut self, base: *mut u8, block: u32, class: usize) {
         // SAFETY: a free block is at least 64 bytes and aligned to 64.
-        unsafe { base.add(block as usize).cast::<u32>().write(self.free[class]) };
+        unsafe {
+            base.add(block as usize)
+                .cast::<u32>()
+                .write(self.free[class])
+        };
         self.free[class] = block;
     }
 }

@@ -1,12 +1,13 @@
 //! What guards a shard of the store: nothing for one thread, a mutex inside one process for
 //! threads, a robust mutex in shared memory for processes.
 
-use std::cell::UnsafeCell;
-use std::sync::{Mutex, TryLockError};
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
+use std::sync::Mutex;
 
 /// In what state a lock was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// The last holder released it.
     Released,
     /// The last holder died (or panicked) while holding it: what it guards may be half changed.
@@ -18,7 +19,7 @@ pub enum Found {
 /// # Safety
 /// `with` must run closures one at a time among all holders of a reference to the same lock that
 /// the implementation allows to exist.
-pub unsafe trait Lock: Sized {
+pub(crate) unsafe trait Lock: Sized {
     /// Makes a lock at `place`.
     ///
     /// # Safety
@@ -34,17 +35,14 @@ pub unsafe trait Lock: Sized {
 
 /// No lock: for a server of one thread. Not `Sync`, so no second thread can get at it.
 #[derive(Debug)]
-pub struct SingleThread {
-    not_sync: UnsafeCell<()>,
-}
+pub(crate) struct SingleThread(PhantomData<Cell<()>>);
 
 // SAFETY: the type is not `Sync`, so all closures run on one thread; `with` is not entered again
 // from inside `work`, which has no reference to the lock.
 unsafe impl Lock for SingleThread {
     unsafe fn init(place: *mut Self) -> std::io::Result<()> {
-        let lock = Self { not_sync: UnsafeCell::new(()) };
         // SAFETY: the caller answers for `place`.
-        unsafe { place.write(lock) };
+        unsafe { place.write(Self(PhantomData)) };
         Ok(())
     }
 
@@ -55,7 +53,7 @@ unsafe impl Lock for SingleThread {
 
 /// A futex mutex for the threads of one process.
 #[derive(Debug)]
-pub struct BetweenThreads(Mutex<()>);
+pub(crate) struct BetweenThreads(Mutex<()>);
 
 // SAFETY: the standard mutex excludes all threads of the process.
 unsafe impl Lock for BetweenThreads {
@@ -77,16 +75,8 @@ unsafe impl Lock for BetweenThreads {
     }
 }
 
-impl BetweenThreads {
-    /// Whether somebody holds it now; for tests.
-    #[cfg(test)]
-    pub fn is_held(&self) -> bool {
-        matches!(self.0.try_lock(), Err(TryLockError::WouldBlock))
-    }
-}
-
 /// A process-shared robust mutex: the kernel passes it on when its holder dies.
-pub struct BetweenProcesses(UnsafeCell<libc::pthread_mutex_t>);
+pub(crate) struct BetweenProcesses(UnsafeCell<libc::pthread_mutex_t>);
 
 // SAFETY: a pthread mutex is made to be used from several threads and processes at once.
 unsafe impl Sync for BetweenProcesses {}
@@ -101,8 +91,14 @@ unsafe impl Lock for BetweenProcesses {
         // `place`, whose only field is the mutex.
         unsafe {
             checked(libc::pthread_mutexattr_init(attributes))?;
-            checked(libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED))?;
-            checked(libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST))?;
+            checked(libc::pthread_mutexattr_setpshared(
+                attributes,
+                libc::PTHREAD_PROCESS_SHARED,
+            ))?;
+            checked(libc::pthread_mutexattr_setrobust(
+                attributes,
+                libc::PTHREAD_MUTEX_ROBUST,
+            ))?;
             checked(libc::pthread_mutex_init(place.cast(), attributes))?;
             checked(libc::pthread_mutexattr_destroy(attributes))
         }

@@ -8,12 +8,12 @@
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use super::arena::{Arena, class_for};
-use super::{Full, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use super::{Full, IncrementError, MAX_KEY_BYTES, MAX_VALUE_BYTES, integer};
 
 /// The head of a shard, in shared memory, followed by the buckets and the arena.
 #[repr(C)]
-pub struct Header<L> {
-    pub lock: L,
+pub(crate) struct Header<L> {
+    pub(crate) lock: L,
     changing: AtomicU32,
     bucket_mask: u32,
     buckets_at: u32,
@@ -34,7 +34,7 @@ struct Entry {
 const ENTRY_BYTES: usize = size_of::<Entry>();
 
 /// A shard whose lock is held.
-pub struct Shard<L> {
+pub(crate) struct Shard<L> {
     header: *mut Header<L>,
 }
 
@@ -52,7 +52,7 @@ impl<L> Shard<L> {
     /// # Safety
     /// `header` comes from `Shard::format` on live memory, and the shard's lock is held as long as
     /// the view is used.
-    pub unsafe fn held(header: *mut Header<L>) -> Self {
+    pub(crate) unsafe fn held(header: *mut Header<L>) -> Self {
         Self { header }
     }
 
@@ -60,7 +60,7 @@ impl<L> Shard<L> {
     ///
     /// # Safety
     /// `base` is aligned to 64, and `bytes` of zeroed memory there are nobody else's.
-    pub unsafe fn format(base: *mut u8, bytes: u32) {
+    pub(crate) unsafe fn format(base: *mut u8, bytes: u32) {
         let header = base.cast::<Header<L>>();
         let buckets = (bytes / 256).next_power_of_two().max(64);
         let buckets_at = (size_of::<Header<L>>() as u32).next_multiple_of(64);
@@ -75,33 +75,31 @@ impl<L> Shard<L> {
     }
 
     /// Reads the value of `key` where it lies.
-    pub fn get<R>(&self, key: &[u8], hash: u32, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub(crate) fn get<R>(&self, key: &[u8], hash: u32, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let place = self.find(key, hash);
         (place.entry != 0).then(|| read(self.value(place.entry)))
     }
 
-    /// Sets `key` to the bytes that `value` makes of its present ones (`None`: not there).
-    pub fn update<E: From<Full>>(
-        &mut self,
-        key: &[u8],
-        hash: u32,
-        value: impl FnOnce(Option<&[u8]>, &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Adds 1 to the integer at `key`, 0 if it is not there.
+    pub(crate) fn increment(&mut self, key: &[u8], hash: u32) -> Result<i64, IncrementError> {
         let place = self.find(key, hash);
-        // SAFETY: the old entry is neither written nor freed before `value` has returned from
-        // its use; `replace` publishes the new entry first.
-        let old = (place.entry != 0).then(|| unsafe { &*std::ptr::from_ref(self.value(place.entry)) });
-        value(old, &mut |bytes| self.replace(&place, key, hash, bytes).map_err(E::from))
+        let old = match place.entry {
+            0 => 0,
+            entry => integer::parse(self.value(entry)).ok_or(IncrementError::NotAnInteger)?,
+        };
+        let sum = old.checked_add(1).ok_or(IncrementError::Overflow)?;
+        self.replace(&place, key, hash, integer::format(sum, &mut [0; 20]))?;
+        Ok(sum)
     }
 
     /// Sets `key` to `value`.
-    pub fn set(&mut self, key: &[u8], hash: u32, value: &[u8]) -> Result<(), Full> {
+    pub(crate) fn set(&mut self, key: &[u8], hash: u32, value: &[u8]) -> Result<(), Full> {
         let place = self.find(key, hash);
         self.replace(&place, key, hash, value)
     }
 
     /// Removes `key`; whether it was there.
-    pub fn delete(&mut self, key: &[u8], hash: u32) -> bool {
+    pub(crate) fn delete(&mut self, key: &[u8], hash: u32) -> bool {
         let place = self.find(key, hash);
         if place.entry == 0 {
             return false;
@@ -115,7 +113,7 @@ impl<L> Shard<L> {
 
     /// Puts right what a holder that died may have left: called first by who found the lock
     /// abandoned.
-    pub fn repair(&mut self) {
+    pub(crate) fn repair(&mut self) {
         if self.header().changing.load(Ordering::Relaxed) != 0 {
             self.rebuild_arena();
             self.end_change();
@@ -145,8 +143,10 @@ impl<L> Shard<L> {
         unsafe {
             let at = self.at(new);
             at.cast::<Entry>().write(head);
-            at.add(ENTRY_BYTES).copy_from_nonoverlapping(key.as_ptr(), key.len());
-            at.add(ENTRY_BYTES + key.len()).copy_from_nonoverlapping(value.as_ptr(), value.len());
+            at.add(ENTRY_BYTES)
+                .copy_from_nonoverlapping(key.as_ptr(), key.len());
+            at.add(ENTRY_BYTES + key.len())
+                .copy_from_nonoverlapping(value.as_ptr(), value.len());
         }
         self.set_link(place.link, new);
         if place.entry != 0 {

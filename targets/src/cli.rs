@@ -1,0 +1,191 @@
+//! The command line: types only.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::load::Workload;
+use crate::models::MODELS;
+use crate::{quantity, store};
+
+/// Reference servers, one per concurrency model, and a load generator for them.
+#[derive(Debug, Parser)]
+#[command(name = "connscope-target", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  connscope-target serve --model event-loop --listen 127.0.0.1:7000
+  connscope-target load --connect 127.0.0.1:7000 --connections 100 --rate 20000
+  redis-cli -p 7000 info";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve one concurrency model until SIGTERM or SIGINT
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+    /// Offer load to a server and report what its clients saw
+    #[command(after_help = LOAD_EXAMPLES)]
+    Load(Load),
+    /// List the concurrency models, one per line
+    Models,
+}
+
+const SERVE_EXAMPLES: &str = "\
+Prints `listening on ADDRESS` when clients are served. Ends with status 0 within 2 s of SIGTERM or
+SIGINT, after answering the requests already read.
+
+Examples:
+  connscope-target serve --model process-per-connection --resident 512MiB
+  connscope-target serve --model thread-per-connection --listen 127.0.0.1:0 --max-connections 100";
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Concurrency model
+    #[arg(long, value_parser = PossibleValuesParser::new(MODELS.iter().map(|model| model.name)))]
+    pub(crate) model: String,
+    /// Address to listen on; port 0 lets the system choose
+    #[arg(long, default_value = "127.0.0.1:7000")]
+    pub(crate) listen: SocketAddr,
+    /// Connections that may wait to be accepted (capped by net.core.somaxconn)
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(i32).range(1..=65535))]
+    pub(crate) backlog: i32,
+    /// Connections served at a time; one more gets an error reply [default: no limit]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections: Option<u32>,
+    /// Size of the state that all connections share
+    #[arg(long, default_value = "64MiB", value_parser = shared_state)]
+    pub(crate) shared_state: usize,
+    /// Stack of each thread (address space; what is not touched takes no memory)
+    #[arg(long, default_value = "1MiB", value_parser = stack_size)]
+    pub(crate) stack_size: usize,
+    /// Heap to write before serving: what a fork has to copy page tables for
+    #[arg(long, default_value = "0", value_parser = quantity::bytes)]
+    pub(crate) resident: usize,
+}
+
+const LOAD_EXAMPLES: &str = "\
+Open loop (the default): requests fall due on a fixed schedule whatever the answers do, and latency
+counts from when each was due, so a stall is charged to everyone it delayed. Closed loop (--closed):
+each connection sends its next request on the answer, for peak throughput; its latency hides stalls.
+
+Status 0: the run was complete and every answer right. 1: it was not. 2: bad usage.
+
+With --paced, one JSON object per line goes to standard output, and a newline on standard input is
+waited for where said; the end of standard input ends the run at once:
+  {\"event\":\"connected\",\"connections\":n}   after each ramp step; waits
+  {\"event\":\"measuring\"}                   the measured window opens
+  {\"event\":\"measured\"}                    it closes; waits, and goes on offering load meanwhile
+  {\"event\":\"done\",\"result\":{...}}         the end
+  {\"event\":\"failed\",\"reason\":\"...\"}       in case of failure, before done (if there is a result)
+
+Examples:
+  connscope-target load --connect 127.0.0.1:7000 --connections 1000 --rate 50000 --duration 10s
+  connscope-target load --connect 127.0.0.1:7000 --workload ping --closed --format json
+  connscope-target load --connect 127.0.0.1:7000 --workload idle --connections 10000 \\
+      --ramp-steps 10 --touch 64KiB --paced";
+
+/// Options of `load`.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// Server to load
+    #[arg(long, default_value = "127.0.0.1:7000")]
+    pub(crate) connect: SocketAddr,
+    /// Connections to hold (1 to 60000)
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) connections: u32,
+    /// Requests per second over all connections together (up to 10 million)
+    #[arg(long, default_value_t = 1000.0, value_parser = rate, conflicts_with = "closed")]
+    pub(crate) rate: f64,
+    /// Length of the measured window (up to 1h)
+    #[arg(long, default_value = "5s", value_parser = window)]
+    pub(crate) duration: Duration,
+    /// Load offered before the window, not counted (up to 1h)
+    #[arg(long, default_value = "1s", value_parser = warm_up)]
+    pub(crate) warm_up: Duration,
+    /// What to request
+    #[arg(long, value_enum, default_value_t = Workload::GetSet)]
+    pub(crate) workload: Workload,
+    /// Send the next request on the answer instead of on a schedule
+    #[arg(long)]
+    pub(crate) closed: bool,
+    /// Private memory that each connection makes the server hold (up to 1GiB)
+    #[arg(long, value_parser = touch)]
+    pub(crate) touch: Option<usize>,
+    /// Steps in which the connections are made
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) ramp_steps: u32,
+    /// Report phases and wait for a newline between them (see below)
+    #[arg(long)]
+    pub(crate) paced: bool,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Load a server on another machine
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+}
+
+/// Form of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+fn shared_state(text: &str) -> Result<usize, String> {
+    within(
+        quantity::bytes(text)?,
+        store::MIN_BYTES..=store::MAX_BYTES,
+        "2MiB to 64GiB",
+    )
+}
+
+fn stack_size(text: &str) -> Result<usize, String> {
+    within(quantity::bytes(text)?, 64 << 10..=1 << 30, "64KiB to 1GiB")
+}
+
+fn touch(text: &str) -> Result<usize, String> {
+    within(quantity::bytes(text)?, 1..=1 << 30, "1 to 1GiB")
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let bounds = f64::MIN_POSITIVE..=10e6;
+    within(rate, bounds, "more than 0 up to 10000000")
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_millis(1)..=Duration::from_secs(3600);
+    within(quantity::duration(text)?, bounds, "1ms to 1h")
+}
+
+fn warm_up(text: &str) -> Result<Duration, String> {
+    within(
+        quantity::duration(text)?,
+        Duration::ZERO..=Duration::from_secs(3600),
+        "0 to 1h",
+    )
+}
+
+fn within<T: PartialOrd>(
+    value: T,
+    bounds: std::ops::RangeInclusive<T>,
+    words: &str,
+) -> Result<T, String> {
+    if bounds.contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("not within {words}"))
+    }
+}

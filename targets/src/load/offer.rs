@@ -1,0 +1,315 @@
+//! Offering load: warm-up, the measured window, and the answers still to come after it.
+
+use std::time::Duration;
+
+use super::client::{Pending, Received};
+use super::control::{Event, FIRST_CONTROL_TOKEN};
+use super::run::{Clock, Run, process_cpu};
+use super::schedule::Schedule;
+use super::tally::Tally;
+use super::workload::{Verdict, Workload};
+
+/// How long nothing may be answered while requests are outstanding, beyond what the longest
+/// request takes by its own wish.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long answers are waited for when the load has ended.
+const DRAIN_NS: u64 = 1_000_000_000;
+/// Arrivals handled before events are looked at again.
+const ARRIVALS_PER_TURN: usize = 32;
+/// The longest wait, so that the end of patience is noticed, in nanoseconds.
+const LONGEST_WAIT_NS: u64 = 100_000_000;
+
+/// How far the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    WarmUp,
+    Measuring,
+    /// The window has closed and the supervisor has not said that it is done: load goes on.
+    Lingering,
+    /// No more load; answers are waited for until this time.
+    Draining,
+}
+
+/// The load being offered. Times are in nanoseconds of the run.
+struct Offer<'r, 'o> {
+    run: &'r mut Run<'o>,
+    clock: Clock,
+    /// `None` in a closed loop and for `idle`.
+    schedule: Option<Schedule>,
+    phase: Phase,
+    opens_ns: u64,
+    closes_ns: u64,
+    drained_ns: u64,
+    /// The next arrival.
+    next: u64,
+    /// Requests sent and not answered, on all connections.
+    outstanding: u64,
+    /// When something was last answered, or first sent.
+    progress_ns: u64,
+    alive: usize,
+    cpu_at_opening: Duration,
+}
+
+impl Run<'_> {
+    /// Offers the load to the connections made.
+    ///
+    /// # Errors
+    /// Why it ended early; what was counted until then stays.
+    pub(crate) fn offer(&mut self) -> Result<(), String> {
+        let options = self.options;
+        let paced_by_schedule = !options.closed && options.workload != Workload::Idle;
+        let connections = self.clients.len();
+        let opens_ns = options.warm_up.as_nanos() as u64;
+        let mut offer = Offer {
+            clock: Clock::start(),
+            schedule: paced_by_schedule.then(|| Schedule::new(options.rate, connections as u64)),
+            phase: Phase::WarmUp,
+            opens_ns,
+            closes_ns: opens_ns + options.duration.as_nanos() as u64,
+            drained_ns: 0,
+            next: 0,
+            outstanding: 0,
+            progress_ns: 0,
+            alive: connections,
+            cpu_at_opening: Duration::ZERO,
+            run: self,
+        };
+        let ended = offer.go();
+        if offer.phase == Phase::Measuring {
+            offer.close_window();
+        }
+        ended
+    }
+}
+
+impl Offer<'_, '_> {
+    fn go(&mut self) -> Result<(), String> {
+        if self.run.options.closed && self.run.options.workload != Workload::Idle {
+            for index in 0..self.run.clients.len() {
+                self.send_next(index);
+            }
+        }
+        loop {
+            let now = self.clock.now_ns();
+            self.change_phase(now)?;
+            if self.phase == Phase::Draining && (self.all_finished() || now >= self.drained_ns) {
+                return Ok(());
+            }
+            self.check_progress(now)?;
+            let more_due = self.arrivals();
+            let timeout = if more_due { 0 } else { self.timeout() };
+            for event in 0..self.run.poll(timeout)? {
+                let (token, _) = self.run.poller.event(event);
+                if token >= FIRST_CONTROL_TOKEN {
+                    self.run.control.take(token);
+                } else {
+                    self.answer(token as usize);
+                }
+            }
+            self.run.check_control()?;
+        }
+    }
+
+    fn change_phase(&mut self, now: u64) -> Result<(), String> {
+        if self.phase == Phase::WarmUp && now >= self.opens_ns {
+            self.phase = Phase::Measuring;
+            self.cpu_at_opening = process_cpu();
+            self.run.report(&Event::Measuring)?;
+        }
+        if self.phase == Phase::Measuring && now >= self.closes_ns {
+            self.close_window();
+            self.phase = Phase::Lingering;
+            self.run.report(&Event::Measured)?;
+        }
+        if self.phase == Phase::Lingering
+            && (!self.run.control.is_paced() || self.run.control.take_line())
+        {
+            self.phase = Phase::Draining;
+            self.drained_ns = now + DRAIN_NS;
+        }
+        Ok(())
+    }
+
+    fn close_window(&mut self) {
+        self.run.window_ns = self.clock.now_ns().min(self.closes_ns) - self.opens_ns;
+        self.run.cpu = process_cpu() - self.cpu_at_opening;
+    }
+
+    /// Handles arrivals that are due; whether there are more.
+    fn arrivals(&mut self) -> bool {
+        let Some(schedule) = self.schedule else {
+            return false;
+        };
+        for _ in 0..ARRIVALS_PER_TURN {
+            let due = schedule.due_ns(self.next);
+            let now = self.clock.now_ns();
+            if due > now || !self.is_offered(due) {
+                return false;
+            }
+            if self.in_window(due) {
+                self.run.tally.offer(now - due);
+            }
+            let index = schedule.connection(self.next);
+            self.next += 1;
+            let client = &mut self.run.clients[index];
+            client.due += 1;
+            if client.alive && client.pending.is_none() {
+                self.send_next(index);
+            }
+        }
+        true
+    }
+
+    /// Sends the next request of a connection that is owed none.
+    fn send_next(&mut self, index: usize) {
+        let now = self.clock.now_ns();
+        let run = &mut *self.run;
+        let client = &mut run.clients[index];
+        let (number, due_ns) = match self.schedule {
+            Some(schedule) => {
+                let number = schedule.index(index, client.sent);
+                (number, schedule.due_ns(number))
+            }
+            None => (index as u64 + client.sent * self.alive as u64, now),
+        };
+        let expected = run.traffic.request(number, &mut run.request);
+        client.sent += 1;
+        let sent = client.send(&run.request);
+        client.pending = Some(Pending { due_ns, expected });
+        if self.outstanding == 0 {
+            self.progress_ns = now;
+        }
+        self.outstanding += 1;
+        if self.schedule.is_none() && self.in_window(due_ns) {
+            self.run.tally.offer(0);
+        }
+        if sent.is_err() {
+            self.lose(index);
+        }
+    }
+
+    fn answer(&mut self, index: usize) {
+        let run = &mut *self.run;
+        let client = &mut run.clients[index];
+        if !client.alive {
+            return;
+        }
+        let pending = client.pending;
+        let verdict = match client.receive() {
+            Received::Nothing => return,
+            Received::Closed => return self.lose(index),
+            Received::Reply(reply) => pending.map_or(Verdict::Wrong, |pending| {
+                run.traffic.judge(pending.expected, reply)
+            }),
+        };
+        client.clear();
+        let Some(pending) = client.pending.take() else {
+            run.tally.errors.wrong_answers += 1;
+            return self.lose(index);
+        };
+        self.finish(pending, verdict);
+        let client = &self.run.clients[index];
+        if self.has_next(index, client.due > client.sent) {
+            self.send_next(index);
+        }
+    }
+
+    fn finish(&mut self, pending: Pending, verdict: Verdict) {
+        let now = self.clock.now_ns();
+        let counted = self.in_window(pending.due_ns);
+        let arrived_in_window = self.in_window(now);
+        self.outstanding -= 1;
+        self.progress_ns = now;
+        let tally = &mut self.run.tally;
+        tally.finished += u64::from(counted);
+        match verdict {
+            Verdict::Right => {
+                tally.answered_in_window += u64::from(arrived_in_window);
+                if counted {
+                    tally.answer(now.saturating_sub(pending.due_ns));
+                }
+            }
+            Verdict::ErrorReply => tally.errors.error_replies += 1,
+            Verdict::Wrong => tally.errors.wrong_answers += 1,
+        }
+    }
+
+    /// Whether a connection just answered has another request to send.
+    fn has_next(&self, index: usize, queued: bool) -> bool {
+        match self.schedule {
+            None => self.phase < Phase::Draining,
+            Some(schedule) => {
+                let turn = self.run.clients[index].sent;
+                queued && self.is_offered(schedule.due_ns(schedule.index(index, turn)))
+            }
+        }
+    }
+
+    /// A connection has ended.
+    fn lose(&mut self, index: usize) {
+        let client = &mut self.run.clients[index];
+        client.alive = false;
+        if client.pending.take().is_some() {
+            self.outstanding -= 1;
+        }
+        self.alive -= 1;
+        self.run.tally.errors.reset += 1;
+    }
+
+    /// Whether a request due at that time is still to be sent: without a supervisor nothing is
+    /// due after the window, and after the supervisor's word only the window's requests matter.
+    fn is_offered(&self, due_ns: u64) -> bool {
+        let beyond = self.run.control.is_paced() && self.phase < Phase::Draining;
+        beyond || due_ns < self.closes_ns
+    }
+
+    fn in_window(&self, time_ns: u64) -> bool {
+        (self.opens_ns..self.closes_ns).contains(&time_ns)
+    }
+
+    /// Whether no request of the window is left to be handled or answered.
+    fn all_finished(&self) -> bool {
+        let handled = self
+            .schedule
+            .is_none_or(|schedule| !self.is_offered(schedule.due_ns(self.next)));
+        let Tally {
+            finished, offered, ..
+        } = self.run.tally;
+        handled && (finished == offered || self.outstanding == 0)
+    }
+
+    fn check_progress(&self, now: u64) -> Result<(), String> {
+        if self.alive == 0 {
+            return Err("the server closed all connections".to_owned());
+        }
+        let patience = PATIENCE + self.run.options.workload.longest_request();
+        let silent = Duration::from_nanos(now.saturating_sub(self.progress_ns));
+        if self.outstanding > 0 && silent > patience {
+            let outstanding = self.outstanding;
+            return Err(format!(
+                "the server answered nothing for {PATIENCE:?} with {outstanding} requests outstanding"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Nanoseconds until something is to be done without an event.
+    fn timeout(&self) -> u64 {
+        let phase_ns = match self.phase {
+            Phase::WarmUp => self.opens_ns,
+            Phase::Measuring => self.closes_ns,
+            Phase::Lingering => u64::MAX,
+            Phase::Draining => self.drained_ns,
+        };
+        let arrival_ns = self
+            .schedule
+            .map(|schedule| schedule.due_ns(self.next))
+            .filter(|&due| self.is_offered(due))
+            .unwrap_or(u64::MAX);
+        let now = self.clock.now_ns();
+        phase_ns
+            .min(arrival_ns)
+            .saturating_sub(now)
+            .min(LONGEST_WAIT_NS)
+    }
+}

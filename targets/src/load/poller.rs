@@ -1,0 +1,83 @@
+//! Waiting for events to the nanosecond: an epoll instance of the load generator's own.
+
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+
+pub(crate) use epoll::EventFlags;
+
+/// Events fetched at a time: few, so that a batch takes less than the millisecond from which on a
+/// send counts as late.
+const EVENTS: usize = 64;
+
+/// An epoll instance.
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    events: Vec<epoll::Event>,
+    /// The kernel (before 5.11) waits to the millisecond only: shorter waits are spun.
+    coarse: bool,
+}
+
+impl Poller {
+    /// An instance without sources. Takes the calling thread's timer slack down to 1 ns.
+    ///
+    /// # Errors
+    /// When there is no descriptor for it.
+    pub(crate) fn new() -> rustix::io::Result<Self> {
+        // Without it waits last 50 us longer than asked.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Self {
+            epoll,
+            events: Vec::with_capacity(EVENTS),
+            coarse: false,
+        })
+    }
+
+    /// Reports `flags` of `source` under `token`.
+    ///
+    /// # Errors
+    /// `PERM` for what cannot be waited for, such as a file.
+    pub(crate) fn add(
+        &self,
+        source: impl AsFd,
+        token: u64,
+        flags: EventFlags,
+    ) -> rustix::io::Result<()> {
+        epoll::add(&self.epoll, source, epoll::EventData::new_u64(token), flags)
+    }
+
+    /// Waits at most `timeout_ns` for events, to be read with `event`. Answers how many.
+    ///
+    /// # Errors
+    /// None that a correct program sees.
+    pub(crate) fn wait(&mut self, timeout_ns: u64) -> rustix::io::Result<usize> {
+        let timeout_ns = if self.coarse {
+            timeout_ns / 1_000_000 * 1_000_000
+        } else {
+            timeout_ns
+        };
+        let timeout = Timespec {
+            tv_sec: (timeout_ns / 1_000_000_000) as i64,
+            tv_nsec: (timeout_ns % 1_000_000_000) as i64,
+        };
+        self.events.clear();
+        let room = rustix::buffer::spare_capacity(&mut self.events);
+        match epoll::wait(&self.epoll, room, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => Ok(self.events.len()),
+            Err(Errno::NOSYS) if !self.coarse => {
+                self.coarse = true;
+                Ok(0)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Token and flags of an event of the last wait.
+    pub(crate) fn event(&self, index: usize) -> (u64, EventFlags) {
+        let event = self.events[index];
+        (event.data.u64(), event.flags)
+    }
+}

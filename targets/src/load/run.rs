@@ -1,0 +1,171 @@
+//! One run of the load generator: what its phases share.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::client::Client;
+use super::control::{Control, Event};
+use super::poller::Poller;
+use super::summary::Summary;
+use super::tally::Tally;
+use super::workload::{Traffic, Workload};
+use crate::cli::Load;
+use crate::errors::in_words;
+use crate::limits::raise_open_files;
+
+/// Descriptors that are no connections.
+const OTHER_DESCRIPTORS: u64 = 16;
+
+/// A run in progress.
+pub(crate) struct Run<'a> {
+    /// What to do.
+    pub(crate) options: &'a Load,
+    /// All that is waited for.
+    pub(crate) poller: Poller,
+    /// Signals and the supervisor.
+    pub(crate) control: Control,
+    /// The connections.
+    pub(crate) clients: Vec<Client>,
+    /// Requests and judgements.
+    pub(crate) traffic: Traffic,
+    /// What was counted.
+    pub(crate) tally: Tally,
+    /// The request being made.
+    pub(crate) request: Vec<u8>,
+    /// How far the measured window went, in nanoseconds.
+    pub(crate) window_ns: u64,
+    /// CPU time used in the window.
+    pub(crate) cpu: Duration,
+}
+
+impl<'a> Run<'a> {
+    /// A run without connections.
+    ///
+    /// # Errors
+    /// When this process may not open so many connections, or cannot wait for them.
+    pub(crate) fn new(options: &'a Load) -> Result<Self> {
+        let wanted = u64::from(options.connections) + OTHER_DESCRIPTORS;
+        let limit = raise_open_files(wanted);
+        if limit < wanted {
+            let connections = options.connections;
+            return Err(anyhow!(
+                "cannot open {connections} connections: RLIMIT_NOFILE is {limit}; \
+                 raise it with ulimit -n {wanted} or choose fewer with --connections"
+            ));
+        }
+        let poller = Poller::new().context("cannot make an epoll instance")?;
+        let control = Control::new(&poller, options.paced)?;
+        Ok(Self {
+            options,
+            poller,
+            control,
+            clients: Vec::with_capacity(options.connections as usize),
+            traffic: Traffic::new(options.workload),
+            tally: Tally::new(),
+            request: Vec::with_capacity(256),
+            window_ns: 0,
+            cpu: Duration::ZERO,
+        })
+    }
+
+    /// Waits for events at most so long; answers how many.
+    ///
+    /// # Errors
+    /// None that a correct program sees.
+    pub(crate) fn poll(&mut self, timeout_ns: u64) -> Result<usize, String> {
+        self.poller
+            .wait(timeout_ns)
+            .map_err(|error| format!("cannot wait: {}", in_words(error)))
+    }
+
+    /// Tells the supervisor.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub(crate) fn report(&self, event: &Event<'_>) -> Result<(), String> {
+        self.control
+            .report(event)
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check_control(&self) -> Result<(), String> {
+        match self.control.stop_reason() {
+            Some(reason) => Err(reason.to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    /// The result; `ended` says why the run ended early, if it did.
+    pub(crate) fn summarize(&mut self, ended: Result<(), String>) -> Summary {
+        self.tally.errors.wrong_answers += self.traffic.lost_updates();
+        let Self { options, tally, .. } = self;
+        let seconds = self.window_ns as f64 / 1e9;
+        let cpu_seconds = self.cpu.as_secs_f64();
+        let idle = options.workload == Workload::Idle;
+        let complete = ended.is_ok();
+        let reason = ended.err().or_else(|| failure(tally, idle));
+        Summary {
+            workload: options.workload.name(),
+            mode: if options.closed {
+                "closed-loop"
+            } else {
+                "open-loop"
+            },
+            connections: self.clients.len() as u32,
+            complete,
+            reason,
+            duration_seconds: seconds,
+            offered_per_second: (!options.closed && !idle).then_some(options.rate),
+            requests: tally.answers(),
+            throughput_per_second: match seconds > 0.0 {
+                true => tally.answered_in_window as f64 / seconds,
+                false => 0.0,
+            },
+            latency: tally.latency(),
+            late_sends: tally.late_sends,
+            late_send_max_seconds: tally.late_max_ns as f64 / 1e9,
+            generator_was_bottleneck: tally.late_sends * 1000 > tally.offered
+                || cpu_seconds > 0.95 * seconds.max(f64::MIN_POSITIVE),
+            errors: tally.errors,
+            unanswered: tally.offered - tally.finished,
+            cpu_seconds,
+        }
+    }
+}
+
+/// Why a run that went to its end failed all the same.
+fn failure(tally: &Tally, idle: bool) -> Option<String> {
+    let wrong = tally.errors.wrong_answers;
+    if wrong > 0 {
+        return Some(format!("{wrong} wrong answers"));
+    }
+    (!idle && tally.answers() == 0).then(|| "no request was answered rightly".to_owned())
+}
+
+/// Nanoseconds since a moment: the time of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    /// Time 0 is now.
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Nanoseconds since time 0.
+    pub(crate) fn now_ns(self) -> u64 {
+        self.0.elapsed().as_nanos() as u64
+    }
+}
+
+/// CPU time that this process has used.
+pub(crate) fn process_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

@@ -1,0 +1,120 @@
+//! The result of a run, and its forms.
+
+use std::fmt::Write as _;
+
+use super::tally::{Errors, Latency};
+
+/// The result of a run. Times are in seconds.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct Summary {
+    /// The workload's name.
+    pub(crate) workload: String,
+    /// `open-loop` or `closed-loop`.
+    pub(crate) mode: &'static str,
+    /// Connections held.
+    pub(crate) connections: u32,
+    /// The run went to its end.
+    pub(crate) complete: bool,
+    /// Why it did not, or why it failed all the same.
+    pub(crate) reason: Option<String>,
+    /// Length of the window as far as it went.
+    pub(crate) duration_seconds: f64,
+    /// Requests that fell due per second; null where no schedule says.
+    pub(crate) offered_per_second: Option<f64>,
+    /// Right answers to requests that were due in the window.
+    pub(crate) requests: u64,
+    /// Right answers that arrived in the window, per second of it.
+    pub(crate) throughput_per_second: f64,
+    /// Null without an answer.
+    pub(crate) latency: Option<Latency>,
+    /// Arrivals that the generator itself handled more than 1 ms late.
+    pub(crate) late_sends: u64,
+    /// The latest of all arrivals.
+    pub(crate) late_send_max_seconds: f64,
+    /// More than 0.1 % of sends were late, or the generator used more than 95 % of a CPU: the
+    /// figures may be its own rather than the server's.
+    pub(crate) generator_was_bottleneck: bool,
+    /// Failures in the whole run.
+    pub(crate) errors: Errors,
+    /// Requests due in the window and not answered within 1 s of its end.
+    pub(crate) unanswered: u64,
+    /// CPU time of the generator in the window.
+    pub(crate) cpu_seconds: f64,
+}
+
+impl Summary {
+    /// Whether the run was complete and every answer right.
+    pub(crate) fn is_success(&self) -> bool {
+        self.complete && self.errors.wrong_answers == 0 && self.reason.is_none()
+    }
+
+    /// For people.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<14}{value}");
+        };
+        line("workload", format!("{}, {}", self.workload, self.mode));
+        line("connections", self.connections.to_string());
+        if !self.complete {
+            line("incomplete", self.reason.clone().unwrap_or_default());
+        } else if let Some(reason) = &self.reason {
+            line("failed", reason.clone());
+        }
+        line("window", format!("{:.3} s", self.duration_seconds));
+        if let Some(offered) = self.offered_per_second {
+            line("offered", format!("{offered:.1} requests/s"));
+        }
+        line(
+            "answered",
+            format!(
+                "{:.1} requests/s ({} requests)",
+                self.throughput_per_second, self.requests
+            ),
+        );
+        if let Some(latency) = &self.latency {
+            line("latency", latency_line(latency));
+        }
+        let Errors {
+            refused,
+            reset,
+            error_replies,
+            wrong_answers,
+            timeouts,
+        } = self.errors;
+        line(
+            "errors",
+            format!(
+                "{refused} refused, {reset} reset, {error_replies} error replies, \
+                 {wrong_answers} wrong answers, {timeouts} timeouts"
+            ),
+        );
+        line("unanswered", self.unanswered.to_string());
+        line(
+            "generator",
+            format!(
+                "{} late sends (at most {:.3} ms late), {:.3} s of CPU{}",
+                self.late_sends,
+                self.late_send_max_seconds * 1e3,
+                self.cpu_seconds,
+                if self.generator_was_bottleneck {
+                    "; WAS THE BOTTLENECK"
+                } else {
+                    ""
+                }
+            ),
+        );
+        text
+    }
+}
+
+fn latency_line(latency: &Latency) -> String {
+    format!(
+        "p50 {:.3} ms, p90 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, max {:.3} ms",
+        latency.p50_seconds * 1e3,
+        latency.p90_seconds * 1e3,
+        latency.p99_seconds * 1e3,
+        latency.p99_9_seconds * 1e3,
+        latency.max_seconds * 1e3,
+    )
+}

@@ -1,0 +1,128 @@
+//! What is counted in the measured window.
+
+use hdrhistogram::Histogram;
+
+/// A send handled so much after it was due is late, in nanoseconds.
+pub(crate) const LATE_NS: u64 = 1_000_000;
+/// Latencies are kept to this part of their value: three decimal digits.
+pub(crate) const RELATIVE_ERROR: f64 = 1e-3;
+/// The longest latency told apart, in nanoseconds: 2 h, more than a run may last.
+const MAX_LATENCY_NS: u64 = 7_200_000_000_000;
+
+/// Counts of requests whose intended start lies in the window.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    latencies: Histogram<u64>,
+    sum_ns: u128,
+    max_ns: u64,
+    min_ns: u64,
+    /// Requests that fell due.
+    pub(crate) offered: u64,
+    /// Of these, those answered in any way.
+    pub(crate) finished: u64,
+    /// Sends that the generator itself handled late.
+    pub(crate) late_sends: u64,
+    /// The most that a send was late, in nanoseconds.
+    pub(crate) late_max_ns: u64,
+    /// Right answers that arrived in the window, whenever their requests were due.
+    pub(crate) answered_in_window: u64,
+    /// Requests that failed, in the whole run.
+    pub(crate) errors: Errors,
+}
+
+/// Failures in the whole run, ramp and warm-up included: none of them is in the latencies.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub(crate) struct Errors {
+    /// Connections that the server refused.
+    pub(crate) refused: u64,
+    /// Connections that ended while the load held them.
+    pub(crate) reset: u64,
+    /// Error replies.
+    pub(crate) error_replies: u64,
+    /// Answers that were not what they had to be.
+    pub(crate) wrong_answers: u64,
+    /// Connections that were not made or answered in time.
+    pub(crate) timeouts: u64,
+}
+
+/// Latencies in seconds, counted from the intended start.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct Latency {
+    /// Requests in it.
+    pub(crate) count: u64,
+    /// Their sum.
+    pub(crate) sum_seconds: f64,
+    /// The shortest, exactly.
+    pub(crate) min_seconds: f64,
+    /// Half were no longer.
+    pub p50_seconds: f64,
+    /// 90 % were no longer.
+    pub p90_seconds: f64,
+    /// 99 % were no longer.
+    pub p99_seconds: f64,
+    /// 99.9 % were no longer.
+    pub p99_9_seconds: f64,
+    /// The longest, exactly.
+    pub(crate) max_seconds: f64,
+    /// The percentiles are right to this part of their value.
+    pub(crate) relative_error: f64,
+}
+
+impl Tally {
+    /// Nothing counted.
+    pub(crate) fn new() -> Self {
+        let latencies = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3);
+        Self {
+            latencies: latencies.expect("constant bounds are valid"),
+            sum_ns: 0,
+            max_ns: 0,
+            min_ns: u64::MAX,
+            offered: 0,
+            finished: 0,
+            late_sends: 0,
+            late_max_ns: 0,
+            answered_in_window: 0,
+            errors: Errors::default(),
+        }
+    }
+
+    /// A request fell due and was handled so much later.
+    pub(crate) fn offer(&mut self, late_ns: u64) {
+        self.offered += 1;
+        self.late_sends += u64::from(late_ns > LATE_NS);
+        self.late_max_ns = self.late_max_ns.max(late_ns);
+    }
+
+    /// A right answer came so long after the request was due.
+    pub(crate) fn answer(&mut self, latency_ns: u64) {
+        self.latencies.saturating_record(latency_ns);
+        self.sum_ns += u128::from(latency_ns);
+        self.max_ns = self.max_ns.max(latency_ns);
+        self.min_ns = self.min_ns.min(latency_ns);
+    }
+
+    /// Right answers.
+    pub(crate) fn answers(&self) -> u64 {
+        self.latencies.len()
+    }
+
+    /// The latencies, `None` without an answer.
+    pub(crate) fn latency(&self) -> Option<Latency> {
+        let count = self.answers();
+        let percentile = |part| {
+            // A bucket's upper end may lie above the longest value in it.
+            self.latencies.value_at_quantile(part).min(self.max_ns) as f64 / 1e9
+        };
+        (count > 0).then(|| Latency {
+            count,
+            sum_seconds: self.sum_ns as f64 / 1e9,
+            min_seconds: self.min_ns as f64 / 1e9,
+            p50_seconds: percentile(0.5),
+            p90_seconds: percentile(0.9),
+            p99_seconds: percentile(0.99),
+            p99_9_seconds: percentile(0.999),
+            max_seconds: self.max_ns as f64 / 1e9,
+            relative_error: RELATIVE_ERROR,
+        })
+    }
+}

@@ -1,0 +1,286 @@
+//! What the load generator requests, and what the answers must be.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use redis_protocol::resp2::types::BorrowedFrame::BulkString;
+
+use super::client::Reply;
+use crate::protocol::reply::array;
+
+/// Keys of `get-set`.
+pub(crate) const KEYS: u64 = 10_000;
+/// Bytes of each value of `get-set`.
+const VALUE_BYTES: usize = 100;
+const DIGITS: usize = 10;
+const COUNTER: &[u8] = b"connscope:counter";
+
+/// A kind of request traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// PING: the cost of switching alone
+    Ping,
+    /// 80 % GET, 20 % SET over 10,000 keys of 100 bytes
+    GetSet,
+    /// INCR of one key
+    Counter,
+    /// WORK 100: 100 us of CPU
+    Cpu,
+    /// 90 % WAIT 5 (5 ms without CPU), 10 % WORK 50 (50 us of CPU)
+    Mixed,
+    /// Connections held open without requests
+    Idle,
+}
+
+impl Workload {
+    /// The name on the command line and in results.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// How long a server may take for one request by the request's own wish.
+    pub(crate) fn longest_request(self) -> Duration {
+        match self {
+            Self::Cpu => Duration::from_micros(100),
+            Self::Mixed => Duration::from_millis(5),
+            Self::Ping | Self::GetSet | Self::Counter | Self::Idle => Duration::ZERO,
+        }
+    }
+}
+
+/// What the answer to a request must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// `+PONG`
+    Pong,
+    /// `+OK`
+    Ok,
+    /// The value of this key.
+    ValueOf(u64),
+    /// An integer larger than this one, which was answered before the request was sent.
+    Above(i64),
+}
+
+/// What an answer was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// As expected.
+    Right,
+    /// The server says that it could not.
+    ErrorReply,
+    /// Anything else.
+    Wrong,
+}
+
+/// Makes requests and judges answers.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    workload: Workload,
+    counter: Counter,
+}
+
+/// What is known of the counter of `counter`.
+#[derive(Debug)]
+struct Counter {
+    lowest: i64,
+    highest: i64,
+    answers: i64,
+}
+
+impl Traffic {
+    /// Traffic of `workload`.
+    pub(crate) fn new(workload: Workload) -> Self {
+        let counter = Counter {
+            lowest: i64::MAX,
+            highest: i64::MIN,
+            answers: 0,
+        };
+        Self { workload, counter }
+    }
+
+    /// Writes request number `index` to `request` and says what its answer must be. The same
+    /// index makes the same request in every run.
+    pub(crate) fn request(&self, index: u64, request: &mut Vec<u8>) -> Expected {
+        request.clear();
+        let random = scatter(index);
+        match self.workload {
+            Workload::Ping | Workload::Idle => {
+                array(request, &[BulkString(b"PING")]);
+                Expected::Pong
+            }
+            Workload::GetSet => {
+                let key = (random >> 32) % KEYS;
+                if random % 100 < 80 {
+                    array(request, &[BulkString(b"GET"), BulkString(&key_name(key))]);
+                    Expected::ValueOf(key)
+                } else {
+                    set(key, request);
+                    Expected::Ok
+                }
+            }
+            Workload::Counter => {
+                array(request, &[BulkString(b"INCR"), BulkString(COUNTER)]);
+                Expected::Above(self.counter.highest)
+            }
+            Workload::Cpu => {
+                array(request, &[BulkString(b"WORK"), BulkString(b"100")]);
+                Expected::Ok
+            }
+            Workload::Mixed => {
+                if random.is_multiple_of(10) {
+                    array(request, &[BulkString(b"WORK"), BulkString(b"50")]);
+                } else {
+                    array(request, &[BulkString(b"WAIT"), BulkString(b"5")]);
+                }
+                Expected::Ok
+            }
+        }
+    }
+
+    /// Judges an answer.
+    pub(crate) fn judge(&mut self, expected: Expected, reply: Reply<'_>) -> Verdict {
+        let right = match (expected, reply) {
+            (_, Reply::Error(_)) => return Verdict::ErrorReply,
+            (Expected::Pong, Reply::Simple(b"PONG")) | (Expected::Ok, Reply::Simple(b"OK")) => true,
+            (Expected::ValueOf(key), Reply::Bulk(value)) => is_value_of(key, value),
+            (Expected::Above(floor), Reply::Integer(sum)) => {
+                self.counter.lowest = self.counter.lowest.min(sum);
+                self.counter.highest = self.counter.highest.max(sum);
+                self.counter.answers += 1;
+                sum > floor
+            }
+            _ => false,
+        };
+        if right {
+            Verdict::Right
+        } else {
+            Verdict::Wrong
+        }
+    }
+
+    /// Wrong answers that show only in the whole: increments that were lost, so that a sum was
+    /// answered twice.
+    pub(crate) fn lost_updates(&self) -> u64 {
+        let Counter {
+            lowest,
+            highest,
+            answers,
+        } = self.counter;
+        if answers == 0 {
+            return 0;
+        }
+        let distinct = highest.saturating_sub(lowest).saturating_add(1);
+        (answers - distinct).max(0) as u64
+    }
+
+    /// Writes preparation `index` to `request`: what must be in the server before the run. `None`
+    /// when there is no more. Its answer must be `+OK`.
+    pub(crate) fn preparation(&self, index: u64, request: &mut Vec<u8>) -> Option<()> {
+        request.clear();
+        match self.workload {
+            Workload::GetSet if index < KEYS => set(index, request),
+            Workload::Counter if index == 0 => {
+                array(
+                    request,
+                    &[BulkString(b"SET"), BulkString(COUNTER), BulkString(b"0")],
+                );
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn set(key: u64, request: &mut Vec<u8>) {
+    let value = value_of(key);
+    array(
+        request,
+        &[
+            BulkString(b"SET"),
+            BulkString(&key_name(key)),
+            BulkString(&value),
+        ],
+    );
+}
+
+/// `key:` and ten digits.
+fn key_name(key: u64) -> [u8; 4 + DIGITS] {
+    let mut name = *b"key:0000000000";
+    name[4..].copy_from_slice(&digits(key));
+    name
+}
+
+/// The key's ten digits ten times over: nobody else's value.
+fn value_of(key: u64) -> [u8; VALUE_BYTES] {
+    let digits = digits(key);
+    std::array::from_fn(|index| digits[index % DIGITS])
+}
+
+fn is_value_of(key: u64, value: &[u8]) -> bool {
+    value.len() == VALUE_BYTES && value.chunks_exact(DIGITS).all(|chunk| chunk == digits(key))
+}
+
+fn digits(mut number: u64) -> [u8; DIGITS] {
+    let mut digits = [b'0'; DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+    digits
+}
+
+/// Spreads consecutive numbers evenly (the finaliser of splitmix64).
+fn scatter(index: u64) -> u64 {
+    let mut bits = index.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_request_in_five_sets() {
+        let traffic = Traffic::new(Workload::GetSet);
+        let mut request = Vec::new();
+        let sets = (0..100_000)
+            .filter(|&index| traffic.request(index, &mut request) == Expected::Ok)
+            .count();
+        assert!((19_500..20_500).contains(&sets), "{sets} of 100,000");
+    }
+
+    #[test]
+    fn values_are_told_apart() {
+        let mut traffic = Traffic::new(Workload::GetSet);
+        let (right, wrong) = (value_of(17), value_of(71));
+        let expected = Expected::ValueOf(17);
+        assert_eq!(traffic.judge(expected, Reply::Bulk(&right)), Verdict::Right);
+        assert_eq!(traffic.judge(expected, Reply::Bulk(&wrong)), Verdict::Wrong);
+        assert_eq!(
+            traffic.judge(expected, Reply::Bulk(&right[..99])),
+            Verdict::Wrong
+        );
+        assert_eq!(traffic.judge(expected, Reply::Null), Verdict::Wrong);
+        assert_eq!(
+            traffic.judge(expected, Reply::Error(b"ERR")),
+            Verdict::ErrorReply
+        );
+    }
+
+    #[test]
+    fn a_sum_answered_twice_is_a_lost_update() {
+        let mut traffic = Traffic::new(Workload::Counter);
+        for sum in [1, 2, 3, 3, 4] {
+            traffic.judge(Expected::Above(0), Reply::Integer(sum));
+        }
+        assert_eq!(traffic.lost_updates(), 1);
+        assert_eq!(
+            traffic.judge(Expected::Above(4), Reply::Integer(4)),
+            Verdict::Wrong
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! The one list of concurrency models.
+
+mod event_loop;
+mod process_per_connection;
+mod thread_per_connection;
+
+use anyhow::Result;
+
+use crate::serve::Server;
+
+/// A way to serve many connections.
+#[derive(Debug)]
+pub(crate) struct Model {
+    /// Its name on the command line, in reports and in `INFO`.
+    pub(crate) name: &'static str,
+    /// How it serves a connection, in a few words.
+    pub(crate) about: &'static str,
+    /// Serves until asked to end.
+    pub(crate) serve: fn(Server) -> Result<()>,
+}
+
+/// Every model there is.
+pub(crate) const MODELS: &[Model] = &[
+    process_per_connection::MODEL,
+    thread_per_connection::MODEL,
+    event_loop::MODEL,
+];
+
+/// The model of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name == name)
+}

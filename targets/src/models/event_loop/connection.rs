@@ -1,0 +1,197 @@
+//! One connection of the event loop: what it can do without blocking, and where it stopped.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Token};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use crate::listen::linger_and_close;
+use crate::session::{Session, Stop};
+use crate::store::SingleThread;
+use crate::work::Context;
+
+/// Reads that one connection may do before others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// A non-blocking connection.
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    /// Its state in the protocol.
+    pub(crate) session: Session,
+    /// A read may bring something.
+    readable: bool,
+    /// The client has ended its side: read until the end, even after a short read.
+    read_closed: bool,
+    /// The input may hold complete requests.
+    executable: bool,
+    /// A `WAIT` is in progress.
+    waiting: bool,
+    /// Over once the output is written.
+    closing: bool,
+    /// Events for writing are asked for.
+    watches_writable: bool,
+}
+
+/// How a turn ended.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Until the next event.
+    Idle,
+    /// With more to do at once.
+    Unfinished,
+    /// Until `finish_wait` is called after this time.
+    Wait(Duration),
+    /// For good.
+    Over,
+}
+
+impl Connection {
+    /// A connection over a non-blocking socket.
+    pub(crate) fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            session: Session::default(),
+            readable: false,
+            read_closed: false,
+            executable: false,
+            waiting: false,
+            closing: false,
+            watches_writable: false,
+        }
+    }
+
+    /// The socket.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Takes note of what an event says.
+    pub(crate) fn note(&mut self, event: &Event) {
+        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.read_closed |= event.is_read_closed() || event.is_error();
+    }
+
+    /// Replies to the `WAIT` in progress.
+    pub(crate) fn finish_wait(&mut self) {
+        self.waiting = false;
+        self.executable = true;
+        self.session.finish_wait();
+    }
+
+    /// Reads, executes and writes as far as it goes without blocking. When the server is `ending`,
+    /// reads nothing more.
+    pub(crate) fn turn(
+        &mut self,
+        context: &Context<'_, SingleThread>,
+        poll: &Poll,
+        token: Token,
+        ending: bool,
+    ) -> Turn {
+        let mut reads = 0;
+        loop {
+            match self.write() {
+                Ok(true) => {}
+                Ok(false) => return self.watch_writable(poll, token),
+                Err(_) => return Turn::Over,
+            }
+            if self.closing {
+                return Turn::Over;
+            }
+            if self.waiting {
+                return Turn::Idle;
+            }
+            if self.executable {
+                match self.session.execute(context) {
+                    Stop::OutputFull => {}
+                    Stop::NeedInput => self.executable = false,
+                    Stop::Close => self.closing = true,
+                    Stop::Wait(time) => {
+                        self.waiting = true;
+                        // What was replied so far does not wait with it; what cannot be written
+                        // now is written when the timer has fired or the socket has room.
+                        return match self.write() {
+                            Ok(true) => Turn::Wait(time),
+                            Ok(false) => match self.watch_writable(poll, token) {
+                                Turn::Idle => Turn::Wait(time),
+                                over => over,
+                            },
+                            Err(_) => Turn::Over,
+                        };
+                    }
+                }
+                continue;
+            }
+            if ending {
+                return Turn::Over;
+            }
+            if !self.readable {
+                return Turn::Idle;
+            }
+            if reads == READS_PER_TURN {
+                return Turn::Unfinished;
+            }
+            reads += 1;
+            if !self.read() {
+                return Turn::Over;
+            }
+        }
+    }
+
+    /// Ends the connection; the client sees the last reply.
+    pub(crate) fn close(self) {
+        linger_and_close(self.socket.as_fd());
+    }
+
+    /// Reads once; `false` when the client has gone.
+    fn read(&mut self) -> bool {
+        let input = self.session.input();
+        let room = input.capacity() - input.len();
+        match recv(&self.socket, spare_capacity(input), RecvFlags::empty()) {
+            Ok((0, _)) => return false,
+            Ok((read, _)) => {
+                self.executable = true;
+                // A short read has emptied the socket, and what comes later is a new event; only
+                // the end of the stream may have been reported already.
+                self.readable = read == room || self.read_closed;
+            }
+            Err(Errno::AGAIN) => self.readable = false,
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+        true
+    }
+
+    /// Writes what is to be written; `false` when the socket takes no more now.
+    fn write(&mut self) -> Result<bool, Errno> {
+        while !self.session.output().is_empty() {
+            match send(&self.socket, self.session.output(), SendFlags::NOSIGNAL) {
+                Ok(written) => self.session.wrote(written),
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn watch_writable(&mut self, poll: &Poll, token: Token) -> Turn {
+        if !self.watches_writable {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let descriptor = self.socket.as_raw_fd();
+            if poll
+                .registry()
+                .reregister(&mut SourceFd(&descriptor), token, interest)
+                .is_err()
+            {
+                return Turn::Over;
+            }
+            self.watches_writable = true;
+        }
+        Turn::Idle
+    }
+}

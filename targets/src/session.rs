@@ -1,0 +1,175 @@
+//! One connection's side of the protocol, the same in every model: bytes in, commands executed,
+//! replies out. Knows no socket.
+//!
+//! Memory is bounded: at most one incomplete request of input is kept (1 MiB and a read), and
+//! commands stop being executed while 64 KiB of replies wait to be written.
+
+pub(crate) mod blocking;
+
+use std::time::Duration;
+
+use crate::protocol::{Decoder, ProtocolError, reply};
+use crate::store::Lock;
+use crate::work::{Context, Held, Outcome, execute};
+
+/// The room for one read, in bytes.
+pub(crate) const READ_BYTES: usize = 16 * 1024;
+/// Waiting replies beyond which no command is executed, in bytes.
+const MAX_WAITING_BYTES: usize = 64 * 1024;
+
+/// The state of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    decoder: Decoder,
+    held: Held,
+    buffers: Buffers,
+    /// Bytes of the input that were executed.
+    executed: usize,
+    /// Bytes of the output that were written.
+    written: usize,
+}
+
+/// Input not yet executed and replies not yet written.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    /// What was read.
+    pub(crate) input: Vec<u8>,
+    /// What is to be written.
+    pub(crate) output: Vec<u8>,
+}
+
+/// Why a session stopped executing. Whatever it is, the output is to be written first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// All complete requests were executed.
+    NeedInput,
+    /// Enough replies wait; to be continued when they are written.
+    OutputFull,
+    /// To be continued with `finish_wait` after this time.
+    Wait(Duration),
+    /// The connection ends.
+    Close,
+}
+
+impl Session {
+    /// Where to append what was read, with room for a read.
+    pub(crate) fn input(&mut self) -> &mut Vec<u8> {
+        let input = &mut self.buffers.input;
+        if input.capacity() - input.len() < READ_BYTES / 4 {
+            input.reserve(READ_BYTES.max(input.len()));
+        }
+        input
+    }
+
+    /// What is to be written.
+    pub(crate) fn output(&self) -> &[u8] {
+        &self.buffers.output[self.written..]
+    }
+
+    /// Notes that `bytes` of the output were written.
+    pub(crate) fn wrote(&mut self, bytes: usize) {
+        self.written += bytes;
+        if self.written == self.buffers.output.len() {
+            self.buffers.output.clear();
+            self.written = 0;
+            release_excess(&mut self.buffers.output);
+        }
+    }
+
+    /// Executes the complete requests of the input.
+    pub(crate) fn execute<L: Lock>(&mut self, context: &Context<'_, L>) -> Stop {
+        loop {
+            if self.output().len() >= MAX_WAITING_BYTES {
+                return Stop::OutputFull;
+            }
+            let input = &self.buffers.input[self.executed..];
+            let length = match self.decoder.decode(input) {
+                Ok(Some(length)) => length,
+                Ok(None) => {
+                    self.forget_executed();
+                    return Stop::NeedInput;
+                }
+                Err(error) => return self.refuse(error),
+            };
+            let request = self.decoder.request(input);
+            let outcome = execute(request, context, &mut self.held, &mut self.buffers.output);
+            self.decoder.next_request();
+            self.executed += length;
+            match outcome {
+                Outcome::Replied => {}
+                Outcome::Wait(time) => return Stop::Wait(time),
+                Outcome::Close => return Stop::Close,
+            }
+        }
+    }
+
+    /// Replies to the command that asked to wait.
+    pub(crate) fn finish_wait(&mut self) {
+        reply::simple(&mut self.buffers.output, "OK");
+    }
+
+    /// Works in buffers that many sessions share, in place of its own where it keeps nothing in
+    /// them. To be followed by `return_buffers` with the same.
+    pub(crate) fn borrow_buffers(&mut self, shared: &mut Buffers) {
+        if self.buffers.input.is_empty() {
+            std::mem::swap(&mut self.buffers.input, &mut shared.input);
+        }
+        if self.buffers.output.is_empty() {
+            std::mem::swap(&mut self.buffers.output, &mut shared.output);
+        }
+    }
+
+    /// Gives shared buffers back, keeping copies of what is left in them.
+    pub(crate) fn return_buffers(&mut self, shared: &mut Buffers) {
+        return_buffer(
+            &mut self.buffers.input,
+            &mut self.executed,
+            &mut shared.input,
+        );
+        return_buffer(
+            &mut self.buffers.output,
+            &mut self.written,
+            &mut shared.output,
+        );
+    }
+
+    fn refuse(&mut self, error: ProtocolError) -> Stop {
+        reply::error(
+            &mut self.buffers.output,
+            &format!("ERR Protocol error: {error}"),
+        );
+        Stop::Close
+    }
+
+    fn forget_executed(&mut self) {
+        self.buffers.input.drain(..self.executed);
+        self.executed = 0;
+        release_excess(&mut self.buffers.input);
+    }
+}
+
+/// Keeps one large request from being paid for by an idle connection.
+fn release_excess(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > 4 * MAX_WAITING_BYTES {
+        *buffer = Vec::new();
+    }
+}
+
+/// `own` is the shared buffer if `shared` has none to lend now.
+fn return_buffer(own: &mut Vec<u8>, done: &mut usize, shared: &mut Vec<u8>) {
+    let lent = shared.capacity() == 0;
+    if own.len() == *done {
+        own.clear();
+        *done = 0;
+        if lent {
+            std::mem::swap(own, shared);
+        } else {
+            *own = Vec::new();
+        }
+    } else if lent {
+        let left = own[*done..].to_vec();
+        *done = 0;
+        own.clear();
+        *shared = std::mem::replace(own, left);
+    }
+}

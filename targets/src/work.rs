@@ -1,0 +1,274 @@
+//! The commands: the same work for every concurrency model.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use redis_protocol::resp2::types::BorrowedFrame;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::memory::Mapping;
+use crate::protocol::{Request, reply};
+use crate::store::{Full, IncrementError, Lock, MAX_KEY_BYTES, MAX_VALUE_BYTES, Store};
+
+/// The most `WORK` burns, in microseconds of CPU.
+const MAX_WORK_US: u64 = 10_000_000;
+/// The most `WAIT` waits, in milliseconds.
+const MAX_WAIT_MS: u64 = 60_000;
+/// The most `TOUCH` holds, in bytes.
+const MAX_TOUCH_BYTES: u64 = 1 << 30;
+
+const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+
+/// What commands can see of the server.
+pub(crate) struct Context<'a, L> {
+    /// The shared key-value state.
+    pub(crate) store: &'a Store<L>,
+    /// Connections being served now, by all processes and threads.
+    pub(crate) clients: &'a AtomicU32,
+    /// The most connections served at a time.
+    pub(crate) max_clients: u32,
+    /// The model's name.
+    pub(crate) model: &'static str,
+}
+
+/// What one connection holds between commands.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// The memory that `TOUCH` asked for, freed with the connection.
+    touched: Option<Mapping>,
+}
+
+/// What follows from a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The reply is in the output.
+    Replied,
+    /// `+OK` is to be the reply after this time without CPU.
+    Wait(Duration),
+    /// The reply is in the output, and the connection ends after it.
+    Close,
+}
+
+/// Executes `request`, appending its reply to `output`.
+pub(crate) fn execute<L: Lock>(
+    request: Request<'_>,
+    context: &Context<'_, L>,
+    held: &mut Held,
+    output: &mut Vec<u8>,
+) -> Outcome {
+    if request.len() == 0 {
+        return Outcome::Replied;
+    }
+    let operands = request.len() - 1;
+    let name = request.argument(0);
+    let mut upper = [0; 8];
+    let upper = upper_case(name, &mut upper);
+    match (upper, operands) {
+        (b"PING", 0) => reply::simple(output, "PONG"),
+        (b"PING" | b"ECHO", 1) => reply::bulk(output, request.argument(1)),
+        (b"GET", 1) => get(request, context, output),
+        (b"SET", 2) => set(request, context, output),
+        (b"SET", 3..) => reply::error(output, "ERR syntax error"),
+        (b"DEL", 1..) => {
+            let deleted = request
+                .operands()
+                .filter(|key| context.store.delete(key))
+                .count();
+            reply::integer(output, deleted as i64);
+        }
+        (b"INCR", 1) => increment(request, context, output),
+        (b"INFO", _) => reply::bulk(output, info(context).as_bytes()),
+        (b"CONFIG", 1..) => config(request, context, output),
+        (b"COMMAND", _) => reply::array(output, &[]),
+        (b"QUIT", _) => {
+            reply::simple(output, "OK");
+            return Outcome::Close;
+        }
+        (b"WORK", 1) => work(request, output),
+        (b"WAIT", 1) => return wait(request, output),
+        (b"TOUCH", 1) => touch(request, held, output),
+        (
+            b"PING" | b"ECHO" | b"GET" | b"SET" | b"DEL" | b"INCR" | b"CONFIG" | b"WORK" | b"WAIT"
+            | b"TOUCH",
+            _,
+        ) => wrong_number(output, name),
+        _ => reply::error(
+            output,
+            &format!("ERR unknown command '{}'", printable(name)),
+        ),
+    }
+    Outcome::Replied
+}
+
+/// `name` in upper case, empty when longer than any command.
+fn upper_case<'a>(name: &[u8], upper: &'a mut [u8; 8]) -> &'a [u8] {
+    let Some(upper) = upper.get_mut(..name.len()) else {
+        return b"";
+    };
+    upper.copy_from_slice(name);
+    upper.make_ascii_uppercase();
+    upper
+}
+
+fn get<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut Vec<u8>) {
+    let found = context
+        .store
+        .get(request.argument(1), |value| reply::bulk(output, value));
+    if found.is_none() {
+        reply::null(output);
+    }
+}
+
+fn set<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut Vec<u8>) {
+    let (key, value) = (request.argument(1), request.argument(2));
+    // The protocol keeps longer values away.
+    debug_assert!(value.len() <= MAX_VALUE_BYTES);
+    if key.len() > MAX_KEY_BYTES {
+        return key_too_long(output);
+    }
+    match context.store.set(key, value) {
+        Ok(()) => reply::simple(output, "OK"),
+        Err(Full) => reply::error(output, OUT_OF_MEMORY),
+    }
+}
+
+fn increment<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut Vec<u8>) {
+    let key = request.argument(1);
+    if key.len() > MAX_KEY_BYTES {
+        return key_too_long(output);
+    }
+    match context.store.increment(key) {
+        Ok(sum) => reply::integer(output, sum),
+        Err(IncrementError::NotAnInteger) => reply::error(output, NOT_AN_INTEGER),
+        Err(IncrementError::Overflow) => {
+            reply::error(output, "ERR increment or decrement would overflow");
+        }
+        Err(IncrementError::Full) => reply::error(output, OUT_OF_MEMORY),
+    }
+}
+
+fn info<L: Lock>(context: &Context<'_, L>) -> String {
+    format!(
+        "# Server\r\nserver:connscope-target\r\nversion:{}\r\nmodel:{}\r\nprocess_id:{}\r\n\
+         \r\n# Clients\r\nconnected_clients:{}\r\nmaxclients:{}\r\n\
+         \r\n# Memory\r\nmaxmemory:{}\r\n",
+        env!("CARGO_PKG_VERSION"),
+        context.model,
+        std::process::id(),
+        context.clients.load(Ordering::Relaxed),
+        context.max_clients,
+        context.store.bytes(),
+    )
+}
+
+/// What `redis-benchmark` and `redis-cli` ask for; any other parameter is not there.
+fn config<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut Vec<u8>) {
+    let subcommand = request.argument(1);
+    if !subcommand.eq_ignore_ascii_case(b"GET") {
+        let text = format!("ERR unknown subcommand '{}'.", printable(subcommand));
+        return reply::error(output, &text);
+    }
+    if request.len() < 3 {
+        return wrong_number(output, b"config|get");
+    }
+    let known = [
+        ("save", String::new()),
+        ("appendonly", "no".to_owned()),
+        ("maxclients", context.max_clients.to_string()),
+        ("maxmemory", context.store.bytes().to_string()),
+    ];
+    let mut pairs = Vec::new();
+    for (name, value) in &known {
+        if request
+            .operands()
+            .skip(1)
+            .any(|asked| asked.eq_ignore_ascii_case(name.as_bytes()))
+        {
+            pairs.push(BorrowedFrame::BulkString(name.as_bytes()));
+            pairs.push(BorrowedFrame::BulkString(value.as_bytes()));
+        }
+    }
+    reply::array(output, &pairs);
+}
+
+fn work(request: Request<'_>, output: &mut Vec<u8>) {
+    match bounded(request.argument(1), MAX_WORK_US) {
+        Some(us) => {
+            burn(Duration::from_micros(us));
+            reply::simple(output, "OK");
+        }
+        None => reply::error(output, NOT_AN_INTEGER),
+    }
+}
+
+fn wait(request: Request<'_>, output: &mut Vec<u8>) -> Outcome {
+    match bounded(request.argument(1), MAX_WAIT_MS) {
+        Some(ms) => Outcome::Wait(Duration::from_millis(ms)),
+        None => {
+            reply::error(output, NOT_AN_INTEGER);
+            Outcome::Replied
+        }
+    }
+}
+
+/// Makes the connection hold so many bytes of private memory, each page written; what it held
+/// before is freed first.
+fn touch(request: Request<'_>, held: &mut Held, output: &mut Vec<u8>) {
+    let Some(bytes) = bounded(request.argument(1), MAX_TOUCH_BYTES) else {
+        return reply::error(output, NOT_AN_INTEGER);
+    };
+    held.touched = None;
+    if bytes > 0 {
+        let Ok(mut mapping) = Mapping::private(bytes as usize) else {
+            return reply::error(output, "ERR cannot map that much memory");
+        };
+        mapping.touch_pages();
+        held.touched = Some(mapping);
+    }
+    reply::simple(output, "OK");
+}
+
+/// Burns `cpu` of this thread's own time: time spent preempted does not count.
+fn burn(cpu: Duration) {
+    let end = thread_cpu() + cpu;
+    // The clock of the thread's CPU time is a system call, the wall clock is not: so spin by the
+    // wall clock, then see how much of that was ours.
+    loop {
+        let missing = end.saturating_sub(thread_cpu());
+        if missing.is_zero() {
+            return;
+        }
+        let spin = Instant::now();
+        while spin.elapsed() < missing {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn bounded(text: &[u8], most: u64) -> Option<u64> {
+    let value: u64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (value <= most).then_some(value)
+}
+
+fn key_too_long(output: &mut Vec<u8>) {
+    reply::error(output, "ERR key is longer than 1024 bytes");
+}
+
+fn wrong_number(output: &mut Vec<u8>, name: &[u8]) {
+    let name = printable(name).to_ascii_lowercase();
+    reply::error(
+        output,
+        &format!("ERR wrong number of arguments for '{name}' command"),
+    );
+}
+
+/// The first 128 bytes of `name`, fit for an error line.
+fn printable(name: &[u8]) -> String {
+    name[..name.len().min(128)].escape_ascii().to_string()
+}
