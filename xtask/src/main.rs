@@ -1,2 +1,134 @@
-//! xtask.
-fn main() {}
+//! `cargo xtask`: sets the machine up, then checks, tests, measures or shows the project. It only
+//! runs programs, and knows none of our crates.
+
+mod bench;
+mod cargo;
+mod check;
+mod demo;
+mod host;
+mod setup;
+mod test;
+mod workspace;
+
+use clap::{Args, Parser, Subcommand};
+use setup::Purpose;
+use std::process::ExitCode;
+use test::Tier;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                    install what is missing, build, show a short comparison
+  cargo xtask test                    install what is missing, run every test, root ones included
+  cargo xtask test --tier pure        only the tests that need neither root nor real servers
+  cargo xtask test histogram          only the tests whose path contains `histogram`
+  cargo xtask check                   formatting, lints, who may know whom
+  cargo xtask bench                   every benchmark, one after another";
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install the system packages that the build and the tests need and this host lacks
+    Setup,
+    /// Set up, build, and run a short `connscope compare` (as root, through sudo where needed)
+    Demo(SetupArgs),
+    /// Set up and run the tests, root ones included; the last line counts them all
+    Test(TestArgs),
+    /// Check formatting, lints (warnings denied), crate edges, imports and file names
+    Check(SetupArgs),
+    /// Set up and run the benchmarks as root, one after another
+    Bench(BenchArgs),
+}
+
+#[derive(Args)]
+struct SetupArgs {
+    /// Install nothing: the packages are here already, by other means than apt
+    #[arg(long)]
+    no_setup: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Tiers, by the name of the test file:
+  root     tests/root_*.rs: need root, one at a time, they own the machine's CPUs
+  servers  tests/servers_*.rs: need root and real servers, one at a time
+  pure     all the rest: unit tests, documentation tests, other integration tests
+
+A tier without any test fails; with FILTER, only if no tier had a test that matches.
+
+Examples:
+  cargo xtask test
+  cargo xtask test --tier root switches")]
+struct TestArgs {
+    /// Run only the tests whose path contains this
+    filter: Option<String>,
+    /// Run only this tier (may be repeated) [default: all]
+    #[arg(long = "tier", value_enum, value_name = "TIER")]
+    tiers: Vec<Tier>,
+    #[command(flatten)]
+    setup: SetupArgs,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench
+  cargo xtask bench snapshot")]
+struct BenchArgs {
+    /// Run only this benchmark [default: all]
+    name: Option<String>,
+    #[command(flatten)]
+    setup: SetupArgs,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Setup => {
+            setup::install_missing(Purpose::Tests)?;
+            eprintln!("every package is installed");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(setup) => {
+            setup.unless_refused(Purpose::Build)?;
+            demo::run()
+        }
+        Command::Test(args) => {
+            let tiers = Tier::chosen(args.tiers);
+            test::ensure_possible(&tiers)?;
+            args.setup.unless_refused(Tier::purpose(&tiers))?;
+            test::run(&tiers, args.filter.as_deref())
+        }
+        Command::Check(setup) => {
+            setup.unless_refused(Purpose::Build)?;
+            check::run()
+        }
+        Command::Bench(args) => {
+            args.setup.unless_refused(Purpose::Build)?;
+            bench::run(args.name.as_deref())
+        }
+    }
+}
+
+impl SetupArgs {
+    fn unless_refused(&self, purpose: Purpose) -> anyhow::Result<()> {
+        match self.no_setup {
+            true => Ok(()),
+            false => setup::install_missing(purpose),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Runs the tests tier by tier and counts what libtest says. Everything is built in the release
+//! profile: measurements need optimised code, and one build then serves all.
+
+mod tally;
+mod tier;
+
+use crate::cargo;
+use crate::host::Root;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use std::io::{self, IsTerminal, Read, Write};
+use std::process::{ExitCode, Stdio};
+use tally::{Counts, Tally};
+pub(crate) use tier::Tier;
+
+/// Refuses before anything is installed or built if a tier cannot run on this host.
+pub(crate) fn ensure_possible(tiers: &[Tier]) -> Result<()> {
+    if tiers.iter().any(|tier| tier.needs_root()) {
+        Root::require("the tiers root and servers")?;
+    }
+    Ok(())
+}
+
+/// Runs the tests of these tiers whose path contains `filter`, and prints the counts.
+pub(crate) fn run(tiers: &[Tier], filter: Option<&str>) -> Result<ExitCode> {
+    let workspace = Workspace::read()?;
+    let files = workspace.targets("test");
+    // Programs too: tests start those of other packages, which Cargo would not build for them.
+    cargo::run(&["build", "--release", "--workspace", "--bins", "--tests"])?;
+    let mut results = Vec::new();
+    for tier in tiers {
+        results.push((*tier, run_tier(*tier, &files, filter)?));
+    }
+    Ok(summarise(&results, filter))
+}
+
+fn run_tier(tier: Tier, files: &[&str], filter: Option<&str>) -> Result<Counts> {
+    eprintln!("\ntier {tier}");
+    let files: Vec<_> = files
+        .iter()
+        .copied()
+        .filter(|file| Tier::of(file) == tier)
+        .collect();
+    let mut counts = Counts::default();
+    if tier == Tier::Pure {
+        counts += run_tests(tier, &["--lib", "--bins"], &files, filter)?;
+        counts += run_tests(tier, &["--doc"], &[], filter)?;
+    } else if !files.is_empty() {
+        counts += run_tests(tier, &[], &files, filter)?;
+    }
+    Ok(counts)
+}
+
+/// One call of `cargo test`.
+fn run_tests(tier: Tier, kinds: &[&str], files: &[&str], filter: Option<&str>) -> Result<Counts> {
+    let runner = match tier.needs_root() {
+        true => cargo::runner_config(Root::require("these tests")?)?,
+        false => None,
+    };
+    let mut args = vec!["test", "--release", "--workspace", "--no-fail-fast"];
+    args.extend(kinds);
+    args.extend(files.iter().flat_map(|file| ["--test", file]));
+    args.extend(runner.iter().flat_map(|runner| ["--config", runner]));
+    args.push("--");
+    args.extend(filter);
+    if tier.needs_root() {
+        args.push("--test-threads=1");
+    }
+    if io::stdout().is_terminal() {
+        // libtest writes to us, and would not guess.
+        args.push("--color=always");
+    }
+    count(&args)
+}
+
+/// Runs Cargo, passes its output on and counts the tests in it.
+fn count(args: &[&str]) -> Result<Counts> {
+    let mut child = cargo::command(args.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo test")?;
+    let mut output = child.stdout.take().context("cargo test has no output")?;
+    let mut tally = Tally::default();
+    let mut buffer = [0; 8192];
+    loop {
+        let length = output
+            .read(&mut buffer)
+            .context("cannot read from cargo test")?;
+        if length == 0 {
+            break;
+        }
+        io::stdout().write_all(&buffer[..length])?;
+        io::stdout().flush()?;
+        tally.add(&buffer[..length]);
+    }
+    let status = child.wait().context("cannot wait for cargo test")?;
+    Ok(tally.finish(status.success()))
+}
+
+/// Prints a line for each tier, then the line that counts all.
+fn summarise(results: &[(Tier, Counts)], filter: Option<&str>) -> ExitCode {
+    let mut total = Counts::default();
+    let mut empty = false;
+    println!();
+    for (tier, counts) in results {
+        let none = counts.ran() == 0;
+        // A filter may well name tests of one tier only.
+        empty |= none && filter.is_none();
+        println!(
+            "{tier}: {counts}{}",
+            if none { "; no test ran" } else { "" }
+        );
+        total += *counts;
+    }
+    println!("{total}");
+    match total.failed > 0 || empty || total.ran() == 0 {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
