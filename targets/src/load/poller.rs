@@ -1,7 +1,7 @@
 //! Waiting for events to the nanosecond: an epoll instance of the load generator's own.
 
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -54,25 +54,58 @@ impl Poller {
     /// # Errors
     /// None that a correct program sees.
     pub(crate) fn wait(&mut self, timeout_ns: u64) -> rustix::io::Result<usize> {
-        let timeout_ns = if self.coarse {
-            timeout_ns / 1_000_000 * 1_000_000
-        } else {
-            timeout_ns
-        };
-        let timeout = Timespec {
-            tv_sec: (timeout_ns / 1_000_000_000) as i64,
-            tv_nsec: (timeout_ns % 1_000_000_000) as i64,
-        };
         self.events.clear();
-        let room = rustix::buffer::spare_capacity(&mut self.events);
-        match epoll::wait(&self.epoll, room, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => Ok(self.events.len()),
+        let waited = if self.coarse {
+            self.wait_coarse(timeout_ns)
+        } else {
+            self.wait_fine(timeout_ns)
+        };
+        match waited {
+            Ok(()) | Err(Errno::INTR) => Ok(self.events.len()),
             Err(Errno::NOSYS) if !self.coarse => {
                 self.coarse = true;
                 Ok(0)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// `epoll_pwait2`, called directly: rustix rounds the time up to milliseconds, and glibc has it
+    /// from 2.35 on only.
+    fn wait_fine(&mut self, timeout_ns: u64) -> rustix::io::Result<()> {
+        let timeout = libc::timespec {
+            tv_sec: (timeout_ns / 1_000_000_000) as i64,
+            tv_nsec: (timeout_ns % 1_000_000_000) as i64,
+        };
+        // SAFETY: the kernel writes at most `EVENTS` events to the vector's room for as many, and
+        // `epoll::Event` is its layout of them; they count only when it says how many it wrote.
+        let count = unsafe {
+            let count = libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.epoll.as_raw_fd(),
+                self.events.as_mut_ptr(),
+                EVENTS,
+                &raw const timeout,
+                std::ptr::null::<libc::sigset_t>(),
+                0_usize,
+            );
+            self.events.set_len(usize::try_from(count).unwrap_or(0));
+            count
+        };
+        match count {
+            0.. => Ok(()),
+            _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        }
+    }
+
+    fn wait_coarse(&mut self, timeout_ns: u64) -> rustix::io::Result<()> {
+        let timeout_ns = timeout_ns / 1_000_000 * 1_000_000;
+        let timeout = Timespec {
+            tv_sec: (timeout_ns / 1_000_000_000) as i64,
+            tv_nsec: (timeout_ns % 1_000_000_000) as i64,
+        };
+        let room = rustix::buffer::spare_capacity(&mut self.events);
+        epoll::wait(&self.epoll, room, Some(&timeout)).map(|_| ())
     }
 
     /// Token and flags of an event of the last wait.

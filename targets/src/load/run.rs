@@ -130,8 +130,10 @@ impl<'a> Run<'a> {
             latency: tally.latency(),
             late_sends: tally.late_sends,
             late_send_max_seconds: tally.late_max_ns as f64 / 1e9,
-            generator_was_bottleneck: tally.late_sends * 1000 > tally.offered
-                || cpu_seconds > 0.95 * seconds.max(f64::MIN_POSITIVE),
+            generator_was_bottleneck: match options.closed {
+                true => cpu_seconds > 0.95 * seconds,
+                false => tally.late_sends * 1000 > tally.offered,
+            },
             errors: tally.errors,
             unanswered: tally.offered - tally.finished,
             cpu_seconds,

@@ -31,8 +31,8 @@ pub(crate) struct Summary {
     pub(crate) late_sends: u64,
     /// The latest of all arrivals.
     pub(crate) late_send_max_seconds: f64,
-    /// More than 0.1 % of sends were late, or the generator used more than 95 % of a CPU: the
-    /// figures may be its own rather than the server's.
+    /// The figures may be the generator's own rather than the server's: in an open loop more than
+    /// 0.1 % of sends were late, in a closed loop it used more than 95 % of a CPU.
     pub(crate) generator_was_bottleneck: bool,
     /// Failures in the whole run.
     pub(crate) errors: Errors,

@@ -107,6 +107,12 @@ impl Arena {
         unsafe { self.add_free_range(base, from, self.end) };
     }
 
+    /// Makes the free lists useless, for tests of `rebuild`.
+    #[cfg(test)]
+    pub(crate) fn wreck(&mut self) {
+        self.free = [self.start + 1; CLASSES];
+    }
+
     /// Cuts `from..to` into the largest blocks whose offset is a multiple of their size.
     ///
     /// # Safety

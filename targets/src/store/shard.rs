@@ -120,6 +120,13 @@ impl<L> Shard<L> {
         }
     }
 
+    /// Leaves the shard as if its holder had died in the middle of a change.
+    #[cfg(test)]
+    pub(crate) fn wreck_free_lists(&mut self) {
+        self.begin_change();
+        self.arena().wreck();
+    }
+
     fn replace(&mut self, place: &Place, key: &[u8], hash: u32, value: &[u8]) -> Result<(), Full> {
         debug_assert!(key.len() <= MAX_KEY_BYTES && value.len() <= MAX_VALUE_BYTES);
         let class = class_for(ENTRY_BYTES + key.len() + value.len()).ok_or(Full)?;
