@@ -28,6 +28,7 @@ struct histogram {
 struct totals {
 	__u64 voluntary;   /* context switches, task_struct.nvcsw */
 	__u64 involuntary; /* context switches, task_struct.nivcsw */
+	__u64 cpu;         /* se.sum_exec_runtime: running, less what interrupts and the hypervisor stole */
 	__u64 running;
 	__u64 runnable;
 	__u64 blocked;

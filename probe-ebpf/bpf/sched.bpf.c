@@ -23,6 +23,7 @@ static __always_inline void totals_add(struct totals *sum, const struct totals *
 {
 	sum->voluntary += one->voluntary;
 	sum->involuntary += one->involuntary;
+	sum->cpu += one->cpu;
 	sum->running += one->running;
 	sum->runnable += one->runnable;
 	sum->blocked += one->blocked;
@@ -31,12 +32,14 @@ static __always_inline void totals_add(struct totals *sum, const struct totals *
 }
 
 /* The books of a task are closed at its last switch, which comes after sched_process_exit. */
-static __always_inline void close_entry(struct task_entry *entry, struct group_stats *group)
+static __always_inline void close_entry(struct task_struct *task, struct task_entry *entry,
+					struct group_stats *group)
 {
 	struct control *control = control_block();
 	struct ended_totals *ended;
 	__u64 claim;
 
+	entry->totals.cpu = task->se.sum_exec_runtime - entry->base_cpu;
 	claim = __sync_lock_test_and_set(&entry->claim, CLAIM_ENDED);
 	if (!control || claim == CLAIM_ENDED)
 		return;
@@ -111,7 +114,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 
 	entry->end = clock;
 	if (prev->__state & TASK_DEAD)
-		close_entry(entry, group);
+		close_entry(prev, entry, group);
 	return 0;
 }
 

@@ -64,6 +64,7 @@ static __always_inline void watch_task(struct task_struct *task, __u32 group, st
 	entry.assigned_running = !queued && task->on_cpu;
 	entry.base_nvcsw = task->nvcsw;
 	entry.base_nivcsw = task->nivcsw;
+	entry.base_cpu = task->se.sum_exec_runtime;
 	if (bpf_task_storage_get(&watched, task, &entry, BPF_LOCAL_STORAGE_GET_F_CREATE))
 		control->assigned++;
 	else
@@ -172,6 +173,7 @@ static __always_inline void read_totals(struct task_record *record, struct task_
 		}
 		record->totals.voluntary = task->nvcsw - entry->base_nvcsw;
 		record->totals.involuntary = task->nivcsw - entry->base_nivcsw;
+		record->totals.cpu = task->se.sum_exec_runtime - entry->base_cpu;
 		add_in_progress(record, task, entry, now);
 		barrier();
 		if (stamps->begin == end)
@@ -196,6 +198,14 @@ static __always_inline bool claim_task(struct task_entry *entry, __u64 epoch)
 	return true;
 }
 
+/* THREAD_SIZE. Kernels built without the union in BTF have the default of their architecture. */
+static __always_inline __u64 kernel_stack_bytes(void)
+{
+	if (bpf_core_type_exists(union thread_union))
+		return bpf_core_type_size(union thread_union);
+	return 16384; /* x86-64 and arm64 */
+}
+
 static __always_inline void read_task(struct seq_file *seq, struct task_struct *task,
 				      struct control *control, __u64 now)
 {
@@ -209,7 +219,7 @@ static __always_inline void read_task(struct seq_file *seq, struct task_struct *
 	record.tid = pid_here(task->thread_pid);
 	record.group = entry->group;
 	record.started = task->start_time;
-	record.kernel_stack_bytes = bpf_core_type_size(union thread_union);
+	record.kernel_stack_bytes = kernel_stack_bytes();
 	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
 	read_totals(&record, task, entry, now);
 	mm = task->mm;

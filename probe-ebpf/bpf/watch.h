@@ -41,6 +41,7 @@ struct task_entry {
 	__u64 pcount;
 	__u64 base_nvcsw;
 	__u64 base_nivcsw;
+	__u64 base_cpu;
 	struct totals totals;
 };
 

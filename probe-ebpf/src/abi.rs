@@ -1,6 +1,12 @@
 //! The layouts shared with the kernel half, generated from the BTF of `bpf/abi.h`.
 
-#[allow(missing_docs, unreachable_pub, unused, clippy::all, clippy::undocumented_unsafe_blocks)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/abi.skel.rs"));
 }
@@ -22,7 +28,17 @@ macro_rules! plain {
         $(unsafe impl Plain for $name {})*
     };
 }
-plain!(assignment, control, creation_key, group_rule, group_stats, losses, task_record, u32, u64);
+plain!(
+    assignment,
+    control,
+    creation_key,
+    group_rule,
+    group_stats,
+    losses,
+    task_record,
+    u32,
+    u64
+);
 
 /// The value at the start of `bytes`; `None` if there are too few.
 pub fn from_bytes<T: Plain>(bytes: &[u8]) -> Option<T> {

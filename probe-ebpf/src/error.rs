@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The caller may not use BPF.
-    #[error("cannot load probe {probe}: operation not permitted; needs root, or CAP_BPF and CAP_PERFMON")]
+    #[error(
+        "cannot load probe {probe}: operation not permitted; needs root, or CAP_BPF and CAP_PERFMON"
+    )]
     NotPermitted {
         /// The probe that was refused.
         probe: &'static str,

@@ -6,7 +6,9 @@ use crate::{
     platform,
     probes::Probe,
 };
-use libbpf_rs::{ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel};
+use libbpf_rs::{
+    ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel,
+};
 use std::{
     fs::OpenOptions,
     io::{self, Write},
@@ -26,7 +28,11 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Loads and attaches a probe. Maps that `owner` has by the same name are shared with it, the
     /// others are made; the ones kept by group have room for `groups`.
-    pub(crate) fn load(probe: &'static Probe, owner: Option<&Self>, groups: u32) -> Result<Self, Error> {
+    pub(crate) fn load(
+        probe: &'static Probe,
+        owner: Option<&Self>,
+        groups: u32,
+    ) -> Result<Self, Error> {
         let log = CapturedLog::begin();
         let refused = |source| refusal(probe, &source, &log.text());
         let mut open = ObjectBuilder::default()
@@ -36,7 +42,11 @@ impl Loaded {
         prepare_maps(&mut open, owner, groups).map_err(refused)?;
         let object = open.load().map_err(refused)?;
         let links = attach(probe, &object)?;
-        Ok(Self { probe, links, object })
+        Ok(Self {
+            probe,
+            links,
+            object,
+        })
     }
 
     pub(crate) fn link(&self, number: usize) -> &Link {
@@ -58,19 +68,31 @@ impl Loaded {
     pub(crate) fn value<T: Plain>(&self, name: &'static str, index: u32) -> Result<T, Error> {
         let found = self.map(name).lookup(&index.to_ne_bytes(), MapFlags::ANY);
         let bytes = found.map_err(|source| self.unreadable(name, source))?;
-        bytes.and_then(|bytes| abi::from_bytes(&bytes)).ok_or_else(|| self.too_short(name))
+        bytes
+            .and_then(|bytes| abi::from_bytes(&bytes))
+            .ok_or_else(|| self.too_short(name))
     }
 
     /// The values of all CPUs at `index` of a per-CPU array.
     pub(crate) fn values<T: Plain>(&self, name: &'static str, index: u32) -> Result<Vec<T>, Error> {
-        let found = self.map(name).lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY);
-        let cpus = found.map_err(|source| self.unreadable(name, source))?.unwrap_or_default();
+        let found = self
+            .map(name)
+            .lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY);
+        let cpus = found
+            .map_err(|source| self.unreadable(name, source))?
+            .unwrap_or_default();
         let values: Option<Vec<T>> = cpus.iter().map(|bytes| abi::from_bytes(bytes)).collect();
-        values.filter(|values| !values.is_empty()).ok_or_else(|| self.too_short(name))
+        values
+            .filter(|values| !values.is_empty())
+            .ok_or_else(|| self.too_short(name))
     }
 
     pub(crate) fn unreadable(&self, object: &'static str, source: libbpf_rs::Error) -> Error {
-        Error::Read { probe: self.probe.name, object, source }
+        Error::Read {
+            probe: self.probe.name,
+            object,
+            source,
+        }
     }
 
     fn too_short(&self, object: &'static str) -> Error {
@@ -78,9 +100,14 @@ impl Loaded {
     }
 }
 
-fn prepare_maps(open: &mut OpenObject, owner: Option<&Loaded>, groups: u32) -> Result<(), libbpf_rs::Error> {
+fn prepare_maps(
+    open: &mut OpenObject,
+    owner: Option<&Loaded>,
+    groups: u32,
+) -> Result<(), libbpf_rs::Error> {
     for mut map in open.maps_mut() {
-        let shared = owner.and_then(|owner| owner.object.maps().find(|owned| owned.name() == map.name()));
+        let shared =
+            owner.and_then(|owner| owner.object.maps().find(|owned| owned.name() == map.name()));
         if let Some(shared) = shared {
             map.reuse_fd(shared.as_fd())?;
         } else if map.name() == "groups" || map.name() == "rules" {
@@ -93,7 +120,11 @@ fn prepare_maps(open: &mut OpenObject, owner: Option<&Loaded>, groups: u32) -> R
 fn attach(probe: &'static Probe, object: &Object) -> Result<Vec<Link>, Error> {
     let attach_one = |program: libbpf_rs::ProgramMut<'_>| {
         let name = program.name().to_string_lossy().into_owned();
-        program.attach().map_err(|source| Error::Attach { probe: probe.name, program: name, source })
+        program.attach().map_err(|source| Error::Attach {
+            probe: probe.name,
+            program: name,
+            source,
+        })
     };
     object.progs_mut().map(attach_one).collect()
 }
@@ -107,14 +138,24 @@ fn refusal(probe: &'static Probe, error: &libbpf_rs::Error, log: &str) -> Error 
     if log.contains("BEGIN PROG LOAD LOG") {
         return match write_log(probe, log) {
             Ok(path) => Error::Verifier { probe, log: path },
-            Err(_) => Error::Load { probe, reason: format!("the kernel's verifier refused it:\n{log}") },
+            Err(_) => Error::Load {
+                probe,
+                reason: format!("the kernel's verifier refused it:\n{log}"),
+            },
         };
     }
     if error.kind() == ErrorKind::PermissionDenied {
         return Error::NotPermitted { probe };
     }
-    let said = log.lines().last().unwrap_or_default().trim_start_matches("libbpf: ");
-    Error::Load { probe, reason: format!("{error} ({said})") }
+    let said = log
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches("libbpf: ");
+    Error::Load {
+        probe,
+        reason: format!("{error} ({said})"),
+    }
 }
 
 /// Keeps the verifier's log in a new file of the temporary directory.
@@ -126,7 +167,11 @@ fn write_log(probe: &str, log: &str) -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    OpenOptions::new().write(true).create_new(true).open(&path)?.write_all(log.as_bytes())?;
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)?
+        .write_all(log.as_bytes())?;
     Ok(path)
 }
 
@@ -143,7 +188,9 @@ impl CapturedLog {
         let turn = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
         LOG.lock().unwrap_or_else(PoisonError::into_inner).clear();
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, message| {
-            LOG.lock().unwrap_or_else(PoisonError::into_inner).push_str(&message);
+            LOG.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push_str(&message);
         })));
         Self { _turn: turn }
     }

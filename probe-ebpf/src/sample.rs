@@ -128,7 +128,12 @@ pub struct Memory {
 
 impl From<&task_record> for TaskSample {
     fn from(record: &task_record) -> Self {
-        let comm = record.comm.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect::<Vec<_>>();
+        let comm = record
+            .comm
+            .iter()
+            .map(|&byte| byte as u8)
+            .take_while(|&byte| byte != 0)
+            .collect::<Vec<_>>();
         Self {
             pid: record.pid,
             tid: record.tid,
@@ -166,15 +171,38 @@ pub struct Loss {
 
 /// What each counter of `enum loss` means.
 const LOSSES: [(abi::loss, &str, &str); abi::loss::LOSS_KINDS.0 as usize] = [
-    (abi::loss::LOSS_STORAGE, "tasks", "created tasks that could not be watched (no memory for task storage)"),
-    (abi::loss::LOSS_CREATION, "creations", "creations not counted (more than 1,024 combinations of clone flags)"),
-    (abi::loss::LOSS_CLOCK, "sched", "blocked times taken as 0 (stamps of two CPUs contradicted each other)"),
-    (abi::loss::LOSS_TORN, "tasks", "tasks that switched each time they were read (one switch old)"),
+    (
+        abi::loss::LOSS_STORAGE,
+        "tasks",
+        "created tasks that could not be watched (no memory for task storage)",
+    ),
+    (
+        abi::loss::LOSS_CREATION,
+        "creations",
+        "creations not counted (more than 1,024 combinations of clone flags)",
+    ),
+    (
+        abi::loss::LOSS_CLOCK,
+        "sched",
+        "blocked times taken as 0 (stamps of two CPUs contradicted each other)",
+    ),
+    (
+        abi::loss::LOSS_TORN,
+        "tasks",
+        "tasks that switched each time they were read (one switch old)",
+    ),
 ];
 
 pub(crate) fn losses_from(per_cpu: &[losses]) -> Vec<Loss> {
     let count = |kind: abi::loss| per_cpu.iter().map(|cpu| cpu.count[kind.0 as usize]).sum();
-    LOSSES.iter().map(|&(kind, probe, what)| Loss { probe, what, count: count(kind) }).collect()
+    LOSSES
+        .iter()
+        .map(|&(kind, probe, what)| Loss {
+            probe,
+            what,
+            count: count(kind),
+        })
+        .collect()
 }
 
 impl GroupSample {
@@ -198,6 +226,7 @@ impl GroupSample {
 pub fn add_totals(sum: &mut totals, one: &totals) {
     sum.voluntary += one.voluntary;
     sum.involuntary += one.involuntary;
+    sum.cpu += one.cpu;
     sum.running += one.running;
     sum.runnable += one.runnable;
     sum.blocked += one.blocked;

@@ -57,7 +57,13 @@ impl Watch {
                 .map_err(|source| creations.unreadable("rules", source))?;
         }
         let sched = Loaded::load(&sched::PROBE, Some(&tasks), groups)?;
-        Ok(Self { tasks, creations, _sched: sched, groups, epoch: 0 })
+        Ok(Self {
+            tasks,
+            creations,
+            _sched: sched,
+            groups,
+            epoch: 0,
+        })
     }
 
     /// Puts a process, its threads and its descendants on the watch list; what they create from
@@ -77,7 +83,8 @@ impl Watch {
         map.update(&key, abi::to_bytes(&groups), MapFlags::ANY)
             .map_err(|source| self.tasks.unreadable("assignments", source))?;
         let passes = self.assign_all();
-        map.delete(&key).map_err(|source| self.tasks.unreadable("assignments", source))?;
+        map.delete(&key)
+            .map_err(|source| self.tasks.unreadable("assignments", source))?;
         match passes? - before {
             0 => Err(Error::NoSuchProcess { pid: process.pid }),
             added => Ok(added),
@@ -103,7 +110,11 @@ impl Watch {
             }
         }
         let losses = sample::losses_from(&self.tasks.values("losses", 0)?);
-        Ok(Sample { at_ns, groups, losses })
+        Ok(Sample {
+            at_ns,
+            groups,
+            losses,
+        })
     }
 
     /// Reads the groups' counters; histograms only with the later of the two kinds, so that they

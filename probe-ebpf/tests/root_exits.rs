@@ -31,7 +31,8 @@ fn fork_and_exit(count: u64) {
 /// Voluntary and involuntary switches of children waited for, as the kernel summed them.
 fn switches_of_children(pid: u32) -> u64 {
     // /proc has no file for it: the workload says it itself.
-    let text = std::fs::read_to_string(format!("/tmp/connscope-test-{pid}")).expect("the workload wrote it");
+    let text = std::fs::read_to_string(format!("/tmp/connscope-test-{pid}"))
+        .expect("the workload wrote it");
     std::fs::remove_file(format!("/tmp/connscope-test-{pid}")).expect("the file is ours");
     text.parse().expect("a number")
 }
@@ -61,7 +62,11 @@ fn processes_that_exit_at_once() {
     let mut last = 0;
     for _ in 0..50 {
         let sample = watch.read().expect("read");
-        let born: u64 = sample.groups[MAIN].creations.iter().map(|creation| creation.count).sum();
+        let born: u64 = sample.groups[MAIN]
+            .creations
+            .iter()
+            .map(|creation| creation.count)
+            .sum();
         let group = &sample.groups[CHILD];
         let known = group.ended_tasks + group.tasks.len() as u64;
         assert!(known <= born, "{known} children known, {born} created");
@@ -74,12 +79,27 @@ fn processes_that_exit_at_once() {
     let child = &sample.groups[CHILD];
     assert_eq!(child.ended_tasks, CHILDREN);
     assert_eq!(child.tasks.len(), 0);
-    assert_eq!(child.ended.voluntary + child.ended.involuntary, switches_of_children(workload.pid));
+    assert_eq!(
+        child.ended.voluntary + child.ended.involuntary,
+        switches_of_children(workload.pid)
+    );
     let creations = &sample.groups[MAIN].creations;
-    assert_eq!(creations.iter().map(|creation| creation.count).sum::<u64>(), CHILDREN);
-    assert!(creations.iter().all(|creation| creation.clone_flags & CLONE_VM == 0), "{creations:?}");
+    assert_eq!(
+        creations.iter().map(|creation| creation.count).sum::<u64>(),
+        CHILDREN
+    );
+    assert!(
+        creations
+            .iter()
+            .all(|creation| creation.clone_flags & CLONE_VM == 0),
+        "{creations:?}"
+    );
     assert_eq!(child.first_run.count(), CHILDREN);
-    assert!(child.first_run.max < 2_000_000_000, "{} ns to the first run", child.first_run.max);
+    assert!(
+        child.first_run.max < 2_000_000_000,
+        "{} ns to the first run",
+        child.first_run.max
+    );
     assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
 }
 
@@ -95,7 +115,14 @@ fn threads_that_exit_at_once() {
     assert_eq!((thread.ended_tasks, thread.tasks.len()), (CHILDREN, 0));
     let creations = &sample.groups[MAIN].creations;
     let threads = |creation: &&Creation| creation.clone_flags & CLONE_THREAD != 0;
-    assert_eq!(creations.iter().filter(threads).map(|creation| creation.count).sum::<u64>(), CHILDREN);
+    assert_eq!(
+        creations
+            .iter()
+            .filter(threads)
+            .map(|creation| creation.count)
+            .sum::<u64>(),
+        CHILDREN
+    );
     assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
 }
 
@@ -104,15 +131,26 @@ fn open_by_workers(fifos: &[CString]) {
     let mut ring = io_uring::IoUring::new(64).expect("io_uring");
     for fifo in fifos {
         let at = io_uring::types::Fd(libc::AT_FDCWD);
-        let open = io_uring::opcode::OpenAt::new(at, fifo.as_ptr()).flags(libc::O_RDONLY).build();
+        let open = io_uring::opcode::OpenAt::new(at, fifo.as_ptr())
+            .flags(libc::O_RDONLY)
+            .build();
         // SAFETY: the path outlives the ring's work, which ends below.
-        unsafe { ring.submission().push(&open.flags(io_uring::squeue::Flags::ASYNC)).expect("room in the queue") };
+        unsafe {
+            ring.submission()
+                .push(&open.flags(io_uring::squeue::Flags::ASYNC))
+                .expect("room in the queue")
+        };
     }
     ring.submit().expect("submit");
     std::thread::sleep(Duration::from_millis(500));
     for fifo in fifos {
         let path = fifo.to_str().expect("a path");
-        drop(std::fs::OpenOptions::new().write(true).open(path).expect("a FIFO"));
+        drop(
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .expect("a FIFO"),
+        );
     }
     ring.submit_and_wait(fifos.len()).expect("completions");
 }
@@ -122,7 +160,12 @@ fn io_uring_workers() {
     const WORKERS: u64 = 6;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let fifo = |number| {
-        let path = folder.path().join(format!("{number}")).into_os_string().into_string().expect("a path");
+        let path = folder
+            .path()
+            .join(format!("{number}"))
+            .into_os_string()
+            .into_string()
+            .expect("a path");
         let path = CString::new(path).expect("a path");
         // SAFETY: the path is a C string.
         assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
@@ -134,14 +177,33 @@ fn io_uring_workers() {
     workload.start();
     std::thread::sleep(Duration::from_millis(200));
     let while_blocked = watch.read().expect("read");
-    let tids = std::fs::read_dir(format!("/proc/{}/task", workload.pid)).expect("proc").count();
-    assert_eq!(tasks(&while_blocked).count(), tids, "every worker is watched");
+    let tids = std::fs::read_dir(format!("/proc/{}/task", workload.pid))
+        .expect("proc")
+        .count();
+    assert_eq!(
+        tasks(&while_blocked).count(),
+        tids,
+        "every worker is watched"
+    );
     workload.finish();
     let sample = watch.read().expect("read");
-    let workers: u64 = sample.groups.iter().flat_map(|group| &group.creations)
-        .filter(|creation| creation.io_worker).map(|creation| creation.count).sum();
+    let workers: u64 = sample
+        .groups
+        .iter()
+        .flat_map(|group| &group.creations)
+        .filter(|creation| creation.io_worker)
+        .map(|creation| creation.count)
+        .sum();
     assert!(workers >= WORKERS, "{workers} workers created");
-    let known: u64 = sample.groups.iter().map(|group| group.ended_tasks + group.tasks.len() as u64).sum();
-    assert_eq!(known, workers + 1, "every worker, ended or not, and the main thread");
+    let known: u64 = sample
+        .groups
+        .iter()
+        .map(|group| group.ended_tasks + group.tasks.len() as u64)
+        .sum();
+    assert_eq!(
+        known,
+        workers + 1,
+        "every worker, ended or not, and the main thread"
+    );
     assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
 }

@@ -22,6 +22,10 @@ pub static PROBE: Probe = Probe {
             method: "task_struct.nvcsw and nivcsw by iter/task; of ended tasks, at their last sched_switch",
         },
         Measure {
+            name: "cpu",
+            method: "task_struct.se.sum_exec_runtime by iter/task; of ended tasks, at their last sched_switch",
+        },
+        Measure {
             name: "memory_accounted",
             method: "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",
         },
@@ -31,20 +35,37 @@ pub static PROBE: Probe = Probe {
 /// One pass of the iterator puts every task of the assigned processes, and of their descendants,
 /// on the watch list. Returns how many it added.
 pub(crate) fn assign(loaded: &Loaded) -> Result<u64, Error> {
-    set_control(loaded, control { mode: mode::MODE_ASSIGN.0, ..read_control(loaded)? })?;
+    set_control(
+        loaded,
+        control {
+            mode: mode::MODE_ASSIGN.0,
+            ..read_control(loaded)?
+        },
+    )?;
     walk(loaded, |_| {})?;
     Ok(read_control(loaded)?.assigned)
 }
 
 /// Begins a snapshot: from now on, tasks that end before they are read are kept apart.
 pub(crate) fn begin_visit(loaded: &Loaded, epoch: u64) -> Result<(), Error> {
-    let control = control { epoch, visiting: 1, mode: mode::MODE_READ.0, ..read_control(loaded)? };
+    let control = control {
+        epoch,
+        visiting: 1,
+        mode: mode::MODE_READ.0,
+        ..read_control(loaded)?
+    };
     set_control(loaded, control)
 }
 
 /// Ends a snapshot.
 pub(crate) fn end_visit(loaded: &Loaded) -> Result<(), Error> {
-    set_control(loaded, control { visiting: 0, ..read_control(loaded)? })
+    set_control(
+        loaded,
+        control {
+            visiting: 0,
+            ..read_control(loaded)?
+        },
+    )
 }
 
 /// One pass of the iterator over the watched tasks, and the `CLOCK_MONOTONIC` of its first step.
@@ -55,7 +76,11 @@ pub(crate) fn read(loaded: &Loaded) -> Result<(u64, Vec<TaskSample>), Error> {
 }
 
 fn walk(loaded: &Loaded, mut each: impl FnMut(&task_record)) -> Result<(), Error> {
-    let failed = |source| Error::Read { probe: PROBE.name, object: "iter/task", source };
+    let failed = |source| Error::Read {
+        probe: PROBE.name,
+        object: "iter/task",
+        source,
+    };
     let mut iterator = Iter::new(loaded.link(0)).map_err(failed)?;
     let mut buffer = vec![0; 64 * size_of::<task_record>()];
     let mut filled = 0;
@@ -90,5 +115,9 @@ fn set_control(loaded: &Loaded, control: control) -> Result<(), Error> {
     loaded
         .map("control")
         .update(&0u32.to_ne_bytes(), abi::to_bytes(&control), MapFlags::ANY)
-        .map_err(|source| Error::Read { probe: PROBE.name, object: "control", source })
+        .map_err(|source| Error::Read {
+            probe: PROBE.name,
+            object: "control",
+            source,
+        })
 }

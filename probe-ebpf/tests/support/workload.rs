@@ -42,7 +42,11 @@ impl Workload {
             unsafe { libc::_exit(i32::from(ran.is_err())) };
         }
         drop((go_here, done_there));
-        let mut workload = Self { pid: pid as u32, go, done };
+        let mut workload = Self {
+            pid: pid as u32,
+            go,
+            done,
+        };
         workload.expect(b'r');
         workload
     }
@@ -93,10 +97,21 @@ pub const CHILD: usize = 2;
 /// Watches a process in three groups: its main thread, its threads, its descendants.
 pub fn watch(pid: u32) -> Watch {
     let (thread, child) = (THREAD as u32, CHILD as u32);
-    let of_process = GroupRule { thread_group: thread, process_group: child };
-    let of_child = GroupRule { thread_group: child, process_group: child };
+    let of_process = GroupRule {
+        thread_group: thread,
+        process_group: child,
+    };
+    let of_child = GroupRule {
+        thread_group: child,
+        process_group: child,
+    };
     let mut watch = Watch::load(&[of_process, of_process, of_child]).expect("probes load");
-    let process = Assignment { pid, main_group: MAIN as u32, thread_group: thread, process_group: child };
+    let process = Assignment {
+        pid,
+        main_group: MAIN as u32,
+        thread_group: thread,
+        process_group: child,
+    };
     watch.add(process).expect("the workload can be watched");
     watch
 }
@@ -114,19 +129,34 @@ pub struct Kernel {
 impl Kernel {
     pub fn of(pid: u32, tid: u32) -> Self {
         let read = |file: &str| {
-            std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/{file}")).expect("the task lives")
+            std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/{file}"))
+                .expect("the task lives")
         };
         let schedstat = read("schedstat");
-        let mut fields = schedstat.split_whitespace().map(|field| field.parse().expect("a number"));
+        let mut fields = schedstat
+            .split_whitespace()
+            .map(|field| field.parse().expect("a number"));
         let mut next = || fields.next().expect("three fields");
         let (run_ns, wait_ns, arrivals) = (next(), next(), next());
         let status = read("status");
         let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field of status");
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .expect("a field of status");
             line.trim().parse().expect("a number")
         };
-        let (voluntary, involuntary) = (field("voluntary_ctxt_switches:"), field("nonvoluntary_ctxt_switches:"));
-        Self { run_ns, wait_ns, arrivals, voluntary, involuntary }
+        let (voluntary, involuntary) = (
+            field("voluntary_ctxt_switches:"),
+            field("nonvoluntary_ctxt_switches:"),
+        );
+        Self {
+            run_ns,
+            wait_ns,
+            arrivals,
+            voluntary,
+            involuntary,
+        }
     }
 
     pub fn since(self, before: Self) -> Self {
@@ -146,10 +176,20 @@ pub fn kernel_view(pid: u32) -> BTreeMap<u32, Kernel> {
     let mut processes = vec![pid];
     while let Some(pid) = processes.pop() {
         for task in std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives") {
-            let tid = task.expect("a task").file_name().to_string_lossy().parse().expect("a tid");
+            let tid = task
+                .expect("a task")
+                .file_name()
+                .to_string_lossy()
+                .parse()
+                .expect("a tid");
             view.insert(tid, Kernel::of(pid, tid));
-            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).expect("children");
-            processes.extend(children.split_whitespace().map(|pid| pid.parse::<u32>().expect("a pid")));
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/children"))
+                .expect("children");
+            processes.extend(
+                children
+                    .split_whitespace()
+                    .map(|pid| pid.parse::<u32>().expect("a pid")),
+            );
         }
     }
     view
@@ -164,14 +204,23 @@ pub fn sum(sample: &Sample) -> Totals {
     let mut sum = Totals::default();
     for group in &sample.groups {
         add_totals(&mut sum, &group.ended);
-        group.tasks.iter().for_each(|task| add_totals(&mut sum, &task.totals));
+        group
+            .tasks
+            .iter()
+            .for_each(|task| add_totals(&mut sum, &task.totals));
     }
     sum
 }
 
-pub fn all(sample: &Sample, histogram: impl Fn(&probe_ebpf::sample::GroupSample) -> &Histogram) -> (u64, u64) {
+pub fn all(
+    sample: &Sample,
+    histogram: impl Fn(&probe_ebpf::sample::GroupSample) -> &Histogram,
+) -> (u64, u64) {
     let histograms = || sample.groups.iter().map(&histogram);
-    (histograms().map(Histogram::count).sum(), histograms().map(|histogram| histogram.sum).sum())
+    (
+        histograms().map(Histogram::count).sum(),
+        histograms().map(|histogram| histogram.sum).sum(),
+    )
 }
 
 pub fn lost(sample: &Sample) -> u64 {
@@ -182,7 +231,12 @@ pub fn lost(sample: &Sample) -> u64 {
 #[track_caller]
 pub fn assert_near(what: &str, seen: f64, expected: f64, share: f64) {
     let off = (seen - expected).abs() / expected.abs().max(f64::MIN_POSITIVE);
-    assert!(off <= share, "{what}: {seen} is {:.3} % off {expected}, allowed {:.3} %", off * 100.0, share * 100.0);
+    assert!(
+        off <= share,
+        "{what}: {seen} is {:.3} % off {expected}, allowed {:.3} %",
+        off * 100.0,
+        share * 100.0
+    );
 }
 
 pub fn pin(cpu: usize) {
@@ -201,7 +255,10 @@ impl Pair {
     pub fn new() -> Self {
         let (far_reads, near_writes) = std::io::pipe().expect("pipe");
         let (near_reads, far_writes) = std::io::pipe().expect("pipe");
-        Self { near: (near_reads, near_writes), far: (far_reads, far_writes) }
+        Self {
+            near: (near_reads, near_writes),
+            far: (far_reads, far_writes),
+        }
     }
 }
 
@@ -232,7 +289,14 @@ pub fn burn(time: Duration) {
 /// Stolen time of all CPUs since boot.
 pub fn stolen() -> Duration {
     let mut stat = String::new();
-    File::open("/proc/stat").expect("proc").read_to_string(&mut stat).expect("proc");
-    let ticks: u64 = stat.split_whitespace().nth(8).and_then(|field| field.parse().ok()).expect("steal");
+    File::open("/proc/stat")
+        .expect("proc")
+        .read_to_string(&mut stat)
+        .expect("proc");
+    let ticks: u64 = stat
+        .split_whitespace()
+        .nth(8)
+        .and_then(|field| field.parse().ok())
+        .expect("steal");
     Duration::from_millis(ticks * 10)
 }
