@@ -175,3 +175,20 @@ pub(crate) fn linger_and_close(connection: BorrowedFd<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_inherit_tcp_nodelay() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut listener = Listener::bind(address, 8).expect("cannot listen");
+        let address = listener.address().expect("an address");
+        let _client = std::net::TcpStream::connect(address).expect("cannot connect");
+        let Accepted::Connection(connection) = listener.accept(SocketFlags::empty()) else {
+            panic!("nobody there");
+        };
+        assert_eq!(sockopt::tcp_nodelay(&connection), Ok(true));
+    }
+}

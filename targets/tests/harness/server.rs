@@ -1,0 +1,201 @@
+//! A reference server under test, and raw connections to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub(crate) const TARGET: &str = env!("CARGO_BIN_EXE_connscope-target");
+
+/// How long a test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The names of all models, from the program's own list.
+pub(crate) fn models() -> Vec<String> {
+    let output = Command::new(TARGET)
+        .arg("models")
+        .output()
+        .expect("cannot run the program");
+    let text = String::from_utf8(output.stdout).expect("names are text");
+    let names = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let names: Vec<_> = names.map(str::to_owned).collect();
+    assert!(names.len() >= 3, "{text}");
+    names
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server of `model` on a free port, with further `options`.
+    pub(crate) fn start(model: &str, options: &[&str]) -> Self {
+        let mut command = Command::new(TARGET);
+        command
+            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
+            .args(options);
+        Self::start_command(&mut command)
+    }
+
+    /// Starts the server that `command` becomes.
+    pub(crate) fn start_command(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cannot start the server");
+        let mut line = String::new();
+        let output = child.stdout.as_mut().expect("it is piped");
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("cannot read its line");
+        let address = line
+            .trim_end()
+            .strip_prefix("listening on ")
+            .expect("its line");
+        let address = address.parse().expect("its address");
+        Self { child, address }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(self.address).expect("cannot connect");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("cannot set a time-out");
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("cannot set a time-out");
+        stream.set_nodelay(true).expect("cannot set TCP_NODELAY");
+        Connection { stream }
+    }
+
+    /// Sends `signal` and waits for the end; answers the status and how long it took.
+    pub(crate) fn end(&mut self, signal: i32) -> (ExitStatus, Duration) {
+        let asked = Instant::now();
+        signal_process(self.pid(), signal);
+        while asked.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("cannot wait") {
+                return (status, asked.elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("still there after {PATIENCE:?}");
+    }
+
+    /// The processes that this server has forked.
+    pub(crate) fn children(&self) -> Vec<i32> {
+        let pid = self.pid();
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        children
+            .split_whitespace()
+            .map(|pid| pid.parse().expect("a pid"))
+            .collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process that the test started.
+pub(crate) fn signal_process(pid: i32, signal: i32) {
+    // SAFETY: a system call without pointers.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "cannot signal {pid}");
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A raw connection.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+}
+
+impl Connection {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("cannot send");
+    }
+
+    /// Reads as many bytes as `expected` has and compares them.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: &[u8]) {
+        let mut found = vec![0; expected.len()];
+        let mut filled = 0;
+        while filled < found.len() {
+            match self.stream.read(&mut found[filled..]) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => filled += read,
+            }
+            if found[..filled] != expected[..filled] {
+                break;
+            }
+        }
+        let (found, expected) = (found[..filled].escape_ascii(), expected.escape_ascii());
+        assert_eq!(found.to_string(), expected.to_string());
+    }
+
+    /// Sends a request and compares the whole reply.
+    #[track_caller]
+    pub(crate) fn exchange(&mut self, request: &[u8], reply: &[u8]) {
+        self.send(request);
+        self.expect(reply);
+    }
+
+    /// Reads to the end of the stream; a reset counts as the end.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let mut bytes = [0; 4096];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return rest,
+                Ok(read) => rest.extend_from_slice(&bytes[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return rest,
+                Err(error) => panic!("the connection was not closed: {error}"),
+            }
+        }
+    }
+}
+
+/// A request as clients send it.
+pub(crate) fn request(arguments: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
+    for argument in arguments {
+        bytes.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+        bytes.extend_from_slice(argument);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// Bytes that look random and are the same every time.
+pub(crate) struct Noise(pub(crate) u64);
+
+impl Noise {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
