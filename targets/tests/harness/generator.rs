@@ -1,0 +1,146 @@
+//! The load generator under test, and servers made to misbehave.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program under test.
+pub(crate) const TARGET: &str = env!("CARGO_BIN_EXE_connscope-target");
+
+/// Runs a load to its end; answers its exit status, its result and how long it took.
+pub(crate) fn load(address: SocketAddr, options: &[&str]) -> (i32, Value, Duration) {
+    let started = Instant::now();
+    let output = Command::new(TARGET)
+        .args([
+            "load",
+            "--format",
+            "json",
+            "--connect",
+            &address.to_string(),
+        ])
+        .args(options)
+        .output()
+        .expect("cannot run the load");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let result = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{error}"));
+    (
+        output.status.code().expect("a status"),
+        result,
+        started.elapsed(),
+    )
+}
+
+/// A number of a result, by its path: `latency/max_seconds`.
+#[track_caller]
+pub(crate) fn number(result: &Value, path: &str) -> f64 {
+    let value = result.pointer(&format!("/{path}"));
+    value
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no {path} in {result}"))
+}
+
+/// What a misbehaving server does with the request of that number on its connection (from 0).
+pub(crate) type Behaviour = dyn Fn(u64, &mut TcpStream) -> std::io::Result<()> + Send + Sync;
+
+/// Serves every connection on a thread of its own with `behave` for each request; every PING, SET or
+/// INCR counts as one. Lives as long as the test.
+pub(crate) fn misbehaving_server(
+    behave: impl Fn(u64, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("cannot listen");
+    let address = listener.local_addr().expect("its address");
+    let behave: Arc<Behaviour> = Arc::new(behave);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let behave = behave.clone();
+            std::thread::spawn(move || serve(stream, &*behave));
+        }
+    });
+    address
+}
+
+fn serve(mut stream: TcpStream, behave: &Behaviour) {
+    let mut bytes = [0; 4096];
+    let mut number = 0;
+    while let Ok(1..) = stream.read(&mut bytes) {
+        if behave(number, &mut stream).is_err() {
+            return;
+        }
+        number += 1;
+    }
+}
+
+/// Answers a PING.
+pub(crate) fn pong(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(b"+PONG\r\n")
+}
+
+/// A paced load; killed when dropped.
+pub(crate) struct Paced {
+    pub(crate) child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Paced {
+    pub(crate) fn start(address: SocketAddr, options: &[&str]) -> Self {
+        let mut child = Command::new(TARGET)
+            .args(["load", "--paced", "--connect", &address.to_string()])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cannot start the load");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    /// The next event.
+    #[track_caller]
+    pub(crate) fn event(&mut self) -> Value {
+        let mut line = String::new();
+        self.output
+            .read_line(&mut line)
+            .expect("cannot read an event");
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("no event: {line:?}"))
+    }
+
+    /// Lets the load go on.
+    pub(crate) fn go_on(&mut self) {
+        self.input
+            .as_mut()
+            .expect("still open")
+            .write_all(b"\n")
+            .expect("cannot write");
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    pub(crate) fn status(&mut self) -> i32 {
+        self.child
+            .wait()
+            .expect("cannot wait")
+            .code()
+            .expect("a status")
+    }
+}
+
+impl Drop for Paced {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
