@@ -4,23 +4,32 @@
 
 #include "abi.h"
 
-/* floor(log2(value)); value > 0. BPF has no instruction for it. */
+/* 1 if value > limit, without a branch; both below 2^63. */
+static __always_inline __u64 exceeds(__u64 value, __u64 limit)
+{
+	return (limit - value) >> 63;
+}
+
+/*
+ * floor(log2(value)); 0 < value < 2^63. BPF has no instruction for it. Without branches, since the
+ * values of successive switches are as good as random and each misprediction costs more than this.
+ */
 static __always_inline __u32 log2_floor(__u64 value)
 {
-	__u32 shift, bit;
+	__u64 bit, shift;
 
-	bit = (value > 0xffffffffULL) << 5;
+	bit = exceeds(value, 0xffffffff) << 5;
 	value >>= bit;
-	shift = (value > 0xffff) << 4;
+	shift = exceeds(value, 0xffff) << 4;
 	value >>= shift;
 	bit |= shift;
-	shift = (value > 0xff) << 3;
+	shift = exceeds(value, 0xff) << 3;
 	value >>= shift;
 	bit |= shift;
-	shift = (value > 0xf) << 2;
+	shift = exceeds(value, 0xf) << 2;
 	value >>= shift;
 	bit |= shift;
-	shift = (value > 0x3) << 1;
+	shift = exceeds(value, 0x3) << 1;
 	value >>= shift;
 	bit |= shift;
 	return bit | (value >> 1);

@@ -37,9 +37,9 @@ static __always_inline void close_entry(struct task_struct *task, struct task_en
 {
 	struct control *control = control_block();
 	struct ended_totals *ended;
+	struct totals totals;
 	__u64 claim;
 
-	entry->totals.cpu = task->se.sum_exec_runtime - entry->base_cpu;
 	claim = __sync_lock_test_and_set(&entry->claim, CLAIM_ENDED);
 	if (!control || claim == CLAIM_ENDED)
 		return;
@@ -47,7 +47,8 @@ static __always_inline void close_entry(struct task_struct *task, struct task_en
 	if (control->visiting && claim != control->epoch)
 		ended = &group->ended[ENDED_DURING_VISIT];
 	ended->tasks++;
-	totals_add(&ended->totals, &entry->totals);
+	entry_totals(&totals, task, entry);
+	totals_add(&ended->totals, &totals);
 }
 
 /*
@@ -92,10 +93,10 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		histogram_add(&group->on_cpu_slice, slice);
 		if (blocked)
 			histogram_add(&group->blocked, blocked);
-		entry->totals.runnable += wait;
-		entry->totals.blocked += blocked;
-		entry->totals.arrivals += arrivals;
-		entry->totals.unseen += arrivals - 1;
+		entry->runnable += wait;
+		entry->blocked += blocked;
+		if (arrivals > 1)
+			entry->unseen += arrivals - 1;
 		if (entry->born) {
 			histogram_add(&group->first_run, bpf_ktime_get_ns() - entry->born - slice);
 			entry->born = 0;
@@ -103,9 +104,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	} else {
 		slice = clock - since;
 	}
-	entry->totals.running += slice;
-	entry->totals.voluntary = prev->nvcsw - entry->base_nvcsw;
-	entry->totals.involuntary = prev->nivcsw - entry->base_nivcsw;
+	entry->running += slice;
 	entry->pcount += arrivals;
 	entry->run_delay = prev->sched_info.run_delay;
 

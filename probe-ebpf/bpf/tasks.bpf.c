@@ -18,7 +18,10 @@ struct {
 /* The address space of the task visited last; threads of a process are visited together. */
 static __u64 last_mm;
 
-/* A pid as the reader's PID namespace numbers it. */
+/*
+ * A pid as the reader's PID namespace numbers it. The pointer must come from BPF_CORE_READ, which
+ * yields a number: on a typed pointer the verifier of 6.1 allows no arithmetic with `level`.
+ */
 static __always_inline __u32 pid_here(struct pid *pid)
 {
 	struct task_struct *reader = bpf_get_current_task_btf();
@@ -57,6 +60,7 @@ static __always_inline void watch_task(struct task_struct *task, __u32 group, st
 	entry.begin = now;
 	entry.end = now;
 	entry.pcount = task->sched_info.pcount;
+	entry.base_pcount = entry.pcount;
 	entry.run_delay = task->sched_info.run_delay;
 	/* A wait under way began before the watch: only what comes after counts. */
 	if (queued && queued < now)
@@ -127,7 +131,6 @@ static __always_inline void add_in_progress(struct task_record *record, struct t
 
 	if (arrivals) {
 		record->state = STATE_RUNNING;
-		totals->arrivals += arrivals;
 		totals->unseen += arrivals - 1;
 		totals->runnable += wait;
 		if (since && arrival > since + wait)
@@ -166,14 +169,11 @@ static __always_inline void read_totals(struct task_record *record, struct task_
 	for (try = 0; try < READ_TRIES; try++) {
 		__u64 end = stamps->end;
 
-		record->totals = entry->totals;
+		entry_totals(&record->totals, task, entry);
 		if (entry->claim == CLAIM_ENDED) {
 			record->state = STATE_BLOCKED;
 			return;
 		}
-		record->totals.voluntary = task->nvcsw - entry->base_nvcsw;
-		record->totals.involuntary = task->nivcsw - entry->base_nivcsw;
-		record->totals.cpu = task->se.sum_exec_runtime - entry->base_cpu;
 		add_in_progress(record, task, entry, now);
 		barrier();
 		if (stamps->begin == end)
@@ -216,7 +216,7 @@ static __always_inline void read_task(struct seq_file *seq, struct task_struct *
 	if (!entry || !claim_task(entry, control->epoch))
 		return;
 	record.pid = pid_here(BPF_CORE_READ(task, group_leader, thread_pid));
-	record.tid = pid_here(task->thread_pid);
+	record.tid = pid_here(BPF_CORE_READ(task, thread_pid));
 	record.group = entry->group;
 	record.started = task->start_time;
 	record.kernel_stack_bytes = kernel_stack_bytes();

@@ -26,12 +26,10 @@
 /* The claim of a task that has ended; snapshots are numbered from 1. */
 #define CLAIM_ENDED (~0ULL)
 
+/* What each switch touches comes first, in two cache lines. */
 struct task_entry {
 	__u32 group;
 	__u32 assigned_running; /* on a CPU when first watched: no arrival precedes its first switch-out */
-	__u64 claim;            /* the last snapshot that visited it, or CLAIM_ENDED */
-	__u64 visited;          /* the last snapshot that visited it before it ended */
-	__u64 born;             /* CLOCK_MONOTONIC of its creation if that was seen and it has not left a CPU since */
 	/* A writer sets `begin` first and `end` last, both to the clock of the switch: a reader that
 	 * reads them the other way round and finds them equal has read one state. */
 	__u64 begin;
@@ -39,10 +37,18 @@ struct task_entry {
 	/* As of the last switch-out (or of the assignment): the kernel's own bookkeeping. */
 	__u64 run_delay;
 	__u64 pcount;
+	__u64 born; /* CLOCK_MONOTONIC of its creation if that was seen and it has not left a CPU since */
+	__u64 running;
+	__u64 runnable;
+	__u64 blocked;
+	__u64 unseen;
+	/* As of the assignment; zero for a task created under watch. */
+	__u64 base_pcount;
 	__u64 base_nvcsw;
 	__u64 base_nivcsw;
 	__u64 base_cpu;
-	struct totals totals;
+	__u64 claim;   /* the last snapshot that visited it, or CLAIM_ENDED */
+	__u64 visited; /* the last snapshot that visited it before it ended */
 };
 
 struct {
@@ -95,6 +101,20 @@ static __always_inline void count_loss(enum loss loss)
 
 	if (lost)
 		lost->count[loss]++;
+}
+
+/* The books of a task as of its last switch-out, or as they would be if it left its CPU now. */
+static __always_inline void entry_totals(struct totals *totals, struct task_struct *task,
+					 struct task_entry *entry)
+{
+	totals->voluntary = task->nvcsw - entry->base_nvcsw;
+	totals->involuntary = task->nivcsw - entry->base_nivcsw;
+	totals->cpu = task->se.sum_exec_runtime - entry->base_cpu;
+	totals->arrivals = task->sched_info.pcount - entry->base_pcount;
+	totals->running = entry->running;
+	totals->runnable = entry->runnable;
+	totals->blocked = entry->blocked;
+	totals->unseen = entry->unseen;
 }
 
 /* The clock of the run queue a task is on; task->se.cfs_rq leads there whatever its class. */

@@ -4,6 +4,7 @@
 //! The programs themselves are in `bpf/`: C with CO-RE, one file per probe.
 
 pub mod abi;
+pub mod cost;
 mod error;
 mod loader;
 pub mod platform;
@@ -12,4 +13,4 @@ pub mod sample;
 mod watch;
 
 pub use error::Error;
-pub use watch::{Assignment, GroupRule, Watch};
+pub use watch::{Assignment, Baseline, GroupRule, Watch};

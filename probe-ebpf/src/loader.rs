@@ -7,7 +7,7 @@ use crate::{
     probes::Probe,
 };
 use libbpf_rs::{
-    ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel,
+    ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, Program,
 };
 use std::{
     fs::OpenOptions,
@@ -51,6 +51,12 @@ impl Loaded {
 
     pub(crate) fn link(&self, number: usize) -> &Link {
         &self.links[number]
+    }
+
+    /// The kernel's ids of its programs.
+    pub(crate) fn program_ids(&self) -> Vec<u32> {
+        let id = |program: libbpf_rs::ProgramMut<'_>| Program::id_from_fd(program.as_fd()).ok();
+        self.object.progs_mut().filter_map(id).collect()
     }
 
     /// A map by the name it has in the C source.

@@ -1,8 +1,17 @@
 //! The one list of probes.
 
+/// An object file compiled by the build script, aligned as ELF wants it.
+macro_rules! object {
+    ($name:literal) => {
+        aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/", $name, ".bpf.o"))
+    };
+}
+
 pub mod creations;
 pub mod sched;
 pub mod tasks;
+
+use crate::{Error, loader::Loaded};
 
 /// A probe: one object of BPF programs, and the measures it yields.
 #[derive(Debug)]
@@ -28,13 +37,24 @@ pub struct Measure {
     pub method: &'static str,
 }
 
+impl Probe {
+    /// Loads and attaches the probe, alone and for a moment.
+    ///
+    /// # Errors
+    /// Why the kernel refuses it, with the remedy.
+    pub fn check(&'static self) -> Result<(), Error> {
+        Loaded::load(self, None, 1).map(drop)
+    }
+}
+
 /// All probes, in the order they are loaded: the first one makes the maps that the others share.
 pub static PROBES: [&Probe; 3] = [&tasks::PROBE, &creations::PROBE, &sched::PROBE];
 
-/// An object file compiled by the build script, aligned as ELF wants it.
-macro_rules! object {
-    ($name:literal) => {
-        aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/", $name, ".bpf.o"))
-    };
-}
-pub(crate) use object;
+/// Not a probe: nothing, on the same hooks. It is what the others are measured against.
+pub(crate) static EMPTY: Probe = Probe {
+    name: "empty",
+    object: object!("empty"),
+    hooks: &[],
+    essential: false,
+    measures: &[],
+};

@@ -3,11 +3,13 @@
 use crate::{
     Error,
     abi::{self, ended, group_stats},
+    cost::{self, ProgramCost},
     loader::Loaded,
-    probes::{creations, sched, tasks},
+    probes::{self, creations, sched, tasks},
     sample::{self, GroupSample, Sample, TaskSample},
 };
 use libbpf_rs::{MapCore, MapFlags};
+use std::io;
 
 /// To which group the children of a group's tasks belong, by number.
 pub type GroupRule = abi::group_rule;
@@ -33,8 +35,8 @@ const ASSIGN_PASSES: u32 = 16;
 pub struct Watch {
     tasks: Loaded,
     creations: Loaded,
-    /// Held for its programs; what it counts lies in maps that `tasks` owns.
-    _sched: Loaded,
+    /// What it counts lies in maps that `tasks` owns.
+    sched: Loaded,
     groups: u32,
     epoch: u64,
 }
@@ -60,7 +62,7 @@ impl Watch {
         Ok(Self {
             tasks,
             creations,
-            _sched: sched,
+            sched,
             groups,
             epoch: 0,
         })
@@ -117,6 +119,16 @@ impl Watch {
         })
     }
 
+    /// What each program of ours has cost, as far as statistics were on.
+    ///
+    /// # Errors
+    /// If the kernel does not list its programs.
+    pub fn costs(&self) -> io::Result<Vec<ProgramCost>> {
+        let loaded = [&self.tasks, &self.creations, &self.sched];
+        let ids: Vec<u32> = loaded.into_iter().flat_map(Loaded::program_ids).collect();
+        cost::of_programs(&ids)
+    }
+
     /// Reads the groups' counters; histograms only with the later of the two kinds, so that they
     /// cover no less than the tasks do.
     fn add_ended(&self, groups: &mut [GroupSample], kind: ended) -> Result<(), Error> {
@@ -146,6 +158,27 @@ impl Watch {
 
     fn assigned(&self) -> Result<u64, Error> {
         Ok(self.tasks.value::<abi::control>("control", 0)?.assigned)
+    }
+}
+
+/// Programs that do nothing, on the hooks of the others: what entering a program costs here.
+pub struct Baseline(Loaded);
+
+impl Baseline {
+    /// Loads them.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn load() -> Result<Self, Error> {
+        Loaded::load(&probes::EMPTY, None, 1).map(Self)
+    }
+
+    /// What each has cost, as far as statistics were on.
+    ///
+    /// # Errors
+    /// If the kernel does not list its programs.
+    pub fn costs(&self) -> io::Result<Vec<ProgramCost>> {
+        cost::of_programs(&self.0.program_ids())
     }
 }
 

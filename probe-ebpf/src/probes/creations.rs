@@ -1,6 +1,6 @@
 //! Processes and threads created by watched tasks; their children inherit the watch.
 
-use super::{Measure, Probe, object};
+use super::{Measure, Probe};
 use crate::{Error, abi, loader::Loaded, sample::Creation};
 use libbpf_rs::{MapCore, MapFlags};
 

@@ -1,6 +1,6 @@
 //! Run-queue wait, on-CPU slice, blocked time and run-queue depth.
 
-use super::{Measure, Probe, object};
+use super::{Measure, Probe};
 
 /// The program at the switch that takes a task off its CPU.
 pub static PROBE: Probe = Probe {

@@ -1,6 +1,6 @@
 //! The watch list, and the tasks on it: context switches, state in progress, memory.
 
-use super::{Measure, Probe, object};
+use super::{Measure, Probe};
 use crate::{
     Error,
     abi::{self, control, mode, task_record},

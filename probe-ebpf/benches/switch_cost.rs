@@ -1,0 +1,94 @@
+//! What the probes add to a context switch: run time of our program at `sched_switch` above an
+//! empty one on the same hook, from the kernel's own statistics, over a ping-pong through pipes
+//! pinned to one CPU.
+
+#[path = "../tests/support/workload.rs"]
+mod workload;
+
+use probe_ebpf::{
+    Baseline, GroupRule, Watch,
+    cost::{ProgramCost, Statistics},
+};
+use std::process::ExitCode;
+use workload::*;
+
+const RUNS: usize = 3;
+const TRIPS: u32 = 250_000;
+/// Nanoseconds above an empty program that a switch may cost.
+const WATCHED_LIMIT: f64 = 50.0;
+const OTHERS_LIMIT: f64 = 8.0;
+
+fn main() -> ExitCode {
+    let _statistics = Statistics::enable().expect("run-time statistics need root");
+    println!(
+        "cost of a switch above an empty program, ns (median of {RUNS} runs of {} switches: all runs)",
+        2 * TRIPS
+    );
+    let watched = report("tasks watched", true, WATCHED_LIMIT);
+    let others = report("tasks not watched", false, OTHERS_LIMIT);
+    if watched && others {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn report(what: &str, watched: bool, limit: f64) -> bool {
+    let mut costs: Vec<f64> = (0..RUNS).map(|_| cost_above_empty(watched)).collect();
+    costs.sort_by(f64::total_cmp);
+    let median = costs[RUNS / 2];
+    let within = median <= limit;
+    let verdict = if within { "within" } else { "ABOVE" };
+    println!("  {what:<18} {median:5.1}  {verdict} the limit of {limit}: {costs:.1?}");
+    within
+}
+
+fn cost_above_empty(watched: bool) -> f64 {
+    let mut workload = Workload::new(|| {
+        pin(0);
+        let pair = Pair::new();
+        let far = pair.far;
+        std::thread::spawn(move || serve(far));
+        move || call(pair.near, TRIPS)
+    });
+    let empty = Baseline::load().expect("probes load");
+    let watch = if watched {
+        watch(workload.pid)
+    } else {
+        nobody()
+    };
+    let before = (
+        of_switch(&watch.costs().expect("costs")),
+        of_switch(&empty.costs().expect("costs")),
+    );
+    workload.run();
+    let after = (
+        of_switch(&watch.costs().expect("costs")),
+        of_switch(&empty.costs().expect("costs")),
+    );
+    per_run(&before.0, &after.0) - per_run(&before.1, &after.1)
+}
+
+fn nobody() -> Watch {
+    Watch::load(&[GroupRule::default()]).expect("probes load")
+}
+
+fn of_switch(costs: &[ProgramCost]) -> ProgramCost {
+    // The kernel keeps 15 characters of a name.
+    let named = |cost: &&ProgramCost| cost.name.contains("sched_swi");
+    costs
+        .iter()
+        .find(named)
+        .expect("a program at sched_switch")
+        .clone()
+}
+
+fn per_run(before: &ProgramCost, after: &ProgramCost) -> f64 {
+    let runs = after.runs - before.runs;
+    assert!(
+        runs >= u64::from(2 * TRIPS),
+        "{runs} switches seen of {}",
+        2 * TRIPS
+    );
+    (after.run_ns - before.run_ns) as f64 / runs as f64
+}

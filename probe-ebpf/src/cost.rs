@@ -1,0 +1,68 @@
+//! What our own programs cost, by the kernel's own account.
+
+use aya::{
+    programs::loaded_programs,
+    sys::{Stats, enable_stats},
+};
+use std::{io, os::fd::OwnedFd};
+
+/// A program, and what it has cost since it was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramCost {
+    /// Its name in the kernel.
+    pub name: String,
+    /// Times it ran while statistics were on.
+    pub runs: u64,
+    /// What those took.
+    pub run_ns: u64,
+}
+
+/// The costs of the programs with these ids, in their order.
+///
+/// # Errors
+/// If the kernel does not list its programs (needs CAP_SYS_ADMIN).
+pub(crate) fn of_programs(ids: &[u32]) -> io::Result<Vec<ProgramCost>> {
+    let mut costs = Vec::new();
+    for program in loaded_programs() {
+        let program = program.map_err(io::Error::other)?;
+        if let Some(place) = ids.iter().position(|&id| id == program.id()) {
+            let name = program.name_as_str().unwrap_or_default().to_owned();
+            let run_ns = u64::try_from(program.run_time().as_nanos()).unwrap_or(u64::MAX);
+            costs.push((
+                place,
+                ProgramCost {
+                    name,
+                    runs: program.run_count(),
+                    run_ns,
+                },
+            ));
+        }
+    }
+    costs.sort_by_key(|(place, _)| *place);
+    Ok(costs.into_iter().map(|(_, cost)| cost).collect())
+}
+
+/// Whether the kernel keeps run-time statistics of programs for the whole host
+/// (kernel.bpf_stats_enabled).
+pub fn statistics_on() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled")
+        .is_ok_and(|text| text.trim() == "1")
+}
+
+/// Keeps run-time statistics on while it lives. They cost every program two readings of the clock.
+#[derive(Debug)]
+pub struct Statistics {
+    _while_open: OwnedFd,
+}
+
+impl Statistics {
+    /// Switches them on.
+    ///
+    /// # Errors
+    /// If the kernel refuses (needs CAP_SYS_ADMIN, Linux 5.8).
+    pub fn enable() -> io::Result<Self> {
+        Ok(Self {
+            _while_open: enable_stats(Stats::RunTime).map_err(io::Error::other)?,
+        })
+    }
+}
