@@ -1,0 +1,129 @@
+//! Snapshots into figures: a pure function from a [`Recording`] to a [`Report`], which is, field
+//! by field, the JSON that `docs/json.md` describes.
+//!
+//! Times are in seconds and sizes in bytes. What could not be measured is none, never zero.
+
+use serde::Serialize;
+
+use crate::snapshot::{Host, Recording, Run, TargetKind, Unavailable};
+
+pub mod client;
+pub mod creations;
+pub mod depth;
+pub mod detail;
+pub mod distribution;
+mod error;
+pub mod histogram;
+pub mod marginal;
+pub mod measures;
+pub mod memory;
+pub mod method;
+pub mod observer;
+pub mod spread;
+pub mod student;
+mod target;
+mod window;
+
+pub use error::{Error, Problem};
+pub use target::{Role, Target};
+
+use observer::{Lost, Observer, add_losses, add_unseen};
+use target::targets;
+use window::Window;
+
+/// Version of the report's fields. Fields are added without changing it, never renamed.
+pub const SCHEMA: u32 = 1;
+
+/// What a recording says, in figures.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The command that made the recording, as a user types it.
+    pub command: String,
+    /// Why the recording ended before its time, if it did.
+    pub incomplete: Option<String>,
+    /// The machine it was made on.
+    pub host: Host,
+    /// Length of the longest window, in seconds; none where nothing was watched.
+    pub window_seconds: Option<f64>,
+    /// One entry for each target and number of connections.
+    pub targets: Vec<Target>,
+    /// What could not be measured, and why.
+    pub unavailable: Vec<Unavailable>,
+    /// What was not seen, by probe.
+    pub lost: Lost,
+    /// What watching cost.
+    pub observer: Observer,
+}
+
+/// The figures of a recording.
+///
+/// # Errors
+/// [`Error`] if a run has no window, or its snapshots contradict each other.
+pub fn build(recording: &Recording) -> Result<Report, Error> {
+    let windows = recording
+        .runs
+        .iter()
+        .map(|run| Window::of(run).map_err(|problem| problem.of(run)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut lost = Lost::new();
+    let mut observer = Observer::default();
+    for (index, run) in recording.runs.iter().enumerate() {
+        add_unseen(&mut lost, run).map_err(|problem| problem.of(run))?;
+        // Of targets watched at once the probes' losses and the cost are the same.
+        if !recording.runs[..index]
+            .iter()
+            .any(|other| watched_at_once(other, run))
+        {
+            add_losses(&mut lost, run).map_err(|problem| problem.of(run))?;
+            observer.add(run).map_err(|problem| problem.of(run))?;
+        }
+    }
+    Ok(Report {
+        schema: SCHEMA,
+        command: recording.command.clone(),
+        incomplete: recording.incomplete.clone(),
+        host: recording.host.clone(),
+        window_seconds: windows.iter().map(|window| window.seconds).reduce(f64::max),
+        targets: targets(windows, recording)?,
+        unavailable: unavailable(recording),
+        lost,
+        observer,
+    })
+}
+
+/// Whether two runs are of one watch: their snapshots were taken at the same instants.
+fn watched_at_once(one: &Run, other: &Run) -> bool {
+    (one.before.at_ns, one.end.at_ns) == (other.before.at_ns, other.end.at_ns)
+}
+
+/// What was said to be unavailable, and the memory of each run's cgroup where it was.
+fn unavailable(recording: &Recording) -> Vec<Unavailable> {
+    let mut all = recording.unavailable.clone();
+    for reason in recording
+        .runs
+        .iter()
+        .filter_map(|run: &Run| run.memory_unavailable.as_ref())
+    {
+        let measure = "marginal_bytes_per_connection".to_owned();
+        let entry = Unavailable {
+            measure,
+            reason: reason.clone(),
+        };
+        if !all.contains(&entry) {
+            all.push(entry);
+        }
+    }
+    all
+}
+
+impl Report {
+    /// Whether the report is of servers started to be compared, rather than of running processes.
+    #[must_use]
+    pub fn compares(&self) -> bool {
+        self.targets
+            .iter()
+            .any(|target| target.kind == TargetKind::Reference)
+    }
+}

@@ -1,0 +1,163 @@
+//! What clients saw.
+
+use serde::Serialize;
+
+use super::spread::median;
+use crate::snapshot::{self, ClientErrors, ClientLatency};
+
+/// What the load generator reported. Over several repeats, counts are summed, rates follow from
+/// the sums, and percentiles are the median of the repeats' percentiles.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Client {
+    /// Work profile.
+    pub workload: String,
+    /// `open-loop` or `closed-loop`.
+    pub mode: String,
+    /// Whether every repeat went to its end.
+    pub complete: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Length of the load generator's windows, in seconds.
+    pub duration_seconds: f64,
+    /// Requests a second that the schedule asked for.
+    pub offered_per_second: f64,
+    /// Requests answered.
+    pub requests: u64,
+    /// Requests answered a second.
+    pub throughput_per_second: f64,
+    /// From the intended start to the answer; none where nothing was asked.
+    pub latency: Option<Latency>,
+    /// Failures of all kinds.
+    pub errors: u64,
+    /// The same by kind.
+    pub errors_by_kind: ErrorsByKind,
+    /// Requests never answered.
+    pub unanswered: u64,
+    /// Arrivals that the generator itself handled more than 1 ms late.
+    pub late_sends: u64,
+    /// The latest of them, in seconds.
+    pub late_send_max_seconds: f64,
+    /// Whether the generator limited the result in any repeat.
+    pub generator_was_bottleneck: bool,
+    /// CPU time of the generator, user and system, in seconds.
+    pub cpu_seconds: f64,
+    /// How it was measured.
+    pub method: String,
+}
+
+/// Latency as clients saw it: a distribution, in seconds. Percentiles are none without samples.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Latency {
+    pub count: u64,
+    pub sum_seconds: f64,
+    pub min_seconds: Option<f64>,
+    pub p50_seconds: Option<f64>,
+    pub p90_seconds: Option<f64>,
+    pub p99_seconds: Option<f64>,
+    pub p99_9_seconds: Option<f64>,
+    pub max_seconds: Option<f64>,
+    /// Of clients' latencies the largest is always known.
+    pub max_is_bound: bool,
+    /// A percentile is at most this fraction of itself away from the sample it stands for.
+    pub relative_error: Option<f64>,
+    pub method: String,
+}
+
+/// Failures by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct ErrorsByKind {
+    pub refused: u64,
+    pub reset: u64,
+    pub error_replies: u64,
+    pub wrong_answers: u64,
+    pub timeouts: u64,
+}
+
+impl Client {
+    /// What the clients of all repeats saw; none where there were none.
+    pub(super) fn of(repeats: &[&snapshot::Client], method: &str) -> Option<Self> {
+        let first = repeats.first()?;
+        let count = |figure: fn(&snapshot::Client) -> u64| repeats.iter().map(|c| figure(c)).sum();
+        let sum =
+            |figure: fn(&snapshot::Client) -> f64| repeats.iter().map(|c| figure(c)).sum::<f64>();
+        let (duration, requests) = (sum(|c| c.duration_seconds), count(|c| c.requests));
+        let throughput = match repeats {
+            [only] => only.throughput_per_second,
+            _ if duration > 0.0 => requests as f64 / duration,
+            _ => 0.0,
+        };
+        let errors_by_kind = ErrorsByKind::of(repeats.iter().map(|client| &client.errors));
+        let reasons: Vec<_> = repeats
+            .iter()
+            .filter_map(|client| client.reason.as_deref())
+            .collect();
+        let latest = repeats
+            .iter()
+            .map(|client| client.late_send_max_seconds)
+            .fold(0.0, f64::max);
+        Some(Self {
+            workload: first.workload.clone(),
+            mode: first.mode.clone(),
+            complete: repeats.iter().all(|client| client.complete),
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            duration_seconds: duration,
+            offered_per_second: sum(|c| c.offered_per_second) / repeats.len() as f64,
+            requests,
+            throughput_per_second: throughput,
+            latency: Latency::of(
+                &repeats.iter().filter_map(|c| c.latency).collect::<Vec<_>>(),
+                method,
+            ),
+            errors: errors_by_kind.total(),
+            errors_by_kind,
+            unanswered: count(|c| c.unanswered),
+            late_sends: count(|c| c.late_sends),
+            late_send_max_seconds: latest,
+            generator_was_bottleneck: repeats.iter().any(|c| c.generator_was_bottleneck),
+            cpu_seconds: sum(|c| c.cpu_seconds),
+            method: method.to_owned(),
+        })
+    }
+}
+
+impl Latency {
+    fn of(repeats: &[ClientLatency], method: &str) -> Option<Self> {
+        if repeats.is_empty() {
+            return None;
+        }
+        let sampled: Vec<_> = repeats.iter().filter(|latency| latency.count > 0).collect();
+        let all = |figure: fn(&ClientLatency) -> f64| sampled.iter().map(move |l| figure(l));
+        let middle = |figure| median(&all(figure).collect::<Vec<_>>());
+        Some(Self {
+            count: repeats.iter().map(|latency| latency.count).sum(),
+            sum_seconds: repeats.iter().map(|latency| latency.sum_seconds).sum(),
+            min_seconds: all(|l| l.min_seconds).reduce(f64::min),
+            p50_seconds: middle(|l| l.p50_seconds),
+            p90_seconds: middle(|l| l.p90_seconds),
+            p99_seconds: middle(|l| l.p99_seconds),
+            p99_9_seconds: middle(|l| l.p99_9_seconds),
+            max_seconds: all(|l| l.max_seconds).reduce(f64::max),
+            max_is_bound: false,
+            relative_error: all(|l| l.relative_error).reduce(f64::max),
+            method: method.to_owned(),
+        })
+    }
+}
+
+impl ErrorsByKind {
+    fn of<'a>(repeats: impl Iterator<Item = &'a ClientErrors>) -> Self {
+        repeats.fold(Self::default(), |sum, errors| Self {
+            refused: sum.refused + errors.refused,
+            reset: sum.reset + errors.reset,
+            error_replies: sum.error_replies + errors.error_replies,
+            wrong_answers: sum.wrong_answers + errors.wrong_answers,
+            timeouts: sum.timeouts + errors.timeouts,
+        })
+    }
+
+    fn total(self) -> u64 {
+        self.refused + self.reset + self.error_replies + self.wrong_answers + self.timeouts
+    }
+}

@@ -1,0 +1,228 @@
+//! The measures of a target or of one of its roles.
+
+use serde::Serialize;
+
+use super::client::Client;
+use super::creations::Creations;
+use super::depth::RunQueueDepth;
+use super::distribution::Distribution;
+use super::histogram::Samples;
+use super::marginal::Marginal;
+use super::memory::{Accounted, Held, Memory};
+use super::method::method;
+use super::window::Group;
+use crate::snapshot::{Recording, Totals};
+
+/// Everything that was measured of a target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measures {
+    /// What the kernel said.
+    #[serde(flatten)]
+    pub kernel: KernelMeasures,
+    /// What clients saw; none without a load generator.
+    pub client: Option<Client>,
+}
+
+/// What the kernel said of a group of tasks. A measure is none where it could not be had; the
+/// report's `unavailable` says why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KernelMeasures {
+    /// How often tasks left a CPU, and why.
+    pub context_switches: Option<ContextSwitches>,
+    /// Runnable, waiting for a CPU.
+    pub run_queue_wait: Option<Distribution>,
+    /// On a CPU at a stretch.
+    pub on_cpu_slice: Option<Distribution>,
+    /// Tasks a CPU had to choose from.
+    pub run_queue_depth: Option<RunQueueDepth>,
+    /// Neither running nor runnable.
+    pub blocked: Option<Distribution>,
+    /// Tasks created.
+    pub creations: Option<Creations>,
+    /// The life of the tasks, conserved.
+    pub time_in_state: Option<TimeInState>,
+    /// Time on a CPU.
+    pub cpu: Option<Cpu>,
+    /// Resident memory.
+    pub memory: Memory,
+}
+
+/// Times that tasks left a CPU, as the kernel counts them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ContextSwitches {
+    /// Because the task had to wait for something.
+    pub voluntary: u64,
+    /// Because another was put in its place.
+    pub involuntary: u64,
+    /// Both, for each request answered; none without a load generator.
+    pub per_request: Option<f64>,
+    /// Both, for each second of the window.
+    pub per_second: f64,
+    /// Times a task was put on a CPU.
+    pub arrivals: u64,
+    /// Of these, the ones that no tracepoint showed: their slices and waits are one sample with
+    /// the ones before.
+    pub unseen: u64,
+    /// How they were counted.
+    pub method: String,
+}
+
+/// Where the time of the tasks went, summed over tasks, in seconds. The three add up to the time
+/// the tasks were watched within the window.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct TimeInState {
+    pub running_seconds: f64,
+    pub runnable_seconds: f64,
+    pub blocked_seconds: f64,
+    pub method: String,
+}
+
+/// CPU time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cpu {
+    /// CPU time as the kernel charges it to the tasks, in seconds.
+    pub seconds: f64,
+    /// For each request answered, in seconds; none without a load generator.
+    pub per_request_seconds: Option<f64>,
+    /// `time_in_state.running_seconds` less `seconds`: what interrupts and the hypervisor took
+    /// while the tasks were on a CPU. Read at slightly different instants: may be just below 0.
+    pub stolen_seconds: f64,
+    /// Stolen by the hypervisor from all CPUs of the host in the window, in seconds. None for a
+    /// role, and where it is not known.
+    pub host_stolen_seconds: Option<f64>,
+    /// How it was measured.
+    pub method: String,
+}
+
+/// What figures are relative to, and which can be had.
+pub(super) struct Basis<'a> {
+    /// Length of the window, or of the windows of all repeats together.
+    pub(super) seconds: f64,
+    /// Requests answered in it, where clients were ours in every repeat.
+    pub(super) requests: Option<u64>,
+    pub(super) connections: Option<u32>,
+    pub(super) stolen_seconds: Option<f64>,
+    pub(super) recording: &'a Recording,
+}
+
+/// The figures that follow from totals alone.
+pub(super) struct OfTotals {
+    pub(super) context_switches: Option<ContextSwitches>,
+    pub(super) time_in_state: Option<TimeInState>,
+    pub(super) cpu: Option<Cpu>,
+}
+
+impl Basis<'_> {
+    /// The figure, unless one of these measures could not be had.
+    fn unless_unavailable<T>(&self, measures: &[&str], figure: impl FnOnce() -> T) -> Option<T> {
+        let missing = |measure: &&str| {
+            self.recording
+                .unavailable
+                .iter()
+                .any(|u| u.measure == *measure)
+        };
+        (!measures.iter().any(missing)).then(figure)
+    }
+
+    /// The figures that follow from totals alone.
+    pub(super) fn of_totals(&self, did: &Totals) -> OfTotals {
+        OfTotals {
+            context_switches: self
+                .unless_unavailable(&["context_switches"], || ContextSwitches::of(did, self)),
+            time_in_state: self
+                .unless_unavailable(&["time_in_state"], || TimeInState::of(did, self)),
+            cpu: self.unless_unavailable(&["cpu"], || Cpu::of(did, self)),
+        }
+    }
+}
+
+impl KernelMeasures {
+    /// The figures of `group`, whose tasks held `held` at the end of each repeat.
+    pub(super) fn of(
+        group: &Group,
+        held: &[Held],
+        marginal: Option<Marginal>,
+        basis: &Basis<'_>,
+    ) -> Self {
+        let how = |measure: &str| method(basis.recording, measure);
+        let distribution = |name: &str, samples: &Samples| {
+            basis.unless_unavailable(&[name], || Distribution::of(samples, how(name)))
+        };
+        let first_run = distribution("first_run", &group.first_run);
+        let known = |measures: &[&str]| basis.unless_unavailable(measures, || ()).is_some();
+        let OfTotals {
+            context_switches,
+            time_in_state,
+            cpu,
+        } = basis.of_totals(&group.totals);
+        let accounted = Accounted::of(held, basis.connections, how("memory_accounted"));
+        Self {
+            context_switches,
+            run_queue_wait: distribution("run_queue_wait", &group.run_queue_wait),
+            on_cpu_slice: distribution("on_cpu_slice", &group.on_cpu_slice),
+            run_queue_depth: known(&["run_queue_depth"])
+                .then(|| RunQueueDepth::of(&group.run_queue_depth, how("run_queue_depth"))),
+            blocked: distribution("blocked", &group.blocked),
+            creations: known(&["creations"])
+                .then(|| Creations::of(&group.calls, first_run, how("creations"))),
+            time_in_state,
+            cpu,
+            memory: Memory {
+                accounted: known(&["memory", "memory_accounted"]).then_some(accounted),
+                marginal_bytes_per_connection: marginal,
+            },
+        }
+    }
+}
+
+impl ContextSwitches {
+    pub(super) fn of(totals: &Totals, basis: &Basis<'_>) -> Self {
+        let all = switches(totals) as f64;
+        Self {
+            voluntary: totals.voluntary,
+            involuntary: totals.involuntary,
+            per_request: per_request(all, basis.requests),
+            per_second: all / basis.seconds,
+            arrivals: totals.arrivals,
+            unseen: totals.unseen,
+            method: method(basis.recording, "context_switches"),
+        }
+    }
+}
+
+impl TimeInState {
+    pub(super) fn of(totals: &Totals, basis: &Basis<'_>) -> Self {
+        Self {
+            running_seconds: totals.running_ns as f64 / 1e9,
+            runnable_seconds: totals.runnable_ns as f64 / 1e9,
+            blocked_seconds: totals.blocked_ns as f64 / 1e9,
+            method: method(basis.recording, "time_in_state"),
+        }
+    }
+}
+
+impl Cpu {
+    fn of(totals: &Totals, basis: &Basis<'_>) -> Self {
+        let (seconds, running) = (totals.cpu_ns as f64 / 1e9, totals.running_ns as f64 / 1e9);
+        Self {
+            seconds,
+            stolen_seconds: running - seconds,
+            per_request_seconds: per_request(seconds, basis.requests),
+            host_stolen_seconds: basis.stolen_seconds,
+            method: method(basis.recording, "cpu"),
+        }
+    }
+}
+
+/// Context switches of both kinds.
+pub(super) fn switches(totals: &Totals) -> u64 {
+    totals.voluntary + totals.involuntary
+}
+
+/// A figure for each request; none without requests.
+pub(super) fn per_request(figure: f64, requests: Option<u64>) -> Option<f64> {
+    requests
+        .filter(|&requests| requests > 0)
+        .map(|requests| figure / requests as f64)
+}

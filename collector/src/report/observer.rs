@@ -1,0 +1,125 @@
+//! What watching cost, and what it did not see.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::error::{Problem, growth};
+use super::window::totals_of;
+use crate::snapshot::{Run, Snapshot};
+
+/// By probe and by what it lost: how many. What was watched for and not lost is there with 0.
+pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// What connscope itself cost, from the first snapshot to the last of each run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Observer {
+    /// BPF programs, by name.
+    pub programs: Vec<Program>,
+    /// CPU time of the collector, user and system, in seconds.
+    pub cpu_seconds: f64,
+    /// The most memory it was seen to have resident, in bytes.
+    pub rss_bytes: u64,
+}
+
+/// What a BPF program cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Program {
+    /// Its name in the kernel.
+    pub name: String,
+    /// Times it ran; 0 where the kernel's BPF statistics are off.
+    pub runs: u64,
+    /// Time that took, in seconds; 0 where they are off.
+    pub run_seconds: f64,
+}
+
+impl Observer {
+    /// Takes in what watching one run cost.
+    pub(super) fn add(&mut self, run: &Run) -> Result<(), Problem> {
+        let cpu_ns = growth(run.before.observer_cpu_ns, run.end.observer_cpu_ns, || {
+            "CPU time of connscope".to_owned()
+        })?;
+        self.cpu_seconds += cpu_ns as f64 / 1e9;
+        for snapshot in [&run.before, &run.start, &run.end] {
+            self.rss_bytes = self.rss_bytes.max(snapshot.observer_rss_bytes);
+        }
+        for program in &run.end.programs {
+            let before = run
+                .before
+                .programs
+                .iter()
+                .find(|before| before.name == program.name);
+            let (runs, ns) = before.map_or((0, 0), |before| (before.runs, before.run_ns));
+            let name = |what: &str| format!("{what} of program {}", program.name);
+            let runs = growth(runs, program.runs, || name("runs"))?;
+            let run_ns = growth(ns, program.run_ns, || name("run time"))?;
+            self.add_program(&program.name, runs, run_ns as f64 / 1e9);
+        }
+        Ok(())
+    }
+
+    fn add_program(&mut self, name: &str, runs: u64, run_seconds: f64) {
+        match self
+            .programs
+            .iter_mut()
+            .find(|program| program.name == name)
+        {
+            Some(program) => {
+                program.runs += runs;
+                program.run_seconds += run_seconds;
+            }
+            None => self.programs.push(Program {
+                name: name.to_owned(),
+                runs,
+                run_seconds,
+            }),
+        }
+    }
+}
+
+/// Adds what the probes lost from the first snapshot of a run to its last. They do not know whose
+/// it was: the figure is of all that was watched at the time.
+pub(super) fn add_losses(lost: &mut Lost, run: &Run) -> Result<(), Problem> {
+    for loss in &run.end.losses {
+        let same = |before: &&crate::snapshot::Loss| {
+            before.probe == loss.probe && before.what == loss.what
+        };
+        let before = run
+            .before
+            .losses
+            .iter()
+            .find(same)
+            .map_or(0, |before| before.count);
+        let count = growth(before, loss.count, || {
+            format!("{} of probe {}", loss.what, loss.probe)
+        })?;
+        *entry(lost, &loss.probe, &loss.what) += count;
+    }
+    Ok(())
+}
+
+/// Adds the switches of one run's tasks that nothing showed.
+pub(super) fn add_unseen(lost: &mut Lost, run: &Run) -> Result<(), Problem> {
+    let unseen = |snapshot: &Snapshot| -> u64 {
+        snapshot
+            .roles
+            .iter()
+            .map(|role| totals_of(role).unseen)
+            .sum()
+    };
+    let count = growth(unseen(&run.before), unseen(&run.end), || {
+        "unseen switches".to_owned()
+    })?;
+    *entry(lost, "sched", UNSEEN) += count;
+    Ok(())
+}
+
+/// The switches that the loss detector of the scheduler's probe missed.
+const UNSEEN: &str = "switches of watched tasks that no tracepoint showed";
+
+fn entry<'a>(lost: &'a mut Lost, probe: &str, what: &str) -> &'a mut u64 {
+    lost.entry(probe.to_owned())
+        .or_default()
+        .entry(what.to_owned())
+        .or_default()
+}

@@ -1,0 +1,222 @@
+//! One watched target in figures, its repeats merged.
+
+use serde::Serialize;
+
+use super::client::Client;
+use super::detail::{TaskDetail, busiest};
+use super::error::Error;
+use super::marginal::Marginal;
+use super::measures::{Basis, KernelMeasures, Measures};
+use super::memory::Held;
+use super::method::method;
+use super::observer::{Lost, add_losses, add_unseen};
+use super::spread::Spreads;
+use super::window::{Group, Window};
+use crate::snapshot::{MemoryPoint, Recording, Run, TargetKind};
+
+/// The measure's name in the recording.
+const MARGINAL: &str = "marginal_bytes_per_connection";
+
+/// A target with so many connections. Counts and distributions are sums over its repeats.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Target {
+    /// The concurrency model, or the name of the process.
+    pub name: String,
+    /// What sort of target.
+    pub kind: TargetKind,
+    /// The process that was watched in each repeat.
+    pub pids: Vec<u32>,
+    /// Connections held; none where that is not known.
+    pub connections: Option<u32>,
+    /// How many repeats of the same measurement are in here.
+    pub repeats: u64,
+    /// Lengths of the windows of all repeats together, in seconds.
+    pub window_seconds: f64,
+    /// Why it ended before its time, if it did in any repeat.
+    pub incomplete: Option<String>,
+    /// Watched tasks alive when the window closed; over repeats the (lower) median.
+    pub tasks: u64,
+    /// What was measured.
+    pub measures: Measures,
+    /// The headline figures of each repeat.
+    pub spread: Spreads,
+    /// The same by role.
+    pub roles: Vec<Role>,
+    /// The busiest tasks of a running process, in the last repeat.
+    pub connections_detail: Vec<TaskDetail>,
+    /// What was not seen while it was watched, by probe.
+    pub lost: Lost,
+}
+
+/// The tasks of one role.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Role {
+    /// Its name.
+    pub role: String,
+    /// Watched tasks of this role alive when the window closed; over repeats the (lower) median.
+    pub tasks: u64,
+    /// What was measured of them.
+    pub measures: KernelMeasures,
+}
+
+/// The targets in the order they were first watched.
+pub(super) fn targets(
+    windows: Vec<Window<'_>>,
+    recording: &Recording,
+) -> Result<Vec<Target>, Error> {
+    let mut groups: Vec<Vec<Window<'_>>> = Vec::new();
+    for window in windows {
+        match groups.iter_mut().find(|group| is_repeat(group, window.run)) {
+            Some(group) => group.push(window),
+            None => groups.push(vec![window]),
+        }
+    }
+    groups
+        .iter()
+        .map(|windows| Target::of(windows, recording))
+        .collect()
+}
+
+/// Whether a run repeats the measurement of these. Two processes of one name that are watched at
+/// the same time have the same repeat number, and are two targets.
+fn is_repeat(group: &[Window<'_>], run: &Run) -> bool {
+    let same = |other: &Run| {
+        (&other.name, other.kind, other.connections) == (&run.name, run.kind, run.connections)
+    };
+    group
+        .iter()
+        .all(|window| same(window.run) && window.run.repeat != run.repeat)
+}
+
+impl Target {
+    /// `windows` are the repeats, at least one.
+    fn of(windows: &[Window<'_>], recording: &Recording) -> Result<Self, Error> {
+        let first = windows[0].run;
+        let basis = basis(windows, recording);
+        let mut all = Group::default();
+        let mut lost = Lost::new();
+        for window in windows {
+            all.add(&window.all)
+                .map_err(|problem| problem.of(window.run))?;
+            add_losses(&mut lost, window.run).map_err(|problem| problem.of(window.run))?;
+            add_unseen(&mut lost, window.run).map_err(|problem| problem.of(window.run))?;
+        }
+        let held: Vec<Held> = windows.iter().map(Window::held).collect();
+        let last = windows[windows.len() - 1].run;
+        let of_tasks = Basis {
+            requests: None,
+            stolen_seconds: None,
+            ..self::basis(&windows[windows.len() - 1..], recording)
+        };
+        let clients: Vec<_> = windows
+            .iter()
+            .filter_map(|window| window.run.client.as_ref())
+            .collect();
+        Ok(Self {
+            name: first.name.clone(),
+            kind: first.kind,
+            pids: windows.iter().map(|window| window.run.pid).collect(),
+            connections: first.connections,
+            repeats: windows.len() as u64,
+            window_seconds: basis.seconds,
+            incomplete: incomplete(windows),
+            tasks: lower_median(windows.iter().map(Window::tasks)),
+            measures: Measures {
+                kernel: KernelMeasures::of(&all, &held, Some(marginal(windows, recording)), &basis),
+                client: Client::of(&clients, &method(recording, "client")),
+            },
+            spread: Spreads::of(windows),
+            roles: roles(windows, &basis)?,
+            connections_detail: busiest(last, &of_tasks).map_err(|problem| problem.of(last))?,
+            lost,
+        })
+    }
+}
+
+fn basis<'a>(windows: &[Window<'_>], recording: &'a Recording) -> Basis<'a> {
+    let requests = windows
+        .iter()
+        .map(|window| window.run.client.as_ref().map(|c| c.requests));
+    Basis {
+        seconds: windows.iter().map(|window| window.seconds).sum(),
+        requests: requests.sum(),
+        connections: windows[0].run.connections,
+        stolen_seconds: windows.iter().map(|window| window.stolen_seconds).sum(),
+        recording,
+    }
+}
+
+/// The roles of all repeats by name, in the order they were first listed.
+fn roles(windows: &[Window<'_>], basis: &Basis<'_>) -> Result<Vec<Role>, Error> {
+    let mut names: Vec<&str> = Vec::new();
+    for role in windows.iter().flat_map(|window| &window.roles) {
+        if !names.contains(&role.name.as_str()) {
+            names.push(&role.name);
+        }
+    }
+    // What is of the whole target is not of one of its roles.
+    let basis = Basis {
+        connections: None,
+        stolen_seconds: None,
+        ..*basis
+    };
+    names
+        .into_iter()
+        .map(|name| role(name, windows, &basis))
+        .collect()
+}
+
+fn role(name: &str, windows: &[Window<'_>], basis: &Basis<'_>) -> Result<Role, Error> {
+    let mut group = Group::default();
+    let mut held = Vec::new();
+    let mut tasks = Vec::new();
+    for window in windows {
+        for role in window.roles.iter().filter(|role| role.name == name) {
+            group
+                .add(&role.group)
+                .map_err(|problem| problem.of(window.run))?;
+            held.push(role.held);
+            tasks.push(role.tasks);
+        }
+    }
+    Ok(Role {
+        role: name.to_owned(),
+        tasks: lower_median(tasks),
+        measures: KernelMeasures::of(&group, &held, None, basis),
+    })
+}
+
+fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {
+    let points: Vec<&[MemoryPoint]> = windows
+        .iter()
+        .map(|window| window.run.memory_points.as_slice())
+        .collect();
+    let of_host = recording.unavailable.iter().find(|u| u.measure == MARGINAL);
+    let of_runs = windows
+        .iter()
+        .find_map(|window| window.run.memory_unavailable.as_deref());
+    let why_not = of_runs.or(of_host.map(|unavailable| unavailable.reason.as_str()));
+    Marginal::of(&points, why_not, method(recording, MARGINAL))
+}
+
+fn incomplete(windows: &[Window<'_>]) -> Option<String> {
+    let reasons: Vec<_> = windows
+        .iter()
+        .filter_map(|window| Some((window.run.repeat, window.run.incomplete.as_ref()?)))
+        .map(|(repeat, reason)| match windows.len() {
+            1 => reason.clone(),
+            _ => format!("repeat {repeat}: {reason}"),
+        })
+        .collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+/// The middle value; of an even number the lower of the middle two; 0 of none.
+fn lower_median(values: impl IntoIterator<Item = u64>) -> u64 {
+    let mut sorted: Vec<_> = values.into_iter().collect();
+    sorted.sort_unstable();
+    sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(0)
+}

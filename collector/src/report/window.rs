@@ -1,0 +1,206 @@
+//! What happened between the snapshots of a run, by role and in all.
+
+use super::creations::{Calls, calls_between};
+use super::error::{Problem, growth};
+use super::histogram::{Samples, add_counts, counts_between};
+use super::memory::Held;
+use crate::snapshot::{Histogram, Role, Run, Snapshot, Totals};
+
+/// A time may shrink by so much from one snapshot to the next: the state in progress is read off
+/// a run-queue clock, which lags behind the true time by up to a tick until it is next updated.
+const REVISION_NS: u64 = 10_000_000;
+
+/// What a group of tasks did in a window, or in several.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group {
+    pub(super) totals: Totals,
+    pub(super) run_queue_wait: Samples,
+    pub(super) on_cpu_slice: Samples,
+    pub(super) blocked: Samples,
+    pub(super) first_run: Samples,
+    pub(super) run_queue_depth: Vec<u64>,
+    pub(super) calls: Calls,
+}
+
+/// What one role did, and what its tasks held in the end.
+#[derive(Clone, Debug)]
+pub(super) struct RoleWindow {
+    pub(super) name: String,
+    pub(super) group: Group,
+    /// Living tasks when the window closed.
+    pub(super) tasks: u64,
+    pub(super) held: Held,
+}
+
+/// What a run's snapshots say of its window.
+#[derive(Clone, Debug)]
+pub(super) struct Window<'a> {
+    pub(super) run: &'a Run,
+    pub(super) seconds: f64,
+    pub(super) roles: Vec<RoleWindow>,
+    /// All roles together.
+    pub(super) all: Group,
+    /// Stolen from all CPUs of the host; none where that counter went back, as it may on some hosts.
+    pub(super) stolen_seconds: Option<f64>,
+}
+
+impl<'a> Window<'a> {
+    /// The difference of a run's snapshots.
+    pub(super) fn of(run: &'a Run) -> Result<Self, Problem> {
+        check_order(run)?;
+        check_roles(run)?;
+        let (before, start, end) = (&run.before.roles, &run.start.roles, &run.end.roles);
+        let roles = before
+            .iter()
+            .zip(start)
+            .zip(end)
+            .map(|((before, start), end)| RoleWindow::between(before, start, end))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut all = Group::default();
+        for role in &roles {
+            all.add(&role.group)?;
+        }
+        let stolen = run.end.stolen_ns.checked_sub(run.start.stolen_ns);
+        Ok(Self {
+            run,
+            seconds: (run.end.at_ns - run.start.at_ns) as f64 / 1e9,
+            roles,
+            all,
+            stolen_seconds: stolen.map(|ns| ns as f64 / 1e9),
+        })
+    }
+
+    /// Living tasks when the window closed.
+    pub(super) fn tasks(&self) -> u64 {
+        self.roles.iter().map(|role| role.tasks).sum()
+    }
+
+    /// What all tasks held when the window closed.
+    pub(super) fn held(&self) -> Held {
+        Held::of(self.run.end.roles.iter().flat_map(|role| &role.tasks))
+    }
+}
+
+impl RoleWindow {
+    fn between(before: &Role, start: &Role, end: &Role) -> Result<Self, Problem> {
+        Ok(Self {
+            name: end.name.clone(),
+            group: Group::between(before, start, end)?,
+            tasks: end.tasks.len() as u64,
+            held: Held::of(&end.tasks),
+        })
+    }
+}
+
+impl Group {
+    /// Creations and first runs from `before`, all else from `start`, to `end`.
+    fn between(before: &Role, start: &Role, end: &Role) -> Result<Self, Problem> {
+        let role = &end.name;
+        let samples = |from: &Histogram, to: &Histogram, measure: &str| {
+            Samples::between(from, to, &format!("{measure} of role {role}"))
+        };
+        let depth_name = format!("run_queue_depth of role {role}");
+        Ok(Self {
+            totals: totals_between(&totals_of(start), &totals_of(end), role)?,
+            run_queue_wait: samples(&start.run_queue_wait, &end.run_queue_wait, "run_queue_wait")?,
+            on_cpu_slice: samples(&start.on_cpu_slice, &end.on_cpu_slice, "on_cpu_slice")?,
+            blocked: samples(&start.blocked, &end.blocked, "blocked")?,
+            first_run: samples(&before.first_run, &end.first_run, "first_run")?,
+            run_queue_depth: counts_between(
+                &start.run_queue_depth,
+                &end.run_queue_depth,
+                &depth_name,
+            )?,
+            calls: calls_between(&before.creations, &end.creations, role)?,
+        })
+    }
+
+    /// Takes in what another group did.
+    pub(super) fn add(&mut self, other: &Self) -> Result<(), Problem> {
+        add_totals(&mut self.totals, &other.totals);
+        self.run_queue_wait
+            .add(&other.run_queue_wait, "run_queue_wait")?;
+        self.on_cpu_slice.add(&other.on_cpu_slice, "on_cpu_slice")?;
+        self.blocked.add(&other.blocked, "blocked")?;
+        self.first_run.add(&other.first_run, "first_run")?;
+        add_counts(&mut self.run_queue_depth, &other.run_queue_depth);
+        for (key, count) in &other.calls {
+            *self.calls.entry(*key).or_default() += count;
+        }
+        Ok(())
+    }
+}
+
+fn check_order(run: &Run) -> Result<(), Problem> {
+    let (before_ns, start_ns, end_ns) = (run.before.at_ns, run.start.at_ns, run.end.at_ns);
+    if before_ns <= start_ns && start_ns < end_ns {
+        return Ok(());
+    }
+    Err(Problem::Window {
+        before_ns,
+        start_ns,
+        end_ns,
+    })
+}
+
+fn check_roles(run: &Run) -> Result<(), Problem> {
+    let names = |snapshot: &Snapshot| {
+        let names: Vec<_> = snapshot
+            .roles
+            .iter()
+            .map(|role| role.name.as_str())
+            .collect();
+        names.join(", ")
+    };
+    let (before, start, end) = (names(&run.before), names(&run.start), names(&run.end));
+    if before == start && start == end {
+        return Ok(());
+    }
+    Err(Problem::Roles { before, start, end })
+}
+
+/// What the tasks of a role did so far, those that have ended included.
+pub(super) fn totals_of(role: &Role) -> Totals {
+    let mut sum = role.ended;
+    for task in &role.tasks {
+        add_totals(&mut sum, &task.totals);
+    }
+    sum
+}
+
+fn add_totals(sum: &mut Totals, other: &Totals) {
+    sum.voluntary += other.voluntary;
+    sum.involuntary += other.involuntary;
+    sum.cpu_ns += other.cpu_ns;
+    sum.running_ns += other.running_ns;
+    sum.runnable_ns += other.runnable_ns;
+    sum.blocked_ns += other.blocked_ns;
+    sum.arrivals += other.arrivals;
+    sum.unseen += other.unseen;
+}
+
+/// What tasks did between two snapshots; `whose` names them in an error.
+///
+/// # Errors
+/// [`Problem::Backwards`] if a counter decreased, or a time by more than a tick.
+pub(super) fn totals_between(start: &Totals, end: &Totals, whose: &str) -> Result<Totals, Problem> {
+    let count = |name: &'static str, start: u64, end: u64| {
+        growth(start, end, || format!("{name} of role {whose}"))
+    };
+    let time = |name: &'static str, start: u64, end: u64| {
+        if start.saturating_sub(end) <= REVISION_NS {
+            return Ok(end.saturating_sub(start));
+        }
+        count(name, start, end)
+    };
+    Ok(Totals {
+        voluntary: count("voluntary switches", start.voluntary, end.voluntary)?,
+        involuntary: count("involuntary switches", start.involuntary, end.involuntary)?,
+        cpu_ns: count("CPU time", start.cpu_ns, end.cpu_ns)?,
+        running_ns: time("running time", start.running_ns, end.running_ns)?,
+        runnable_ns: time("runnable time", start.runnable_ns, end.runnable_ns)?,
+        blocked_ns: time("blocked time", start.blocked_ns, end.blocked_ns)?,
+        arrivals: count("arrivals", start.arrivals, end.arrivals)?,
+        unseen: count("unseen switches", start.unseen, end.unseen)?,
+    })
+}
