@@ -1,0 +1,70 @@
+//! Ways out of a report. [`Format`] is the one list of them; each has a file.
+
+use std::fmt;
+use std::io;
+use std::io::IsTerminal as _;
+
+use clap::ValueEnum;
+
+use crate::report::Report;
+
+mod json;
+mod table;
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: side by side, in human units.
+    #[default]
+    Table,
+    /// For programs: see `docs/json.md`.
+    Json,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned());
+        f.pad(name.as_deref().unwrap_or_default())
+    }
+}
+
+/// What the reader's screen can show. The default is a file's: no colour, any width.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Emphasis by terminal escapes.
+    pub color: bool,
+    /// Columns of the screen; none where lines may be of any length.
+    pub width: Option<u16>,
+}
+
+impl Style {
+    /// What standard output can show: colour on a terminal unless `NO_COLOR` is set to something
+    /// (see no-color.org) or the terminal is a dumb one, and the terminal's width.
+    #[must_use]
+    pub fn of_stdout() -> Self {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let dumb = set("TERM").is_some_and(|terminal| terminal == "dumb");
+        Self {
+            color: io::stdout().is_terminal() && set("NO_COLOR").is_none() && !dumb,
+            width: comfy_table::Table::new().width(),
+        }
+    }
+}
+
+/// Writes a report. `style` matters to people's formats only.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(
+    report: &Report,
+    format: Format,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    match format {
+        Format::Table => table::write(report, style, out),
+        Format::Json => json::write(report, out),
+    }
+}

@@ -1,0 +1,11 @@
+//! The report as JSON, field by field as `docs/json.md` describes it.
+
+use std::io;
+
+use crate::report::Report;
+
+/// Writes the report, indented, with a line end after it.
+pub(super) fn write(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, report)?;
+    writeln!(out)
+}

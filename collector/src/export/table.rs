@@ -1,0 +1,78 @@
+//! The report for people: blocks of figures side by side, in human units, and what to know of
+//! them below.
+
+use std::io;
+
+use super::Style;
+use crate::report::Report;
+
+mod attach;
+mod cells;
+mod column;
+mod compare;
+mod figures;
+mod footnotes;
+mod grid;
+mod methods;
+mod notes;
+mod rows;
+mod text;
+mod units;
+
+use footnotes::Footnotes;
+use text::Pen;
+
+/// Writes the report.
+pub(super) fn write(report: &Report, style: &Style, out: &mut dyn io::Write) -> io::Result<()> {
+    let pen = Pen { color: style.color };
+    let mut footnotes = Footnotes::default();
+    write_heading(report, style, pen, out)?;
+    if report.targets.is_empty() {
+        writeln!(out, "\nnothing was watched")?;
+    }
+    compare::write(report, style, pen, &mut footnotes, out)?;
+    attach::write(report, style, pen, &mut footnotes, out)?;
+    notes::write(report, style, pen, &footnotes, out)
+}
+
+/// What was done and where.
+fn write_heading(
+    report: &Report,
+    style: &Style,
+    pen: Pen,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let host = &report.host;
+    let mut words = vec![format!("Linux {} {}", host.kernel, host.architecture)];
+    words.push(format!(
+        "{} CPU{}",
+        host.cpus,
+        if host.cpus == 1 { "" } else { "s" }
+    ));
+    words.push(host.cpu_model.clone());
+    words.push(units::bytes(host.memory_bytes as f64));
+    words.extend(host.virtualization.clone().filter(|name| name != "none"));
+    words.extend(
+        host.memory_cgroup
+            .as_ref()
+            .map(|version| format!("cgroup {version}")),
+    );
+    words.retain(|word| !word.trim().is_empty());
+    writeln!(
+        out,
+        "{}",
+        pen.strong(&format!("connscope {}", report.command))
+    )?;
+    for line in text::wrap_list(&words, " · ", style.width) {
+        writeln!(out, "{}", pen.faint(&line))?;
+    }
+    if let Some(reason) = &report.incomplete {
+        let warning =
+            format!("incomplete: {reason}; these figures are of what was seen until then");
+        writeln!(out)?;
+        for line in text::wrap(&warning, style.width) {
+            writeln!(out, "{}", pen.warning(&line))?;
+        }
+    }
+    Ok(())
+}

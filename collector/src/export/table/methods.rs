@@ -1,0 +1,51 @@
+//! How the measures were taken.
+
+use super::notes::Note;
+use crate::report::Report;
+use crate::report::measures::Measures;
+
+type Method = fn(&Measures) -> Option<&String>;
+
+/// What a note calls a measure, and where its method is.
+const METHODS: [(&str, Method); 11] = [
+    ("clients", |m| Some(&m.client.as_ref()?.method)),
+    ("switches", |m| {
+        Some(&m.kernel.context_switches.as_ref()?.method)
+    }),
+    ("run-queue wait", |m| {
+        Some(&m.kernel.run_queue_wait.as_ref()?.method)
+    }),
+    ("on-CPU slice", |m| {
+        Some(&m.kernel.on_cpu_slice.as_ref()?.method)
+    }),
+    ("run-queue depth", |m| {
+        Some(&m.kernel.run_queue_depth.as_ref()?.method)
+    }),
+    ("blocked", |m| Some(&m.kernel.blocked.as_ref()?.method)),
+    ("creation", |m| Some(&m.kernel.creations.as_ref()?.method)),
+    ("first run", |m| {
+        Some(&m.kernel.creations.as_ref()?.first_run.as_ref()?.method)
+    }),
+    ("one more", |m| {
+        let marginal = m.kernel.memory.marginal_bytes_per_connection.as_ref()?;
+        marginal.value.map(|_| &marginal.method)
+    }),
+    ("accounted", |m| {
+        Some(&m.kernel.memory.accounted.as_ref()?.method)
+    }),
+    ("CPU", |m| Some(&m.kernel.cpu.as_ref()?.method)),
+];
+
+/// The method of each measure that some target has.
+pub(super) fn methods(report: &Report) -> Vec<Note> {
+    let of_any = |method: Method| {
+        report
+            .targets
+            .iter()
+            .find_map(|target| method(&target.measures))
+    };
+    METHODS
+        .iter()
+        .filter_map(|(about, method)| Some(((*about).to_owned(), of_any(*method)?.clone())))
+        .collect()
+}

@@ -1,0 +1,247 @@
+//! What to know of the figures above: why some are missing, how sure the others are, what was not
+//! seen, and what watching cost.
+
+use std::io;
+
+use super::super::Style;
+use super::footnotes::{Footnotes, superscript};
+use super::methods::methods;
+use super::text::{Pen, columns, wrap};
+use super::units;
+use crate::report::client::Client;
+use crate::report::{Report, Target};
+
+/// A note and what it is about.
+pub(super) type Note = (String, String);
+
+/// Writes the notes.
+pub(super) fn write(
+    report: &Report,
+    style: &Style,
+    pen: Pen,
+    footnotes: &Footnotes,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let mut notes: Vec<Note> = Vec::new();
+    let numbered = (1..).zip(&footnotes.reasons);
+    notes.extend(
+        numbered.map(|(number, reason)| (format!("-{}", superscript(number)), reason.clone())),
+    );
+    notes.extend(incomplete(report));
+    notes.extend(unshown(report, footnotes));
+    notes.extend(generator(report));
+    notes.extend(lost(report));
+    notes.extend(accuracy(report));
+    notes.push(("observer".to_owned(), observer(report)));
+    write_notes("Notes", &notes, style, pen, out)?;
+    write_notes("How it was measured", &methods(report), style, pen, out)
+}
+
+fn write_notes(
+    title: &str,
+    notes: &[Note],
+    style: &Style,
+    pen: Pen,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", pen.strong(title))?;
+    let indent = notes
+        .iter()
+        .map(|(about, _)| columns(about))
+        .max()
+        .unwrap_or(0)
+        + 4;
+    let room = style
+        .width
+        .unwrap_or(100)
+        .saturating_sub(indent as u16)
+        .max(20);
+    for (about, note) in notes {
+        for (index, line) in wrap(note, Some(room)).iter().enumerate() {
+            let about = if index == 0 { about } else { "" };
+            let left = format!("  {about}{}", " ".repeat(indent - 2 - columns(about)));
+            writeln!(out, "{}{line}", pen.faint(&left))?;
+        }
+    }
+    Ok(())
+}
+
+/// `thread-per-connection at 100`.
+fn name(target: &Target) -> String {
+    match target.connections {
+        Some(connections) => format!("{} at {}", target.name, units::count(connections.into())),
+        None => target.name.clone(),
+    }
+}
+
+fn incomplete(report: &Report) -> Vec<Note> {
+    let about = || "incomplete".to_owned();
+    let of_target = |target: &Target| {
+        let reason = target.incomplete.clone();
+        let client = target
+            .measures
+            .client
+            .as_ref()
+            .filter(|client| !client.complete);
+        let client = client.map(|c| {
+            c.reason
+                .clone()
+                .unwrap_or_else(|| "the load ended early".into())
+        });
+        reason
+            .or(client)
+            .map(|reason| (about(), format!("{}: {reason}", name(target))))
+    };
+    report.targets.iter().filter_map(of_target).collect()
+}
+
+/// Measures that could not be had and have no row of their own.
+fn unshown(report: &Report, footnotes: &Footnotes) -> Vec<Note> {
+    let shown = |reason: &String| footnotes.reasons.contains(reason);
+    let rest = report
+        .unavailable
+        .iter()
+        .filter(|unavailable| !shown(&unavailable.reason));
+    rest.map(|u| {
+        (
+            "not measured".to_owned(),
+            format!("{}: {}", u.measure, u.reason),
+        )
+    })
+    .collect()
+}
+
+/// Where the load generator itself was late, the clients' figures are in doubt.
+fn generator(report: &Report) -> Vec<Note> {
+    let clients = report
+        .targets
+        .iter()
+        .filter_map(|t| Some((t, t.measures.client.as_ref()?)));
+    let clients: Vec<(&Target, &Client)> = clients.collect();
+    if clients.is_empty() {
+        return Vec::new();
+    }
+    let doubtful = clients
+        .iter()
+        .filter(|(_, c)| c.late_sends > 0 || c.generator_was_bottleneck);
+    let mut notes: Vec<Note> = doubtful
+        .map(|(target, client)| ("late sends".to_owned(), late(target, client)))
+        .collect();
+    if notes.is_empty() {
+        notes.push(("late sends".to_owned(), "none".to_owned()));
+    }
+    notes
+}
+
+fn late(target: &Target, client: &Client) -> String {
+    let verdict = if client.generator_was_bottleneck {
+        "; the load generator limited the result"
+    } else {
+        ""
+    };
+    format!(
+        "{}: {} more than 1 ms late, the latest {}{verdict}",
+        name(target),
+        units::count(client.late_sends as f64),
+        units::time(client.late_send_max_seconds),
+    )
+}
+
+fn lost(report: &Report) -> Vec<Note> {
+    let each = || {
+        report
+            .lost
+            .iter()
+            .flat_map(|(probe, lost)| lost.iter().map(move |l| (probe, l)))
+    };
+    let mut notes: Vec<Note> = each()
+        .filter(|(_, (_, count))| **count > 0)
+        .map(|(probe, (what, count))| format!("{} {what} ({probe})", units::count(*count as f64)))
+        .map(|note| ("lost".to_owned(), note))
+        .collect();
+    if notes.is_empty() && !report.lost.is_empty() {
+        let kinds = each().count();
+        let note = format!(
+            "none, of {kinds} kind{} watched for",
+            if kinds == 1 { "" } else { "s" }
+        );
+        notes.push(("lost".to_owned(), note));
+    }
+    notes
+}
+
+/// How far off percentiles may be.
+fn accuracy(report: &Report) -> Vec<Note> {
+    let kernel = report.targets.iter().flat_map(|target| {
+        let kernel = &target.measures.kernel;
+        let first_run = kernel
+            .creations
+            .as_ref()
+            .and_then(|creations| creations.first_run.as_ref());
+        let all = [
+            &kernel.run_queue_wait,
+            &kernel.on_cpu_slice,
+            &kernel.blocked,
+        ];
+        all.into_iter()
+            .flatten()
+            .chain(first_run)
+            .filter_map(|d| d.relative_error)
+    });
+    let clients = report.targets.iter().filter_map(|target| {
+        target
+            .measures
+            .client
+            .as_ref()?
+            .latency
+            .as_ref()?
+            .relative_error
+    });
+    let bounds: Vec<_> = [
+        (kernel.reduce(f64::max), "the kernel's histograms"),
+        (clients.reduce(f64::max), "clients' latency"),
+    ]
+    .into_iter()
+    .filter_map(|(bound, whose)| {
+        bound.map(|bound| format!("±{} of {whose}", units::percent(rounded_up(bound))))
+    })
+    .collect();
+    if bounds.is_empty() {
+        return Vec::new();
+    }
+    vec![(
+        "percentiles".to_owned(),
+        format!("{} at most", bounds.join(", ")),
+    )]
+}
+
+/// A bound to a tenth of a per cent, never smaller than it is.
+fn rounded_up(bound: f64) -> f64 {
+    (bound * 1e3).ceil() / 1e3
+}
+
+fn observer(report: &Report) -> String {
+    let observer = &report.observer;
+    let runs: u64 = observer.programs.iter().map(|program| program.runs).sum();
+    let seconds: f64 = observer
+        .programs
+        .iter()
+        .map(|program| program.run_seconds)
+        .sum();
+    let programs = match runs {
+        0 => "cost of the BPF programs not known (no BPF statistics)".to_owned(),
+        _ => format!(
+            "BPF programs {} in {} runs",
+            units::time(seconds),
+            units::count(runs as f64)
+        ),
+    };
+    format!(
+        "connscope itself used {} of CPU and {} of memory; {programs}",
+        units::time(observer.cpu_seconds),
+        units::bytes(observer.rss_bytes as f64),
+    )
+}

@@ -1,0 +1,114 @@
+//! The rows of a table: one list, whatever the columns are.
+
+use super::cells::{
+    accounted, accounted_per_connection, blocked, cpu, cpu_per_request, created, depth, errors,
+    first_run, if_any, latency, latency_max, marginal, mean_tasks, slice, stolen, switches,
+    switches_per_request, throughput, wait, wait_max, wait_total,
+};
+use super::column::Column;
+use super::figures::Figure;
+use super::footnotes::Footnotes;
+use super::grid;
+use super::units;
+
+type Cell = fn(&Column<'_>) -> Figure;
+
+/// Groups of rows: a heading, and labels with the figure each shows.
+const GROUPS: [(&str, &[(&str, Cell)]); 5] = [
+    (
+        "What clients saw",
+        &[
+            ("throughput", throughput),
+            ("latency p50", |c| {
+                latency(c, |s| s.latency_p50_seconds.as_ref())
+            }),
+            ("latency p99", |c| {
+                latency(c, |s| s.latency_p99_seconds.as_ref())
+            }),
+            ("latency max", latency_max),
+            ("errors, unanswered", errors),
+        ],
+    ),
+    (
+        "Scheduler",
+        &[
+            ("switches per request", switches_per_request),
+            ("switches, voluntary", |c| switches(c, |s| s.voluntary)),
+            ("switches, involuntary", |c| switches(c, |s| s.involuntary)),
+            ("run-queue wait p50", |c| wait(c, |d| d.p50_seconds)),
+            ("run-queue wait p99", |c| wait(c, |d| d.p99_seconds)),
+            ("run-queue wait max", wait_max),
+            ("run-queue wait total", wait_total),
+            ("on-CPU slice p50", |c| slice(c, |d| d.p50_seconds)),
+            ("on-CPU slice p99", |c| slice(c, |d| d.p99_seconds)),
+            ("run-queue depth mean", depth),
+            ("blocked p50", |c| blocked(c, |d| d.p50_seconds)),
+            ("blocked p99", |c| blocked(c, |d| d.p99_seconds)),
+        ],
+    ),
+    (
+        "Tasks",
+        &[
+            ("alive at the end", |c| {
+                Figure::Value(units::count(c.tasks as f64))
+            }),
+            ("processes created", |c| created(c, |k| k.process.count)),
+            ("vforks", |c| if_any(created(c, |k| k.vfork.count))),
+            ("threads created", |c| created(c, |k| k.thread.count)),
+            ("io_uring workers", |c| {
+                if_any(created(c, |k| k.io_worker.count))
+            }),
+            ("first run after p50", |c| first_run(c, |d| d.p50_seconds)),
+            ("first run after p99", |c| first_run(c, |d| d.p99_seconds)),
+        ],
+    ),
+    (
+        "Memory",
+        &[
+            ("one more connection", marginal),
+            ("accounted/connection", accounted_per_connection),
+            ("anonymous", |c| accounted(c, |a| a.anonymous_bytes)),
+            ("page tables", |c| accounted(c, |a| a.page_table_bytes)),
+            ("kernel stacks", |c| {
+                accounted(c, |a| Some(a.kernel_stack_bytes))
+            }),
+        ],
+    ),
+    (
+        "CPU",
+        &[
+            ("CPU time", cpu),
+            ("CPU per request", cpu_per_request),
+            ("tasks running, mean", |c| {
+                mean_tasks(c, |t| t.running_seconds)
+            }),
+            ("tasks waiting, mean", |c| {
+                mean_tasks(c, |t| t.runnable_seconds)
+            }),
+            ("stolen by hypervisor", stolen),
+        ],
+    ),
+];
+
+/// The rows of these columns. A row that no column has is left out, as is a heading without rows.
+pub(super) fn rows(columns: &[Column<'_>], footnotes: &mut Footnotes) -> Vec<grid::Row> {
+    let mut rows = Vec::new();
+    for (heading, group) in GROUPS {
+        let mut opened = false;
+        for (label, cell) in group {
+            let figures: Vec<_> = columns.iter().map(cell).collect();
+            if figures.iter().all(|figure| *figure == Figure::Absent) {
+                continue;
+            }
+            if !opened {
+                rows.push(grid::Row::Heading(heading.to_owned()));
+                opened = true;
+            }
+            let cells = figures.into_iter().map(|figure| footnotes.cell(figure));
+            rows.push(grid::Row::Figures(
+                std::iter::once(format!("  {label}")).chain(cells).collect(),
+            ));
+        }
+    }
+    rows
+}

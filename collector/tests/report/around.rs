@@ -1,0 +1,148 @@
+//! What stands around the snapshots of a sample: the machine, its clients, its random numbers.
+
+use connscope::snapshot::{Client, ClientErrors, ClientLatency, Histogram, Host, Method};
+
+use super::sample::{Model, REQUESTS, SUB_BITS};
+
+/// Records samples as `probe-ebpf/bpf/histogram.h` does: the bucket from the position of the
+/// highest bit and the `SUB_BITS` bits after it.
+pub(crate) fn record(histogram: &mut Histogram, samples: impl IntoIterator<Item = u64>) {
+    histogram.sub_bits = SUB_BITS;
+    for value in samples {
+        let bucket = if value < 1 << SUB_BITS {
+            value as usize
+        } else {
+            let bit = value.ilog2();
+            (((bit - SUB_BITS) << SUB_BITS) as u64 + (value >> (bit - SUB_BITS))) as usize
+        };
+        if histogram.counts.len() <= bucket {
+            histogram.counts.resize(bucket + 1, 0);
+        }
+        histogram.counts[bucket] += 1;
+        histogram.sum_ns += value;
+        histogram.max_ns = histogram.max_ns.max(value);
+    }
+}
+
+/// A histogram of these samples alone.
+pub(crate) fn histogram(samples: impl IntoIterator<Item = u64>) -> Histogram {
+    let mut histogram = Histogram::default();
+    record(&mut histogram, samples);
+    histogram
+}
+
+/// Numbers that look random and are the same each time (Knuth's MMIX generator).
+pub(crate) struct Numbers(pub(crate) u64);
+
+impl Numbers {
+    /// From 0 to below 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Exponentially distributed with this mean, as waits often are.
+    pub(crate) fn exponential(&mut self, mean: f64) -> u64 {
+        (-mean * (1.0 - self.unit()).ln()) as u64
+    }
+}
+
+/// What clients of this model saw.
+pub(crate) fn client(model: &Model, connections: u32, wobble: f64) -> Client {
+    let latency = model.latency_seconds * wobble * (1.0 + f64::from(connections) / 900.0);
+    Client {
+        workload: "get-set".to_owned(),
+        mode: "open-loop".to_owned(),
+        connections,
+        complete: true,
+        reason: None,
+        duration_seconds: 5.0,
+        offered_per_second: 20_000.0,
+        requests: REQUESTS,
+        throughput_per_second: 20_000.0 * wobble.min(1.0),
+        latency: Some(ClientLatency {
+            count: REQUESTS,
+            sum_seconds: latency * 1.3 * REQUESTS as f64,
+            min_seconds: latency * 0.4,
+            p50_seconds: latency,
+            p90_seconds: latency * 2.1,
+            p99_seconds: latency * 7.7,
+            p99_9_seconds: latency * 20.0,
+            max_seconds: latency * 61.0,
+            relative_error: 0.001,
+        }),
+        late_sends: 0,
+        late_send_max_seconds: 0.0,
+        generator_was_bottleneck: false,
+        errors: ClientErrors::default(),
+        unanswered: 0,
+        cpu_seconds: 2.6,
+    }
+}
+
+/// The machine the samples are of.
+pub(crate) fn host() -> Host {
+    Host {
+        kernel: "6.18.5".to_owned(),
+        architecture: "x86_64".to_owned(),
+        cpu_model: "Intel(R) Xeon(R) Processor @ 2.60GHz".to_owned(),
+        cpus: 2,
+        virtualization: Some("kvm".to_owned()),
+        memory_bytes: 8_312_446_976,
+        memory_cgroup: Some("v2".to_owned()),
+        started_unix_seconds: 1_700_000_000,
+        connscope_version: "0.1.0".to_owned(),
+    }
+}
+
+/// How the probes say they measure.
+pub(crate) fn methods() -> Vec<Method> {
+    let measures = [
+        (
+            "context_switches",
+            "task_struct.nvcsw and nivcsw by iter/task; of ended tasks, at their last sched_switch",
+        ),
+        (
+            "run_queue_wait",
+            "growth of sched_info.run_delay from switch-out to switch-out, tp_btf/sched_switch",
+        ),
+        (
+            "on_cpu_slice",
+            "run-queue clock at switch-out less sched_info.last_arrival, tp_btf/sched_switch",
+        ),
+        (
+            "run_queue_depth",
+            "rq.cfs.h_nr_runnable (rq.nr_running before 6.13) at switch-out, tp_btf/sched_switch",
+        ),
+        (
+            "blocked",
+            "sched_info.last_arrival less last switch-out less run-queue wait, tp_btf/sched_switch",
+        ),
+        ("creations", "calls by clone flags, tp_btf/task_newtask"),
+        (
+            "first_run",
+            "from tp_btf/task_newtask to the arrival that the task's first switch-out reports",
+        ),
+        (
+            "time_in_state",
+            "sums of slice, wait and blocked time per task, with the state in progress by iter/task",
+        ),
+        ("cpu", "sched_entity.sum_exec_runtime by iter/task"),
+        (
+            "memory_accounted",
+            "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",
+        ),
+        (
+            "marginal_bytes_per_connection",
+            "memory.current of the target's own cgroup (v2)",
+        ),
+    ];
+    let method = |(measure, method): (&str, &str)| Method {
+        measure: measure.to_owned(),
+        method: method.to_owned(),
+    };
+    measures.map(method).to_vec()
+}

@@ -1,0 +1,91 @@
+//! What a call creates, by its flags.
+
+use connscope::report;
+use connscope::report::creations::{Kind, flag_names, kind};
+use connscope::snapshot::{Creation, Role, Snapshot};
+
+use super::sample::{FORK, MODELS, PTHREAD, recording, run};
+
+#[test]
+fn flags_are_named_lowest_first_and_none_is_left_out() {
+    // glibc's pthread_create, as strace shows it.
+    assert_eq!(
+        flag_names(PTHREAD),
+        [
+            "CLONE_VM",
+            "CLONE_FS",
+            "CLONE_FILES",
+            "CLONE_SIGHAND",
+            "CLONE_THREAD",
+            "CLONE_SYSVSEM",
+            "CLONE_SETTLS",
+            "CLONE_PARENT_SETTID",
+            "CLONE_CHILD_CLEARTID",
+        ]
+    );
+    assert_eq!(
+        flag_names(FORK),
+        ["CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID"]
+    );
+    assert_eq!(
+        flag_names(FORK | 17),
+        ["signal 17", "CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID"]
+    );
+    assert_eq!(flag_names(0x80), ["CLONE_NEWTIME"]);
+    assert_eq!(flag_names(1 << 50), ["0x4000000000000"]);
+    assert!(flag_names(0).is_empty());
+}
+
+#[test]
+fn kinds_follow_from_sharing() {
+    assert_eq!(kind(FORK, false), Kind::Process);
+    assert_eq!(kind(0x4100, false), Kind::Vfork); // CLONE_VFORK | CLONE_VM
+    assert_eq!(kind(PTHREAD, false), Kind::Thread);
+    assert_eq!(kind(PTHREAD, true), Kind::IoWorker);
+}
+
+#[test]
+fn creations_cover_the_setting_up_of_connections() {
+    let creation = |clone_flags, io_worker, count| Creation {
+        clone_flags,
+        io_worker,
+        count,
+    };
+    let mut run = run(&MODELS[2], 10, 1);
+    let role = |snapshot: &mut Snapshot, creations: Vec<Creation>| {
+        snapshot.roles[0] = Role {
+            creations,
+            ..snapshot.roles[0].clone()
+        };
+    };
+    role(&mut run.before, vec![creation(FORK, false, 2)]);
+    role(
+        &mut run.start,
+        vec![creation(FORK, false, 12), creation(PTHREAD, false, 30)],
+    );
+    let end = vec![
+        creation(FORK, false, 13),
+        creation(PTHREAD, false, 40),
+        creation(PTHREAD, true, 3),
+        creation(0x4100, false, 1),
+    ];
+    role(&mut run.end, end);
+    let report = report::build(&recording("compare", vec![run])).unwrap();
+    let creations = report.targets[0]
+        .measures
+        .kernel
+        .creations
+        .as_ref()
+        .unwrap();
+    assert_eq!(creations.process.count, 11);
+    assert_eq!(creations.vfork.count, 1);
+    assert_eq!(creations.thread.count, 40);
+    assert_eq!(creations.io_worker.count, 3);
+    assert_eq!(creations.total(), 55);
+    let by_flags: Vec<_> = creations
+        .by_flags
+        .iter()
+        .map(|f| (f.count, f.io_worker))
+        .collect();
+    assert_eq!(by_flags, [(40, false), (11, false), (3, true), (1, false)]);
+}

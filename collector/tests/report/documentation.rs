@@ -1,0 +1,157 @@
+//! `docs/json.md` says what every field is, and of no field that does not exist.
+
+use std::collections::BTreeSet;
+
+use connscope::export::{Format, Style, write};
+use connscope::report;
+use serde_json::Value;
+
+use super::sample::{attach, compare};
+
+const DOCUMENT: &str = include_str!("../../../docs/json.md");
+
+/// Names of fields anywhere in `value`. The keys of `lost` are names of probes.
+fn fields(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                names.insert(name.clone());
+                if name != "lost" {
+                    fields(value, names);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, names)),
+        _ => {}
+    }
+}
+
+/// A report written and read again.
+fn json(recording: &connscope::snapshot::Recording) -> Value {
+    let mut out = Vec::new();
+    let report = report::build(recording).unwrap();
+    write(&report, Format::Json, &Style::default(), &mut out).unwrap();
+    assert!(out.ends_with(b"}\n"));
+    serde_json::from_slice(&out).unwrap()
+}
+
+/// Names in the first column of the document's tables.
+fn documented() -> BTreeSet<String> {
+    let row = |line: &str| {
+        let cell = line.strip_prefix("| ")?.split('|').next()?;
+        Some(
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
+    };
+    DOCUMENT.lines().filter_map(row).flatten().collect()
+}
+
+#[test]
+fn every_field_is_documented_and_none_besides() {
+    let mut names = BTreeSet::new();
+    let mut with_gaps = compare(2);
+    with_gaps.unavailable = attach().unavailable;
+    fields(&json(&with_gaps), &mut names);
+    fields(&json(&attach()), &mut names);
+    let documented = documented();
+    let missing: Vec<_> = names.difference(&documented).collect();
+    let stale: Vec<_> = documented.difference(&names).collect();
+    assert!(missing.is_empty(), "not in docs/json.md: {missing:?}");
+    assert!(
+        stale.is_empty(),
+        "in docs/json.md but in no report: {stale:?}"
+    );
+}
+
+/// The shape that programs rely on: fields may be added, not renamed or moved.
+#[test]
+fn the_shape_is_that_of_schema_1() {
+    let report = json(&compare(1));
+    let paths = [
+        "/schema",
+        "/command",
+        "/incomplete",
+        "/host/kernel",
+        "/host/cpus",
+        "/host/virtualization",
+        "/window_seconds",
+        "/targets/0/name",
+        "/targets/0/kind",
+        "/targets/0/connections",
+        "/targets/0/tasks",
+        "/targets/0/repeats",
+        "/targets/0/incomplete",
+        "/targets/0/measures/context_switches/voluntary",
+        "/targets/0/measures/context_switches/involuntary",
+        "/targets/0/measures/context_switches/method",
+        "/targets/0/measures/time_in_state/running_seconds",
+        "/targets/0/measures/time_in_state/runnable_seconds",
+        "/targets/0/measures/time_in_state/blocked_seconds",
+        "/targets/0/measures/creations/process/count",
+        "/targets/0/measures/creations/thread/count",
+        "/targets/0/measures/memory/accounted/anonymous_bytes",
+        "/targets/0/measures/memory/marginal_bytes_per_connection/value",
+        "/targets/1/measures/memory/marginal_bytes_per_connection/confidence_95/1",
+        "/targets/0/measures/client/throughput_per_second",
+        "/targets/0/measures/client/errors",
+        "/targets/0/roles/0/role",
+        "/targets/0/roles/0/tasks",
+        "/targets/0/roles/0/measures/context_switches/voluntary",
+        "/targets/0/connections_detail",
+        "/unavailable",
+        "/lost/sched",
+        "/observer/programs/0/run_seconds",
+        "/observer/cpu_seconds",
+        "/observer/rss_bytes",
+    ];
+    for path in paths {
+        assert!(report.pointer(path).is_some(), "no {path}");
+    }
+    let distributions = [
+        "run_queue_wait",
+        "on_cpu_slice",
+        "blocked",
+        "creations/first_run",
+        "client/latency",
+    ];
+    for distribution in distributions {
+        for field in [
+            "count",
+            "sum_seconds",
+            "p50_seconds",
+            "p90_seconds",
+            "p99_seconds",
+            "max_seconds",
+            "relative_error",
+            "method",
+        ] {
+            let path = format!("/targets/0/measures/{distribution}/{field}");
+            assert!(
+                report.pointer(&path).is_some_and(|value| !value.is_null()),
+                "no {path}"
+            );
+        }
+    }
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["targets"][0]["kind"], "reference");
+    assert_eq!(json(&attach())["targets"][0]["kind"], "process");
+    let detail = json(&attach());
+    for path in [
+        "pid",
+        "tid",
+        "role",
+        "label",
+        "measures/context_switches/voluntary",
+    ] {
+        assert!(
+            detail
+                .pointer(&format!("/targets/0/connections_detail/0/{path}"))
+                .is_some(),
+            "{path}"
+        );
+    }
+}

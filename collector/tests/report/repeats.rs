@@ -1,0 +1,208 @@
+//! Repeats of one measurement are one entry.
+
+use connscope::report::{self, Report};
+use connscope::snapshot::Run;
+
+use super::sample::{MODELS, attach, recording, run};
+
+fn merged(runs: Vec<Run>) -> Report {
+    report::build(&recording("compare", runs)).unwrap()
+}
+
+fn three() -> Vec<Run> {
+    (1..=3).map(|repeat| run(&MODELS[1], 100, repeat)).collect()
+}
+
+#[test]
+fn counts_and_distributions_are_sums() {
+    let alone: Vec<_> = three().into_iter().map(|run| merged(vec![run])).collect();
+    let together = merged(three());
+    assert_eq!(
+        (together.targets.len(), together.targets[0].repeats),
+        (1, 3)
+    );
+    let sum = |figure: fn(&Report) -> f64| alone.iter().map(figure).sum::<f64>();
+    let figures: [fn(&Report) -> f64; 6] = [
+        |r| r.targets[0].window_seconds,
+        |r| {
+            r.targets[0]
+                .measures
+                .kernel
+                .context_switches
+                .as_ref()
+                .unwrap()
+                .voluntary as f64
+        },
+        |r| {
+            r.targets[0]
+                .measures
+                .kernel
+                .run_queue_wait
+                .as_ref()
+                .unwrap()
+                .count as f64
+        },
+        |r| {
+            r.targets[0]
+                .measures
+                .kernel
+                .run_queue_wait
+                .as_ref()
+                .unwrap()
+                .sum_seconds
+        },
+        |r| {
+            r.targets[0]
+                .measures
+                .kernel
+                .creations
+                .as_ref()
+                .unwrap()
+                .thread
+                .count as f64
+        },
+        |r| r.targets[0].measures.client.as_ref().unwrap().requests as f64,
+    ];
+    for (index, figure) in figures.into_iter().enumerate() {
+        let (told, expected) = (figure(&together), sum(figure));
+        assert!(
+            (told - expected).abs() < 1e-9 * expected,
+            "figure {index}: {told}, {expected}"
+        );
+    }
+    let max = |r: &Report| {
+        r.targets[0]
+            .measures
+            .kernel
+            .run_queue_wait
+            .as_ref()
+            .unwrap()
+            .max_seconds
+    };
+    let largest = alone.iter().filter_map(max).reduce(f64::max);
+    assert_eq!(max(&together), largest);
+    // Tasks and memory are not of a window: they do not add up.
+    assert_eq!(together.targets[0].tasks, 101);
+    let accounted = together.targets[0]
+        .measures
+        .kernel
+        .memory
+        .accounted
+        .as_ref()
+        .unwrap();
+    assert_eq!(accounted.anonymous_bytes, Some(2_400_000));
+}
+
+#[test]
+fn headline_figures_keep_each_repeat() {
+    let mut runs = three();
+    for (run, throughput) in runs.iter_mut().zip([300.0, 100.0, 200.0]) {
+        let client = run.client.as_mut().unwrap();
+        client.throughput_per_second = throughput;
+        client.requests = (throughput * 5.0) as u64;
+        client.latency.as_mut().unwrap().p99_seconds = throughput / 1e6;
+    }
+    let report = merged(runs);
+    let target = &report.targets[0];
+    let spread = target.spread.throughput_per_second.as_ref().unwrap();
+    assert_eq!(
+        (spread.min, spread.median, spread.max),
+        (100.0, 200.0, 300.0)
+    );
+    assert_eq!(spread.values, [300.0, 100.0, 200.0]);
+    let client = target.measures.client.as_ref().unwrap();
+    assert_eq!((client.requests, client.duration_seconds), (3_000, 15.0));
+    assert_eq!(client.throughput_per_second, 200.0);
+    assert_eq!(client.latency.as_ref().unwrap().p99_seconds, Some(200e-6));
+    let marginal = target
+        .spread
+        .marginal_bytes_per_connection
+        .as_ref()
+        .unwrap();
+    assert_eq!(marginal.values.len(), 3);
+    let pooled = target
+        .measures
+        .kernel
+        .memory
+        .marginal_bytes_per_connection
+        .as_ref()
+        .unwrap();
+    assert_eq!(pooled.points, 27);
+    let value = pooled.value.unwrap();
+    assert!(
+        marginal.min <= value && value <= marginal.max,
+        "{value}, {marginal:?}"
+    );
+}
+
+#[test]
+fn the_median_of_two_is_between_them() {
+    let mut runs: Vec<_> = three().into_iter().take(2).collect();
+    for (run, throughput) in runs.iter_mut().zip([100.0, 300.0]) {
+        run.client.as_mut().unwrap().throughput_per_second = throughput;
+    }
+    let report = merged(runs);
+    assert_eq!(
+        report.targets[0]
+            .spread
+            .throughput_per_second
+            .as_ref()
+            .unwrap()
+            .median,
+        200.0
+    );
+}
+
+#[test]
+fn a_repeat_without_clients_takes_away_what_is_per_request() {
+    let mut runs = three();
+    runs[1].client = None;
+    runs[1].incomplete = Some("the server died".to_owned());
+    let report = merged(runs);
+    let target = &report.targets[0];
+    assert_eq!(
+        target
+            .measures
+            .kernel
+            .context_switches
+            .as_ref()
+            .unwrap()
+            .per_request,
+        None
+    );
+    assert_eq!(
+        target
+            .spread
+            .context_switches_per_request
+            .as_ref()
+            .unwrap()
+            .values
+            .len(),
+        2
+    );
+    assert_eq!(
+        target.incomplete.as_deref(),
+        Some("repeat 2: the server died")
+    );
+}
+
+#[test]
+fn other_connections_and_other_processes_are_other_targets() {
+    let runs = vec![
+        run(&MODELS[1], 100, 1),
+        run(&MODELS[1], 10, 2),
+        run(&MODELS[0], 100, 3),
+    ];
+    assert_eq!(merged(runs).targets.len(), 3);
+    let mut two = attach();
+    let mut other = two.runs[0].clone();
+    other.pid = 999;
+    two.runs.push(other);
+    let report = report::build(&two).unwrap();
+    let pids: Vec<_> = report
+        .targets
+        .iter()
+        .map(|target| target.pids.clone())
+        .collect();
+    assert_eq!(pids, [[100], [999]]);
+}

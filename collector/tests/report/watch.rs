@@ -1,0 +1,125 @@
+//! What watching cost and lost, the tasks one by one, and a watch of nothing.
+
+use connscope::report;
+use connscope::snapshot::{Host, Recording};
+
+use super::figures::{only, report, small};
+use super::sample::{MODELS, attach, methods, run};
+
+#[test]
+fn losses_are_those_of_the_watch_and_zeros_are_told() {
+    let mut run = small();
+    run.before.losses[0].count = 4;
+    run.start.losses[0].count = 5;
+    run.end.losses[0].count = 7;
+    run.before.roles[0].tasks[0].totals.unseen = 1;
+    run.start.roles[0].tasks[0].totals.unseen = 1;
+    run.end.roles[0].tasks[0].totals.unseen = 3;
+    run.end.roles[0].ended.unseen = 2;
+    let report = report(run);
+    let count = |probe: &str| report.lost[probe].values().copied().collect::<Vec<_>>();
+    assert_eq!(
+        (count("creations"), count("tasks"), count("sched")),
+        (vec![3], vec![0], vec![4])
+    );
+    assert_eq!(only(&report).lost, report.lost);
+    // Those of the window alone.
+    assert_eq!(
+        only(&report)
+            .measures
+            .kernel
+            .context_switches
+            .as_ref()
+            .unwrap()
+            .unseen,
+        4
+    );
+}
+
+#[test]
+fn the_observer_counts_from_the_first_snapshot_to_the_last() {
+    let run = run(&MODELS[2], 10, 1);
+    let runs = run.end.programs[0].runs - run.before.programs[0].runs;
+    let observer = report(run).observer;
+    assert_eq!(observer.cpu_seconds, 7.0 / 50.0);
+    assert_eq!(observer.rss_bytes, 11_308_000);
+    assert_eq!(
+        (observer.programs[0].runs, observer.programs.len()),
+        (runs, 1)
+    );
+    assert!((observer.programs[0].run_seconds - runs as f64 * 92e-9).abs() < 1e-9);
+}
+
+#[test]
+fn targets_watched_at_once_share_losses_and_cost() {
+    let mut recording = attach();
+    recording.runs[0].end.losses[0].count = 5;
+    recording.runs[0].end.roles[0].ended.unseen = 2;
+    let alone = report::build(&recording).unwrap();
+    let mut other = recording.runs[0].clone();
+    other.pid = 999;
+    recording.runs.push(other);
+    let report = report::build(&recording).unwrap();
+    assert_eq!(report.targets.len(), 2);
+    assert_eq!(report.observer, alone.observer);
+    assert_eq!(report.lost["creations"], alone.lost["creations"]);
+    assert_eq!(report.lost["sched"].values().sum::<u64>(), 4);
+
+    // Watched one after the other they do add up.
+    let later = &mut recording.runs[1];
+    for snapshot in [&mut later.before, &mut later.start, &mut later.end] {
+        snapshot.at_ns += 100_000_000_000;
+    }
+    let report = report::build(&recording).unwrap();
+    assert_eq!(report.lost["creations"].values().sum::<u64>(), 10);
+    assert_eq!(
+        report.observer.cpu_seconds,
+        2.0 * alone.observer.cpu_seconds
+    );
+}
+
+#[test]
+fn the_busiest_tasks_of_a_process_come_first() {
+    let mut recording = attach();
+    let tasks = &mut recording.runs[0].end.roles[1].tasks;
+    tasks[30].totals.cpu_ns += 900_000_000;
+    tasks[7].totals.cpu_ns += 700_000_000;
+    let (busiest, new) = (tasks[30].tid, tasks[7].tid);
+    // The id of a task that was there at the start, taken again by another.
+    tasks[3].started_ns += 1;
+    tasks[3].totals.cpu_ns += 500_000_000;
+    let reused = tasks[3].tid;
+    let report = report::build(&recording).unwrap();
+    let detail = &only(&report).connections_detail;
+    let told: Vec<_> = detail
+        .iter()
+        .take(4)
+        .map(|task| (task.tid, task.new))
+        .collect();
+    assert_eq!(told[..3], [(busiest, false), (new, true), (reused, true)]);
+    assert_eq!(detail.len(), 10);
+    assert_eq!(
+        (detail[0].role.as_str(), detail[0].label.as_str()),
+        ("child", "postgres")
+    );
+    let accounted = &detail[0].measures.memory.accounted;
+    assert_eq!(
+        (accounted.anonymous_bytes, accounted.kernel_stack_bytes),
+        (Some(410_000), 16_384)
+    );
+}
+
+#[test]
+fn nothing_watched_is_a_report_still() {
+    let empty = Recording {
+        command: "compare".to_owned(),
+        host: Host::default(),
+        runs: Vec::new(),
+        methods: methods(),
+        unavailable: Vec::new(),
+        incomplete: Some("interrupted by SIGINT".to_owned()),
+    };
+    let report = report::build(&empty).unwrap();
+    assert_eq!((report.window_seconds, report.targets.len()), (None, 0));
+    assert_eq!(report.incomplete.as_deref(), Some("interrupted by SIGINT"));
+}
