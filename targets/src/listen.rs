@@ -160,12 +160,12 @@ pub(crate) fn refuse(connection: impl AsFd) {
     let reply = b"-ERR max number of clients reached\r\n";
     // The empty send buffer of a new connection takes this at once.
     let _ = send(connection, reply, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-    linger_and_close(connection);
+    shut_down(connection);
 }
 
 /// Ends a connection so that the client sees the last reply: closing with input unread would send
 /// a reset, which may overtake it. Does not block and reads a bounded amount.
-pub(crate) fn linger_and_close(connection: BorrowedFd<'_>) {
+pub(crate) fn shut_down(connection: BorrowedFd<'_>) {
     let _ = shutdown(connection, Shutdown::Write);
     let mut rest = [0_u8; 4096];
     for _ in 0..64 {

@@ -454,6 +454,30 @@ fn an_overloaded_server_leaves_requests_unanswered() {
 }
 
 #[test]
+fn a_rate_beyond_the_generator_is_said_to_be() {
+    let server = Server::start("event-loop", &[]);
+    let options = [
+        "--connections",
+        "50",
+        "--rate",
+        "3000000",
+        "--duration",
+        "200ms",
+        "--warm-up",
+        "0",
+    ];
+    let (_, result, _) = load(server.address, &options);
+    let (requests, unanswered) = (number(&result, "requests"), number(&result, "unanswered"));
+    assert_eq!(
+        requests + unanswered,
+        600_000.0,
+        "no arrival is forgotten: {result}"
+    );
+    assert!(number(&result, "late_sends") > 100_000.0, "{result}");
+    assert_eq!(result["generator_was_bottleneck"], true);
+}
+
+#[test]
 fn the_table_is_for_people() {
     let server = Server::start("event-loop", &[]);
     let output = Command::new(TARGET)

@@ -78,6 +78,7 @@ impl Run<'_> {
         if offer.phase == Phase::Measuring {
             offer.close_window();
         }
+        offer.count_unhandled();
         ended
     }
 }
@@ -158,6 +159,19 @@ impl Offer<'_, '_> {
             }
         }
         true
+    }
+
+    /// Counts the arrivals of the window that the generator never came to handle: they were
+    /// offered, late and not answered.
+    fn count_unhandled(&mut self) {
+        let Some(schedule) = self.schedule else {
+            return;
+        };
+        let now = self.clock.now_ns();
+        let first = self.next.max(schedule.arrivals_before(self.opens_ns));
+        for arrival in first..schedule.arrivals_before(self.closes_ns.min(now)) {
+            self.run.tally.offer(now - schedule.due_ns(arrival));
+        }
     }
 
     /// Sends the next request of a connection that is owed none.

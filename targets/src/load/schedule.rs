@@ -22,6 +22,19 @@ impl Schedule {
         (index as f64 * self.spacing_ns) as u64
     }
 
+    /// How many arrivals are due before that time.
+    pub(crate) fn arrivals_before(&self, time_ns: u64) -> u64 {
+        let mut index = (time_ns as f64 / self.spacing_ns) as u64;
+        // The division may be off by one where the time is that of an arrival.
+        while self.due_ns(index) < time_ns {
+            index += 1;
+        }
+        while index > 0 && self.due_ns(index - 1) >= time_ns {
+            index -= 1;
+        }
+        index
+    }
+
     /// The connection of arrival `index`.
     pub(crate) fn connection(&self, index: u64) -> usize {
         (index % self.connections) as usize
@@ -43,6 +56,11 @@ mod tests {
         assert_eq!(schedule.due_ns(0), 0);
         assert_eq!(schedule.due_ns(1), 20_000);
         assert_eq!(schedule.due_ns(50_000 * 3600), 3_600_000_000_000);
+        assert_eq!(schedule.arrivals_before(0), 0);
+        assert_eq!(schedule.arrivals_before(1), 1);
+        assert_eq!(schedule.arrivals_before(20_000), 1);
+        assert_eq!(schedule.arrivals_before(20_001), 2);
+        assert_eq!(schedule.arrivals_before(1_000_000_000), 50_000);
         assert_eq!(schedule.connection(2345), 345);
         assert_eq!(schedule.index(345, 2), 2345);
     }

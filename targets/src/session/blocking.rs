@@ -9,7 +9,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::{Session, Stop};
-use crate::listen::linger_and_close;
+use crate::listen::shut_down;
 use crate::store::Lock;
 use crate::work::Context;
 
@@ -25,7 +25,7 @@ pub(crate) fn serve<L: Lock>(
     let mut session = Session::default();
     // An error means that the client has gone: there is nobody to tell.
     let _ = exchange(connection, &mut session, context, stopping);
-    linger_and_close(connection);
+    shut_down(connection);
 }
 
 fn exchange<L: Lock>(

@@ -10,7 +10,7 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::listen::linger_and_close;
+use crate::listen::shut_down;
 use crate::session::{Session, Stop};
 use crate::store::SingleThread;
 use crate::work::Context;
@@ -144,7 +144,7 @@ impl Connection {
 
     /// Ends the connection; the client sees the last reply.
     pub(crate) fn close(self) {
-        linger_and_close(self.socket.as_fd());
+        shut_down(self.socket.as_fd());
     }
 
     /// Reads once; `false` when the client has gone.
