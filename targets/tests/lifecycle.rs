@@ -69,7 +69,7 @@ fn sigterm_and_sigint_drain() {
                 took > Duration::from_millis(250),
                 "{model} did not drain: {took:?}"
             );
-            assert!(took < Duration::from_millis(1000), "{model}: {took:?}");
+            assert!(took < Duration::from_secs(2), "{model}: {took:?}");
             assert_eq!(busy.rest(), b"+OK\r\n$4\r\ndone\r\n", "{model}");
             for mut connection in idle {
                 assert_eq!(connection.rest(), b"", "{model}");

@@ -149,7 +149,7 @@ fn the_end_of_its_input_stops_it_at_once() {
         assert_eq!(number(&done, "result/requests") > 0.0, phase == 1, "{done}");
         assert_eq!(load.status(), 1);
         assert!(
-            closed.elapsed() < Duration::from_millis(500),
+            closed.elapsed() < Duration::from_secs(1),
             "{:?}",
             closed.elapsed()
         );
