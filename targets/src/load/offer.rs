@@ -19,6 +19,11 @@ const ARRIVALS_PER_TURN: usize = 32;
 /// The longest wait, so that the end of patience is noticed, in nanoseconds.
 const LONGEST_WAIT_NS: u64 = 100_000_000;
 
+/// The shortest sleep, in nanoseconds. At high rates a timer for each arrival would cost more CPU
+/// than the requests do, which the server on the same machine then lacks; what arrives meanwhile
+/// is sent so much later, and its latency counts it.
+const SHORTEST_WAIT_NS: u64 = 40_000;
+
 /// How far the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -321,9 +326,9 @@ impl Offer<'_, '_> {
             .filter(|&due| self.is_offered(due))
             .unwrap_or(u64::MAX);
         let now = self.clock.now_ns();
-        phase_ns
-            .min(arrival_ns)
-            .saturating_sub(now)
+        let until_arrival = arrival_ns.saturating_sub(now).max(SHORTEST_WAIT_NS);
+        until_arrival
+            .min(phase_ns.saturating_sub(now))
             .min(LONGEST_WAIT_NS)
     }
 }
