@@ -3,6 +3,15 @@
 //! The data goes one way: probes and cgroups into a [`snapshot`], snapshots into a [`report`],
 //! a report out through [`export`].
 
-pub mod snapshot;
+pub mod attach;
+pub mod cli;
+pub mod command;
+pub mod errors;
 pub mod export;
+pub mod host;
+pub mod interrupt;
+pub mod load;
+pub mod progress;
 pub mod report;
+pub mod sample;
+pub mod snapshot;

@@ -14,6 +14,8 @@ pub struct Recording {
     pub host: Host,
     /// One entry for each watched target and repeat, in the order they were watched.
     pub runs: Vec<Run>,
+    /// How each measure was taken.
+    pub methods: Vec<Method>,
     /// What could not be measured, and why.
     pub unavailable: Vec<Unavailable>,
     /// Why the recording ended before its time, if it did: `interrupted by SIGINT`.
@@ -144,6 +146,9 @@ pub struct Totals {
     pub voluntary: u64,
     /// Involuntary context switches.
     pub involuntary: u64,
+    /// CPU time as the kernel charges it (`se.sum_exec_runtime`, what `ps` shows): time on a CPU
+    /// less what interrupts and the hypervisor took of it.
+    pub cpu_ns: u64,
     /// On a CPU.
     pub running_ns: u64,
     /// Waiting for a CPU.
@@ -249,6 +254,15 @@ pub struct Program {
     pub runs: u64,
     /// Time it took, in all; 0 with statistics off.
     pub run_ns: u64,
+}
+
+/// How a measure was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Method {
+    /// Its name, such as `run_queue_wait`.
+    pub measure: String,
+    /// The hook, the field and the arithmetic, in one line.
+    pub method: String,
 }
 
 /// A measure that could not be had.

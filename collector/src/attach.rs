@@ -1,0 +1,5 @@
+//! Whom to watch: the one list of kinds of target.
+
+pub mod cgroup;
+pub mod launched;
+pub mod process;

@@ -1,0 +1,306 @@
+//! A reference server that we start: in a cgroup and a process group of its own, and gone when we
+//! are.
+
+use super::cgroup::{Cgroup, Hierarchy};
+use crate::{
+    errors::in_words,
+    interrupt::{Interrupt, POLL},
+};
+use anyhow::{Context, Result, anyhow, bail};
+use std::{
+    fs::OpenOptions,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a server may take until it listens.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long it may take to drain and exit when asked to; it says 2 s itself.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// How much later than its sockets a dying process may be gone.
+const DYING: Duration = Duration::from_millis(300);
+
+/// The `connscope-target` binary.
+#[derive(Clone, Debug)]
+pub struct TargetBinary(PathBuf);
+
+impl TargetBinary {
+    /// The one given, or the one beside this program, or the one in `PATH`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn find(given: Option<&Path>) -> Result<Self> {
+        if let Some(path) = given {
+            if !path.is_file() {
+                bail!(
+                    "cannot find {}: no such file; give the connscope-target binary with --target-binary",
+                    path.display()
+                );
+            }
+            // A bare name would be looked for in PATH.
+            return Ok(Self(std::path::absolute(path)?));
+        }
+        let beside = std::env::current_exe()
+            .ok()
+            .and_then(|path| Some(path.parent()?.to_owned()));
+        let in_path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = beside.into_iter().chain(std::env::split_paths(&in_path));
+        let found = folders
+            .map(|folder| folder.join("connscope-target"))
+            .find(|path| path.is_file());
+        found.map(Self).ok_or_else(|| {
+            anyhow!("cannot find connscope-target beside this program or in PATH; build it, or give it with --target-binary")
+        })
+    }
+
+    /// The names of the concurrency models it serves, in its own order.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn models(&self) -> Result<Vec<String>> {
+        let output =
+            self.command().arg("models").output().map_err(|error| {
+                anyhow!("cannot run {}: {}", self.0.display(), in_words(&error))
+            })?;
+        if !output.status.success() {
+            bail!(
+                "{} models: {}",
+                self.0.display(),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        let names = lines
+            .lines()
+            .filter_map(|line| line.split_whitespace().next());
+        let names: Vec<_> = names.map(str::to_owned).collect();
+        if names.is_empty() {
+            bail!(
+                "cannot use {}: it serves no models; give the connscope-target binary with --target-binary",
+                self.0.display()
+            );
+        }
+        Ok(names)
+    }
+
+    /// A command of it that cannot outlive us, and that Ctrl-C at our terminal does not reach.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.0);
+        command.process_group(0);
+        // SAFETY: between fork and exec, only a system call that allocates nothing.
+        unsafe {
+            command.pre_exec(|| {
+                rustix::process::set_parent_process_death_signal(Some(
+                    rustix::process::Signal::KILL,
+                ))?;
+                Ok(())
+            })
+        };
+        command
+    }
+}
+
+/// A running reference server.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    lines: Lines,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its memory account, where the host has one. Behind the child: dropped after it.
+    pub cgroup: Option<Cgroup>,
+}
+
+impl Server {
+    /// Starts a model and waits until it listens.
+    ///
+    /// # Errors
+    /// If it does not start, with what it said; if it is not ready in 20 s; if a signal comes.
+    pub fn start(
+        binary: &TargetBinary,
+        model: &str,
+        hierarchy: Option<&Hierarchy>,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let cgroup = hierarchy
+            .map(|hierarchy| hierarchy.create(model))
+            .transpose()?;
+        let mut command = binary.command();
+        command.args(["serve", "--model", model, "--listen", "127.0.0.1:0"]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(cgroup) = &cgroup {
+            let path = cgroup.processes_file();
+            let file = OpenOptions::new().write(true).open(&path);
+            let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
+            // SAFETY: between fork and exec, only a write to an open file.
+            unsafe { command.pre_exec(move || file.write_all(b"0")) };
+        }
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {model}"))?;
+        let lines = Lines::of(child.stdout.take().ok_or_else(|| anyhow!("no stdout"))?);
+        let mut server = Self {
+            child,
+            lines,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            cgroup,
+        };
+        server.address = server.wait_until_listening(model, interrupt)?;
+        Ok(server)
+    }
+
+    fn wait_until_listening(&mut self, model: &str, interrupt: &Interrupt) -> Result<SocketAddr> {
+        let line = match self.lines.next(START_LIMIT, interrupt, || None) {
+            Ok(line) => line,
+            Err(Silence::Ended) => bail!("{model} did not start: {}", self.last_words()),
+            Err(silence) => bail!("{model} did not start: {silence}"),
+        };
+        let address = line
+            .strip_prefix("listening on ")
+            .and_then(|address| address.parse().ok());
+        address.ok_or_else(|| anyhow!("{model} said {line:?} where it should say where it listens"))
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some(format!("the server {}", how_it_ended(status)))
+    }
+
+    /// The same, once its clients have seen it fail: it may be about to end.
+    pub fn ends_now(&mut self) -> Option<String> {
+        let end = Instant::now() + DYING;
+        loop {
+            match self.ended() {
+                None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+                ended => return ended,
+            }
+        }
+    }
+
+    fn last_words(&mut self) -> String {
+        let status = self
+            .child
+            .wait()
+            .map_or_else(|error| error.to_string(), how_it_ended);
+        let mut said = String::new();
+        if let Some(stderr) = self.child.stderr.as_mut() {
+            let _ = std::io::Read::read_to_string(stderr, &mut said);
+        }
+        match said.trim() {
+            "" => format!("it {status}"),
+            said => said.trim_start_matches("connscope-target: ").to_owned(),
+        }
+    }
+}
+
+impl Drop for Server {
+    /// Asks it to drain, and ends it if it does not.
+    fn drop(&mut self) {
+        stop(&mut self.child, STOP_LIMIT);
+    }
+}
+
+/// Asks a child of ours to end, waits, and kills it if it does not.
+pub fn stop(child: &mut Child, limit: Duration) {
+    let end = Instant::now() + limit;
+    if let Ok(None) = child.try_wait() {
+        if let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+}
+
+/// In words: `exited with status 1`, `was killed by signal 9`.
+pub fn how_it_ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".into(),
+    }
+}
+
+/// Why no line came.
+#[derive(Debug, thiserror::Error)]
+pub enum Silence {
+    /// The stream ended.
+    #[error("it ended")]
+    Ended,
+    /// Nothing in the time allowed.
+    #[error("it said nothing for {0:?}")]
+    TimedOut(Duration),
+    /// We were asked to end.
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+    /// What the caller watches for happened.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The lines a child writes, waited for with an eye on the clock and on signals.
+#[derive(Debug)]
+pub struct Lines(Receiver<String>);
+
+impl Lines {
+    /// Of a child's stdout.
+    pub fn of(stdout: ChildStdout) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// The next line.
+    ///
+    /// # Errors
+    /// [`Silence`], if none comes: at the end, in time, before a signal, or before `trouble` has
+    /// something to say.
+    pub fn next(
+        &self,
+        limit: Duration,
+        interrupt: &Interrupt,
+        mut trouble: impl FnMut() -> Option<String>,
+    ) -> Result<String, Silence> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.0.recv_timeout(POLL) {
+                Ok(line) => return Ok(line),
+                Err(RecvTimeoutError::Disconnected) => return Err(Silence::Ended),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Some(signal) = interrupt.signal() {
+                return Err(Silence::Interrupted(signal));
+            }
+            if let Some(trouble) = trouble() {
+                return Err(Silence::Other(trouble));
+            }
+            if Instant::now() >= end {
+                return Err(Silence::TimedOut(limit));
+            }
+        }
+    }
+}

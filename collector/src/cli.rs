@@ -1,0 +1,141 @@
+//! The command line: clap types only.
+
+use crate::export::Format;
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+/// Measures what a client connection really costs in the Linux kernel, per concurrency model
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// No progress bar and no remarks on stderr; errors are still shown
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo connscope compare
+  sudo connscope compare --models event-loop,thread-per-connection --connections 10,1000
+  sudo connscope attach --pid 4711 --duration 10s
+  connscope doctor";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start reference servers, one per concurrency model, drive load, watch, report side by side
+    Compare(Compare),
+    /// Watch running processes for a while, then report
+    Attach(Attach),
+    /// Say what this host allows, and what to do about the rest
+    Doctor(Doctor),
+}
+
+/// Where a report goes and how it looks.
+#[derive(Clone, Debug, Args)]
+pub struct Output {
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Write the report to a file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `connscope compare`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo connscope compare
+  sudo connscope compare --models event-loop,thread-per-connection --connections 1,100 --repeat 3
+  sudo connscope compare --workload ping --rate 20000 --duration 10s --format json --out run.json")]
+pub struct Compare {
+    /// Concurrency models to compare; all by default (see `connscope-target models`)
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub models: Vec<String>,
+    /// Numbers of connections to hold
+    #[arg(long, value_delimiter = ',', value_name = "N,...", default_values_t = [1, 10, 100, 1000],
+          value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub connections: Vec<u32>,
+    /// Measured time for each model and number of connections
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = measured_time)]
+    pub duration: Duration,
+    /// Time under load before it is measured
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = warm_up_time)]
+    pub warm_up: Duration,
+    /// Work profile of the load generator (see `connscope-target load --help`)
+    #[arg(long, value_name = "NAME", default_value = "get-set")]
+    pub workload: String,
+    /// Requests offered a second, over all connections, whatever the answers do
+    #[arg(long, value_name = "N", default_value_t = 5_000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub rate: u32,
+    /// How often to measure each; the spread is reported
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// Private memory that the server writes for each connection, such as 1MiB
+    #[arg(long, value_name = "SIZE")]
+    pub touch: Option<String>,
+    /// The `connscope-target` binary; by default the one beside this program, or in PATH
+    #[arg(long, value_name = "FILE")]
+    pub target_binary: Option<PathBuf>,
+    /// Where the report goes
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `connscope attach`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo connscope attach --pid $(pidof redis-server) --duration 10s
+  sudo connscope attach --pid 4711,4712 --format json --out run.json")]
+pub struct Attach {
+    /// Processes to watch, with their threads and all that descends from them
+    #[arg(long, required = true, value_delimiter = ',', value_name = "PID,...",
+          value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub pid: Vec<u32>,
+    /// How long to watch; until Ctrl-C by default
+    #[arg(long, value_name = "TIME", value_parser = measured_time)]
+    pub duration: Option<Duration>,
+    /// Where the report goes
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `connscope doctor`
+#[derive(Clone, Debug, Args)]
+pub struct Doctor {
+    /// How the findings are written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// From a tenth of a second, below which nothing settles, to a day.
+fn measured_time(text: &str) -> Result<Duration, String> {
+    time_within(
+        text,
+        Duration::from_millis(100),
+        Duration::from_secs(86_400),
+    )
+}
+
+fn warm_up_time(text: &str) -> Result<Duration, String> {
+    time_within(text, Duration::ZERO, Duration::from_secs(3_600))
+}
+
+fn time_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|_| "not a time; write a number and a unit, such as 500ms, 5s or 2m".to_owned())?;
+    if (least..=most).contains(&time) {
+        return Ok(time);
+    }
+    let (least, most) = (
+        humantime::format_duration(least),
+        humantime::format_duration(most),
+    );
+    Err(format!("out of range; between {least} and {most}"))
+}

@@ -1,0 +1,33 @@
+//! One file per subcommand.
+
+pub mod attach;
+pub mod compare;
+pub mod doctor;
+mod measure;
+mod output;
+
+pub use output::say;
+
+use crate::cli::{Cli, Command};
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// Exit status of bad usage, the same that clap gives.
+pub const BAD_USAGE: u8 = 2;
+
+/// A mistake in the arguments that clap could not see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// If it cannot do what it is asked; [`Usage`] if what it is asked makes no sense.
+pub fn run(cli: &Cli) -> Result<ExitCode> {
+    match &cli.command {
+        Command::Compare(compare) => compare::run(compare, cli.quiet),
+        Command::Attach(attach) => attach::run(attach, cli.quiet),
+        Command::Doctor(doctor) => doctor::run(doctor),
+    }
+}

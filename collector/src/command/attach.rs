@@ -1,0 +1,158 @@
+//! `connscope attach`: watch what already runs.
+
+use super::{
+    Usage,
+    output::{Sink, conclude, say},
+};
+use crate::{
+    attach::process,
+    cli::Attach,
+    host,
+    interrupt::{Interrupt, POLL},
+    progress::Progress,
+    report,
+    sample::{self, Sampler},
+    snapshot::{Recording, Run, Snapshot, TargetKind},
+};
+use anyhow::{Context, Result, bail};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// How often we look whether the watched processes are still there.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Watches processes until the time is over, a signal comes, or all of them have ended.
+///
+/// # Errors
+/// If a process cannot be watched, the kernel refuses a probe, or the report cannot be written.
+pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let names = named(&args.pid)?;
+    let mut sampler = Sampler::load(names.len())?;
+    let sink = Sink::open(&args.output)?;
+    for (target, (pid, _)) in names.iter().enumerate() {
+        add(&mut sampler, target, *pid)?;
+    }
+    let first = sampler.read()?;
+    let ended_early = watch(args, quiet, &mut sampler, &interrupt)?;
+    let last = sampler.read()?;
+    let snapshots = first.into_iter().zip(last);
+    let runs = names
+        .into_iter()
+        .zip(snapshots)
+        .map(|((pid, name), (first, last))| attached(pid, name, first, last));
+    let recording = Recording {
+        command: "attach".into(),
+        host: host::describe(None),
+        runs: runs.collect(),
+        methods: sample::methods(),
+        unavailable: Vec::new(),
+        incomplete: ended_early,
+    };
+    sink.write(&report::build(&recording)?, &args.output)?;
+    Ok(conclude(recording.incomplete.as_slice()))
+}
+
+/// Each process once, with its name.
+fn named(pids: &[u32]) -> Result<Vec<(u32, String)>> {
+    let mut names = Vec::new();
+    for &pid in pids {
+        if names.iter().any(|(named, _)| *named == pid) {
+            return Err(Usage(format!("pid {pid} is given twice")).into());
+        }
+        names.push((pid, process::name_of(pid)?));
+    }
+    for (pid, name) in &names {
+        let ancestors = process::ancestors(*pid);
+        if let Some(ancestor) = ancestors.iter().find(|ancestor| pids.contains(ancestor)) {
+            bail!(
+                "cannot attach to pid {pid} ({name}): it descends from pid {ancestor}, which includes it; leave out one of the two"
+            );
+        }
+    }
+    Ok(names)
+}
+
+fn add(sampler: &mut Sampler, target: usize, pid: u32) -> Result<()> {
+    match sampler.add(target, pid) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // It was there a moment ago; how it has ended says more.
+            process::name_of(pid)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Waits; returns why the watch ended before its time, if it did.
+fn watch(
+    args: &Attach,
+    quiet: bool,
+    sampler: &mut Sampler,
+    interrupt: &Interrupt,
+) -> Result<Option<String>> {
+    let begun = Instant::now();
+    let progress = Progress::new(args.duration.unwrap_or_default(), quiet);
+    if args.duration.is_none() && !quiet {
+        say("watching until Ctrl-C");
+    }
+    loop {
+        let elapsed = begun.elapsed();
+        let left = args
+            .duration
+            .map_or(LOOK, |duration| duration.saturating_sub(elapsed));
+        if left.is_zero() {
+            return Ok(None);
+        }
+        progress.set(elapsed);
+        progress.say("watching");
+        if interrupt.sleep(left.min(LOOK)) {
+            let signal = interrupt.signal().unwrap_or("a signal");
+            let early = |duration: Duration| {
+                format!(
+                    "interrupted by {signal} after {:.1?} of {duration:?}",
+                    begun.elapsed()
+                )
+            };
+            return Ok(args.duration.map(early));
+        }
+        if args.pid.iter().all(|&pid| process::name_of(pid).is_err()) && all_ended(&sampler.read()?)
+        {
+            let who = if args.pid.len() == 1 {
+                format!("process {}", args.pid[0])
+            } else {
+                "all processes".into()
+            };
+            return Ok(Some(format!(
+                "{who} ended after {:.1?}",
+                begun.elapsed().saturating_sub(POLL)
+            )));
+        }
+    }
+}
+
+fn all_ended(snapshots: &[Snapshot]) -> bool {
+    snapshots
+        .iter()
+        .flat_map(|snapshot| &snapshot.roles)
+        .all(|role| role.tasks.is_empty())
+}
+
+fn attached(pid: u32, name: String, first: Snapshot, last: Snapshot) -> Run {
+    Run {
+        name,
+        kind: TargetKind::Process,
+        pid,
+        repeat: 1,
+        connections: None,
+        before: first.clone(),
+        start: first,
+        end: last,
+        memory_points: Vec::new(),
+        memory_unavailable: None,
+        client: None,
+        incomplete: None,
+    }
+}

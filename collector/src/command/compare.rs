@@ -1,0 +1,223 @@
+//! `connscope compare`: the main job.
+
+use super::{
+    Usage,
+    measure::{Bench, measure, ramp_steps},
+    output::{Sink, conclude},
+};
+use crate::{
+    attach::{cgroup::Hierarchy, launched::TargetBinary},
+    cli::Compare,
+    host,
+    interrupt::Interrupt,
+    load::Plan,
+    progress::Progress,
+    report,
+    sample::{self, Sampler},
+    snapshot::{Recording, Run, Unavailable},
+};
+use anyhow::{Context, Result, bail};
+use std::{fmt::Display, process::ExitCode, time::Duration};
+
+/// What each cell takes besides warm-up and window: start, connecting, memory, the end.
+const OVERHEAD: Duration = Duration::from_millis(1_000);
+/// Descriptors of the load generator and of a server besides its connections.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// One model at one number of connections, once.
+struct Cell<'a> {
+    model: &'a str,
+    connections: u32,
+    repeat: u32,
+}
+
+/// Measures every model at every number of connections and reports them side by side.
+///
+/// # Errors
+/// Before any measurement, if the arguments or the host do not allow it; after, if the report
+/// cannot be written.
+pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let binary = TargetBinary::find(args.target_binary.as_deref())?;
+    let models = chosen_models(args, &binary)?;
+    check_load(args, &binary)?;
+    check_descriptors(args)?;
+    drop(Sampler::load(1)?);
+    let sink = Sink::open(&args.output)?;
+    let hierarchy = Hierarchy::find();
+    let bench = Bench {
+        binary: &binary,
+        hierarchy: hierarchy.as_ref().ok(),
+        interrupt: &interrupt,
+    };
+
+    let (runs, failures) = measure_all(&bench, args, &cells(args, &models), quiet);
+    if runs.is_empty() {
+        let first = failures
+            .first()
+            .map_or("nothing to measure", String::as_str);
+        bail!("nothing was measured: {first}");
+    }
+    let recording = Recording {
+        command: "compare".into(),
+        host: host::describe(bench.hierarchy.map(|hierarchy| hierarchy.version.name())),
+        runs,
+        methods: sample::methods(),
+        unavailable: without_cgroup(&hierarchy),
+        incomplete: (!failures.is_empty()).then(|| failures.join("; ")),
+    };
+    sink.write(&report::build(&recording)?, &args.output)?;
+    Ok(conclude(&failures))
+}
+
+/// All cells; models next to each other in time, so that a slow minute of the host hits all alike.
+fn cells<'a>(args: &Compare, models: &'a [String]) -> Vec<Cell<'a>> {
+    let mut cells = Vec::new();
+    for repeat in 1..=args.repeat {
+        for &connections in &args.connections {
+            cells.extend(models.iter().map(|model| Cell {
+                model,
+                connections,
+                repeat,
+            }));
+        }
+    }
+    cells
+}
+
+/// The runs that have something to show, and what went wrong.
+fn measure_all(
+    bench: &Bench<'_>,
+    args: &Compare,
+    cells: &[Cell<'_>],
+    quiet: bool,
+) -> (Vec<Run>, Vec<String>) {
+    let each = args.duration + args.warm_up + OVERHEAD;
+    let progress = Progress::new(each * cells.len() as u32, quiet);
+    let (mut runs, mut failures) = (Vec::new(), Vec::new());
+    for (number, cell) in (0u32..).zip(cells) {
+        if let Some(signal) = bench.interrupt.signal() {
+            failures.push(not_made(signal, number, cells));
+            break;
+        }
+        let name = format!("{} at {}", cell.model, connections(cell.connections));
+        progress.set(each * number);
+        progress.say(name.clone());
+        let trouble = match measure(
+            bench,
+            cell.model,
+            cell.repeat,
+            &plan(args, cell.connections),
+        ) {
+            Ok(run) => {
+                let trouble = run.incomplete.clone();
+                runs.push(run);
+                trouble
+            }
+            // What breaks off before there is anything to show counts as not made.
+            Err(_) if bench.interrupt.signal().is_some() => {
+                let signal = bench.interrupt.signal().unwrap_or_default();
+                failures.push(not_made(signal, number, cells));
+                break;
+            }
+            Err(error) => Some(format!("{error:#}")),
+        };
+        if let Some(trouble) = trouble {
+            progress.remark(&format!("{name}: {trouble}"));
+            failures.push(format!("{name}: {trouble}"));
+        }
+    }
+    (runs, failures)
+}
+
+fn not_made(signal: &str, made: u32, cells: &[Cell<'_>]) -> String {
+    let left = cells.len() - made as usize;
+    format!(
+        "interrupted by {signal}, {left} of {} measurements not made",
+        cells.len()
+    )
+}
+
+fn connections(number: u32) -> String {
+    if number == 1 {
+        "1 connection".into()
+    } else {
+        format!("{number} connections")
+    }
+}
+
+fn plan(args: &Compare, connections: u32) -> Plan {
+    Plan {
+        workload: args.workload.clone(),
+        rate: args.rate,
+        connections,
+        ramp_steps: ramp_steps(connections),
+        warm_up: args.warm_up,
+        duration: args.duration,
+        touch: args.touch.clone(),
+    }
+}
+
+fn chosen_models(args: &Compare, binary: &TargetBinary) -> Result<Vec<String>> {
+    let known = binary.models()?;
+    each_once("--models", &args.models)?;
+    if let Some(unknown) = args.models.iter().find(|model| !known.contains(model)) {
+        return Err(Usage(format!(
+            "unknown model {unknown:?}; known are {}",
+            known.join(", ")
+        ))
+        .into());
+    }
+    Ok(if args.models.is_empty() {
+        known
+    } else {
+        args.models.clone()
+    })
+}
+
+fn each_once<T: PartialEq + Display>(option: &str, given: &[T]) -> Result<(), Usage> {
+    let twice = given
+        .iter()
+        .enumerate()
+        .find(|(place, value)| given[..*place].contains(value));
+    match twice {
+        Some((_, value)) => Err(Usage(format!(
+            "{value} is given twice in {option}; to measure it again, use --repeat"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What the load generator would refuse later, it refuses now.
+fn check_load(args: &Compare, binary: &TargetBinary) -> Result<()> {
+    each_once("--connections", &args.connections)?;
+    let most = args.connections.iter().copied().max().unwrap_or(1);
+    match plan(args, most).complaint(binary)? {
+        Some(complaint) => Err(Usage(complaint).into()),
+        None => Ok(()),
+    }
+}
+
+/// One process must hold all connections, on either side; it raises its own soft limit.
+fn check_descriptors(args: &Compare) -> Result<()> {
+    let most = args.connections.iter().copied().max().unwrap_or(0);
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    match limit {
+        Some(limit) if u64::from(most) + SPARE_DESCRIPTORS > limit => Err(Usage(format!(
+            "cannot hold {most} connections: the hard limit of open files (RLIMIT_NOFILE) is {limit}; raise it with `ulimit -n {}`, or ask for at most {}",
+            u64::from(most) + SPARE_DESCRIPTORS,
+            limit.saturating_sub(SPARE_DESCRIPTORS)
+        ))
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+fn without_cgroup(hierarchy: &Result<Hierarchy>) -> Vec<Unavailable> {
+    let reason = hierarchy.as_ref().err().map(|error| format!("{error:#}"));
+    let unavailable = |reason| Unavailable {
+        measure: "marginal_bytes_per_connection".into(),
+        reason,
+    };
+    reason.into_iter().map(unavailable).collect()
+}

@@ -1,0 +1,317 @@
+//! `connscope doctor`: what this host allows, and what to do about the rest.
+
+use super::output::print;
+use crate::{
+    attach::{cgroup::Hierarchy, launched::TargetBinary},
+    cli::Doctor,
+    export::Format,
+};
+use anyhow::Result;
+use probe_ebpf::{
+    platform,
+    probes::{PROBES, Probe},
+};
+use serde::Serialize;
+use std::{fmt::Write, process::ExitCode};
+
+/// The oldest kernel that the probes were seen on.
+const OLDEST_KERNEL: (u16, u16) = (6, 1);
+
+/// What was found, and whether the main job can run with it.
+#[derive(Debug, Serialize)]
+struct Findings {
+    schema: u32,
+    can_compare: bool,
+    checks: Vec<Check>,
+    measures: Vec<Measure>,
+}
+
+/// One thing looked at.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: String,
+    status: Status,
+    /// The main job cannot run unless this is well.
+    essential: bool,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Missing,
+    /// Not to be found out with these privileges.
+    Unknown,
+}
+
+/// A measure, and how it is taken here.
+#[derive(Debug, Serialize)]
+struct Measure {
+    measure: &'static str,
+    method: &'static str,
+    probe: &'static str,
+    status: Status,
+}
+
+/// Looks at everything the main job needs.
+///
+/// # Errors
+/// If the findings cannot be written.
+pub fn run(args: &Doctor) -> Result<ExitCode> {
+    let findings = look();
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(&findings)? + "\n",
+        Format::Table => table(&findings),
+    };
+    print(text.as_bytes())?;
+    Ok(if findings.can_compare {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn look() -> Findings {
+    let missing = platform::missing_capabilities();
+    let allowed = missing.is_empty();
+    let mut checks = vec![
+        kernel(),
+        btf(),
+        privileges(&missing),
+        lockdown(),
+        jit(),
+        task_storage(),
+    ];
+    let probes: Vec<Check> = PROBES
+        .iter()
+        .map(|probe| self::probe(probe, allowed))
+        .collect();
+    let measures = PROBES.iter().zip(&probes).flat_map(|(probe, check)| {
+        let of_probe = |measure: &probe_ebpf::probes::Measure| Measure {
+            measure: measure.name,
+            method: measure.method,
+            probe: probe.name,
+            status: check.status,
+        };
+        probe.measures.iter().map(of_probe)
+    });
+    let measures = measures.collect();
+    checks.extend(probes);
+    checks.extend([memory_cgroup(), open_files(), reference_servers()]);
+    let can_compare = checks
+        .iter()
+        .all(|check| !check.essential || check.status == Status::Ok);
+    Findings {
+        schema: crate::report::SCHEMA,
+        can_compare,
+        checks,
+        measures,
+    }
+}
+
+impl Check {
+    fn new(name: impl Into<String>, essential: bool) -> Self {
+        Self {
+            name: name.into(),
+            status: Status::Ok,
+            essential,
+            found: String::new(),
+            remedy: None,
+        }
+    }
+
+    fn ok(self, found: impl Into<String>) -> Self {
+        Self {
+            found: found.into(),
+            ..self
+        }
+    }
+
+    fn missing(self, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            status: Status::Missing,
+            found: found.into(),
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+
+    fn unknown(self, remedy: impl Into<String>) -> Self {
+        Self {
+            status: Status::Unknown,
+            found: "not checked".into(),
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+}
+
+fn kernel() -> Check {
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|part| part.parse::<u16>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let check = Check::new("kernel", false);
+    let (major, minor) = OLDEST_KERNEL;
+    match version >= OLDEST_KERNEL {
+        true => check.ok(release),
+        false => check.missing(
+            release,
+            format!("the probes were never seen on a kernel before {major}.{minor}"),
+        ),
+    }
+}
+
+fn btf() -> Check {
+    let check = Check::new("kernel types (BTF)", true);
+    match platform::has_btf() {
+        true => check.ok(platform::BTF_PATH),
+        false => check.missing(
+            format!("{} is not there", platform::BTF_PATH),
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (Debian's and Ubuntu's are)",
+        ),
+    }
+}
+
+fn privileges(missing: &[&str]) -> Check {
+    let check = Check::new("privileges", true);
+    match missing {
+        [] => check.ok("may load and attach BPF programs"),
+        missing => check.missing(
+            format!("without {}", missing.join(" and ")),
+            "run with sudo, or give the program CAP_BPF and CAP_PERFMON",
+        ),
+    }
+}
+
+fn lockdown() -> Check {
+    let check = Check::new("lockdown", true);
+    match platform::lockdown().as_deref() {
+        Some("confidentiality") => check.missing(
+            "confidentiality: BPF may not read the kernel's memory",
+            "boot with lockdown=integrity, or without",
+        ),
+        Some(level) => check.ok(level),
+        None => check.ok("none (not built in, or securityfs is not mounted)"),
+    }
+}
+
+fn jit() -> Check {
+    let check = Check::new("BPF compiler (JIT)", false);
+    match platform::jit_enabled() {
+        Some(false) => check.missing(
+            "off: probes cost several times more",
+            "sysctl net.core.bpf_jit_enable=1",
+        ),
+        _ => check.ok("on"),
+    }
+}
+
+fn task_storage() -> Check {
+    let check = Check::new("BPF task storage", true);
+    match platform::has_task_storage() {
+        Ok(true) => check.ok("supported"),
+        Ok(false) => check.missing("not supported", "use Linux 5.11 or newer"),
+        Err(_) => check.unknown("needs the privileges above"),
+    }
+}
+
+fn probe(probe: &'static Probe, allowed: bool) -> Check {
+    let check = Check::new(
+        format!("probe {} on {}", probe.name, probe.hooks.join(", ")),
+        probe.essential,
+    );
+    if !allowed {
+        return check.unknown("needs the privileges above");
+    }
+    match probe.check() {
+        Ok(()) => check.ok("loads and attaches"),
+        Err(error) => check.missing("refused", error.to_string()),
+    }
+}
+
+fn memory_cgroup() -> Check {
+    let check = Check::new("memory cgroup", false);
+    match Hierarchy::find() {
+        Ok(hierarchy) => check.ok(hierarchy.version.name()),
+        Err(error) if !rustix::process::geteuid().is_root() => check.unknown(format!(
+            "needs root ({error}); without it there is no marginal memory per connection"
+        )),
+        Err(error) => check.missing(
+            "none to be used",
+            format!("{error}; without it there is no marginal memory per connection"),
+        ),
+    }
+}
+
+fn open_files() -> Check {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let limit = limit.map_or_else(
+        || "no limit".into(),
+        |limit| format!("{limit} (hard limit, RLIMIT_NOFILE)"),
+    );
+    Check::new("open files", false).ok(limit)
+}
+
+fn reference_servers() -> Check {
+    let check = Check::new("reference servers", true);
+    match TargetBinary::find(None).and_then(|binary| binary.models()) {
+        Ok(models) => check.ok(models.join(", ")),
+        Err(error) => check.missing("connscope-target is not there", error.to_string()),
+    }
+}
+
+fn table(findings: &Findings) -> String {
+    let width = findings
+        .checks
+        .iter()
+        .map(|check| check.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for check in &findings.checks {
+        let mark = mark(check.status);
+        let _ = writeln!(text, "{mark:<8} {:<width$}  {}", check.name, check.found);
+        if let Some(remedy) = &check.remedy {
+            let _ = writeln!(text, "{:<8} {:<width$}  {remedy}", "", "");
+        }
+    }
+    let width = findings
+        .measures
+        .iter()
+        .map(|measure| measure.measure.len())
+        .max()
+        .unwrap_or(0);
+    let _ = writeln!(text, "\nMeasures");
+    for measure in &findings.measures {
+        let _ = writeln!(
+            text,
+            "{:<8} {:<width$}  {}",
+            mark(measure.status),
+            measure.measure,
+            measure.method
+        );
+    }
+    let verdict = if findings.can_compare {
+        "can run here"
+    } else {
+        "cannot run here, as this user"
+    };
+    let _ = writeln!(text, "\nThe main job, `connscope compare`, {verdict}.");
+    text
+}
+
+fn mark(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::Missing => "MISSING",
+        Status::Unknown => "?",
+    }
+}

@@ -1,0 +1,202 @@
+//! One cell of a comparison: one model, so many connections, watched under load.
+
+use crate::{
+    attach::{
+        cgroup::Hierarchy,
+        launched::{Server, Silence, TargetBinary},
+    },
+    interrupt::Interrupt,
+    load::{Event, Load, Plan},
+    sample::Sampler,
+    snapshot::{Client, MemoryPoint, Role, Run, Snapshot, TargetKind},
+};
+use anyhow::{Context, Result, anyhow};
+use std::{thread, time::Duration};
+
+/// After connections were added, until the server is at rest and its memory can be read.
+const SETTLE: Duration = Duration::from_millis(20);
+/// Steps in which connections are added: points for the slope of memory.
+const RAMP_STEPS: u32 = 10;
+/// How long one step of connections may take.
+const RAMP_LIMIT: Duration = Duration::from_secs(60);
+/// How much later than its schedule the generator may be with an event.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What is the same for all cells.
+pub(crate) struct Bench<'a> {
+    pub(crate) binary: &'a TargetBinary,
+    pub(crate) hierarchy: Option<&'a Hierarchy>,
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+/// What has been seen of a cell so far.
+struct Seen {
+    before: Snapshot,
+    start: Option<Snapshot>,
+    end: Option<Snapshot>,
+    memory_points: Vec<MemoryPoint>,
+    client: Option<Client>,
+    trouble: Option<String>,
+}
+
+/// Starts the model, connects, drives load, watches. What a run that breaks off has seen of its
+/// window is kept, and says why it broke off.
+///
+/// # Errors
+/// If it breaks off before the window opens, or the kernel refuses a probe.
+pub(crate) fn measure(bench: &Bench<'_>, model: &str, repeat: u32, plan: &Plan) -> Result<Run> {
+    let mut sampler = Sampler::load(1)?;
+    let mut server = Server::start(bench.binary, model, bench.hierarchy, bench.interrupt)?;
+    let pid = server.pid();
+    sampler.add(0, pid)?;
+    let mut seen = Seen {
+        before: read(&mut sampler)?,
+        start: None,
+        end: None,
+        memory_points: Vec::new(),
+        client: None,
+        trouble: None,
+    };
+    seen.add_memory_point(&server, 0)?;
+    let load = Load::start(bench.binary, server.address, plan)?;
+    follow(bench, load, &mut server, &mut sampler, plan, &mut seen)?;
+    let start = seen
+        .start
+        .ok_or_else(|| anyhow!(seen.trouble.clone().unwrap_or_else(|| "no window".into())))?;
+    let end = match seen.end {
+        Some(end) => end,
+        None => read(&mut sampler)?,
+    };
+    Ok(Run {
+        name: model.into(),
+        kind: TargetKind::Reference,
+        pid,
+        repeat,
+        connections: Some(plan.connections),
+        before: seen.before,
+        start,
+        end,
+        memory_points: seen.memory_points,
+        memory_unavailable: None,
+        client: seen.client,
+        incomplete: seen.trouble,
+    })
+}
+
+/// Goes through the phases with the load generator until it is done or something breaks off.
+fn follow(
+    bench: &Bench<'_>,
+    mut load: Load,
+    server: &mut Server,
+    sampler: &mut Sampler,
+    plan: &Plan,
+    seen: &mut Seen,
+) -> Result<()> {
+    loop {
+        let limit = if seen.start.is_some() {
+            plan.duration
+        } else {
+            plan.warm_up + RAMP_LIMIT
+        } + GRACE;
+        let watch_server = || server.ended();
+        match load.next(limit, bench.interrupt, watch_server) {
+            Ok(Event::Connected { connections }) => {
+                thread::sleep(SETTLE);
+                seen.add_memory_point(server, connections)?;
+                load.go_on();
+            }
+            Ok(Event::Measuring) => seen.start = Some(read(sampler)?),
+            Ok(Event::Measured) => {
+                seen.end = Some(read(sampler)?);
+                load.go_on();
+            }
+            Ok(Event::Failed { reason }) => {
+                seen.close_window(sampler)?;
+                seen.complain(server.ends_now().unwrap_or(reason));
+            }
+            Ok(Event::Done { result }) => {
+                return seen.take_result(*result, server, sampler);
+            }
+            Err(Silence::Ended) => {
+                seen.close_window(sampler)?;
+                seen.complain(load.last_words());
+                return Ok(());
+            }
+            Err(silence) => {
+                seen.close_window(sampler)?;
+                seen.complain(match silence {
+                    Silence::TimedOut(limit) => {
+                        format!("the load generator said nothing for {limit:?}")
+                    }
+                    other => other.to_string(),
+                });
+                (seen.client, _) = load.end_early();
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn add_memory_point(&mut self, server: &Server, connections: u32) -> Result<()> {
+        if let Some(cgroup) = &server.cgroup {
+            self.memory_points.push(MemoryPoint {
+                connections,
+                bytes: cgroup.bytes()?,
+            });
+        }
+        Ok(())
+    }
+
+    fn take_result(
+        &mut self,
+        result: Client,
+        server: &mut Server,
+        sampler: &mut Sampler,
+    ) -> Result<()> {
+        if let (false, Some(reason)) = (result.complete, &result.reason) {
+            self.complain(server.ends_now().unwrap_or_else(|| reason.clone()));
+        } else if result.unanswered > 0
+            && self.end.as_ref().map(cpu_ns) == Some(cpu_ns(&read(sampler)?))
+        {
+            // The generator waited for answers since then. A server that is merely slow was busy.
+            self.complain(format!(
+                "the server hangs: it did nothing while {} requests were unanswered",
+                result.unanswered
+            ));
+        }
+        self.client = Some(result);
+        Ok(())
+    }
+
+    /// The first complaint is the cause, later ones follow from it.
+    fn complain(&mut self, trouble: String) {
+        self.trouble.get_or_insert(trouble);
+    }
+
+    /// Ends the window now, if it is open.
+    fn close_window(&mut self, sampler: &mut Sampler) -> Result<()> {
+        if self.start.is_some() && self.end.is_none() {
+            self.end = Some(read(sampler)?);
+        }
+        Ok(())
+    }
+}
+
+/// Steps of a ramp to so many connections.
+pub(crate) fn ramp_steps(connections: u32) -> u32 {
+    connections.min(RAMP_STEPS)
+}
+
+/// CPU time of all tasks, of those that have ended too.
+fn cpu_ns(snapshot: &Snapshot) -> u64 {
+    let of_role = |role: &Role| {
+        let living: u64 = role.tasks.iter().map(|task| task.totals.cpu_ns).sum();
+        role.ended.cpu_ns + living
+    };
+    snapshot.roles.iter().map(of_role).sum()
+}
+
+fn read(sampler: &mut Sampler) -> Result<Snapshot> {
+    sampler.read()?.pop().context("the watch has no target")
+}

@@ -1,0 +1,159 @@
+//! Where a report goes: stdout, or a file that is there whole or not at all.
+
+use crate::{
+    cli::Output,
+    errors::in_words,
+    export::{self, Style},
+    report::Report,
+};
+use anyhow::{Result, anyhow};
+use rustix::fs::{OFlags, fcntl_setfl};
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write},
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// A place to write one report to, opened before the work begins, so that a bad path costs nobody
+/// a measurement.
+pub(crate) enum Sink {
+    Stdout,
+    /// A device or a pipe: written to as it is.
+    Stream(File, PathBuf),
+    /// A regular file: written beside it under another name, and renamed when it is whole.
+    File {
+        file: File,
+        partial: PathBuf,
+        path: PathBuf,
+    },
+}
+
+impl Sink {
+    pub(crate) fn open(output: &Output) -> Result<Self> {
+        let Some(path) = &output.out else {
+            return Ok(Self::Stdout);
+        };
+        Self::at(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => anyhow!("{}; make its folder first", cannot(path, &error)),
+            _ => anyhow!(cannot(path, &error)),
+        })
+    }
+
+    fn at(path: &Path) -> io::Result<Self> {
+        // What a link leads to is replaced, and not the link: it may be /dev/stdout.
+        let path = match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_symlink() => fs::canonicalize(path)?,
+            _ => path.to_owned(),
+        };
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Ok(Self::Stream(open_stream(&path)?, path));
+        }
+        if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let partial = partial_name(&path);
+        let file = File::create(&partial)?;
+        Ok(Self::File {
+            file,
+            partial,
+            path,
+        })
+    }
+
+    /// Writes the report. One that the file cannot hold is not lost: it goes to stdout.
+    pub(crate) fn write(mut self, report: &Report, output: &Output) -> Result<()> {
+        let (written, path) = match &mut self {
+            Self::Stdout => return write_stdout(report, output),
+            Self::Stream(file, path) => (write_file(file, report, output), path),
+            Self::File {
+                file,
+                partial,
+                path,
+            } => {
+                let written = write_file(file, report, output)
+                    .and_then(|()| file.sync_all())
+                    .and_then(|()| fs::rename(partial, &*path));
+                (written, path)
+            }
+        };
+        let Err(error) = written else {
+            return Ok(());
+        };
+        let cannot = cannot(path, &error);
+        match write_stdout(report, output) {
+            Ok(()) => Err(anyhow!("{cannot}; the report is on stdout instead")),
+            Err(error) => Err(anyhow!("{cannot}, and {error}")),
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if let Self::File { partial, .. } = self {
+            // Renamed by now, unless the report was never written.
+            let _ = fs::remove_file(partial);
+        }
+    }
+}
+
+fn cannot(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {}", path.display(), in_words(error))
+}
+
+/// Opens a device or a pipe. A named pipe that nobody reads is an error, not a reason to wait.
+fn open_stream(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let nonblocking = OFlags::NONBLOCK.bits() as i32;
+    let file = options.write(true).custom_flags(nonblocking).open(path)?;
+    fcntl_setfl(&file, OFlags::empty())?;
+    Ok(file)
+}
+
+fn partial_name(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.partial", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn write_file(file: &mut File, report: &Report, output: &Output) -> io::Result<()> {
+    let mut buffered = BufWriter::new(file);
+    export::write(report, output.format, &Style::default(), &mut buffered)?;
+    buffered.flush()
+}
+
+fn write_stdout(report: &Report, output: &Output) -> Result<()> {
+    let mut text = Vec::new();
+    export::write(report, output.format, &Style::of_stdout(), &mut text)?;
+    print(&text)
+}
+
+/// Writes to stdout; whoever reads it may stop when they have seen enough.
+pub(crate) fn print(text: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| anyhow!("cannot write to stdout: {}", in_words(&error))),
+    }
+}
+
+/// Writes a line to stderr; if that cannot be written to, there is nobody to tell.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "connscope: {line}");
+}
+
+/// The exit status of a report, which is a failure if it is not whole; says why on stderr.
+pub(crate) fn conclude(troubles: &[String]) -> ExitCode {
+    let Some((first, others)) = troubles.split_first() else {
+        return ExitCode::SUCCESS;
+    };
+    let others = match others.len() {
+        0 => String::new(),
+        number => format!("; the report names {number} more"),
+    };
+    say(&format!("the report is incomplete: {first}{others}"));
+    ExitCode::FAILURE
+}

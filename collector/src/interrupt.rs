@@ -1,0 +1,56 @@
+//! Ctrl-C and SIGTERM: end early, and still report.
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long any wait goes on before it looks at the signal again.
+pub const POLL: Duration = Duration::from_millis(50);
+
+/// Which signal has asked us to end, if one has.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<AtomicUsize>);
+
+impl Interrupt {
+    /// From now on signals are noted, and no longer end the program by themselves.
+    ///
+    /// # Errors
+    /// If the kernel refuses a handler.
+    pub fn install() -> io::Result<Self> {
+        let noted = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register_usize(signal, noted.clone(), signal as usize)?;
+        }
+        Ok(Self(noted))
+    }
+
+    /// The signal that came, by name.
+    pub fn signal(&self) -> Option<&'static str> {
+        match self.0.load(Ordering::Relaxed) as i32 {
+            0 => None,
+            SIGTERM => Some("SIGTERM"),
+            SIGHUP => Some("SIGHUP"),
+            _ => Some("SIGINT"),
+        }
+    }
+
+    /// Waits, until the time is over or a signal comes: true if one has.
+    pub fn sleep(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while self.signal().is_none() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::sleep(left.min(POLL));
+        }
+        true
+    }
+}

@@ -1,0 +1,232 @@
+//! Reads the probes into snapshots of targets.
+
+use crate::snapshot::{
+    Creation, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, Task, Totals,
+};
+use probe_ebpf::{
+    Assignment, Error, GroupRule, Watch,
+    cost::{self, ProgramCost},
+    probes::PROBES,
+    sample::{self, GroupSample},
+};
+
+/// The roles of every target, in the order of its groups.
+const ROLES: [&str; 3] = ["main", "thread", "child"];
+const MAIN: u32 = 0;
+const THREAD: u32 = 1;
+const CHILD: u32 = 2;
+
+/// A watch over some targets, each in three roles: the main thread of its process, the other
+/// threads, and all that descends from it.
+pub struct Sampler {
+    watch: Watch,
+}
+
+impl Sampler {
+    /// Loads the probes, with room for so many targets.
+    ///
+    /// # Errors
+    /// If the kernel refuses a probe, with the remedy.
+    pub fn load(targets: usize) -> Result<Self, Error> {
+        let rules = (0..targets as u32).flat_map(|target| {
+            let thread_group = group(target, THREAD);
+            let process_group = group(target, CHILD);
+            let of_process = GroupRule {
+                thread_group,
+                process_group,
+            };
+            let of_child = GroupRule {
+                thread_group: process_group,
+                process_group,
+            };
+            [of_process, of_process, of_child]
+        });
+        Ok(Self {
+            watch: Watch::load(&rules.collect::<Vec<_>>())?,
+        })
+    }
+
+    /// Watches a process as the target of that number; returns how many tasks it has.
+    ///
+    /// # Errors
+    /// If there is no such process, or it is watched already.
+    pub fn add(&mut self, target: usize, pid: u32) -> Result<u64, Error> {
+        let target = target as u32;
+        let (main_group, thread_group, process_group) = (
+            group(target, MAIN),
+            group(target, THREAD),
+            group(target, CHILD),
+        );
+        self.watch.add(Assignment {
+            pid,
+            main_group,
+            thread_group,
+            process_group,
+        })
+    }
+
+    /// A snapshot of each target, all of the same instant.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read.
+    pub fn read(&mut self) -> Result<Vec<Snapshot>, Error> {
+        let sample = self.watch.read()?;
+        let observer = Observer::now();
+        let same_for_all = Snapshot {
+            at_ns: sample.at_ns,
+            roles: Vec::new(),
+            losses: sample.losses.iter().map(loss).collect(),
+            stolen_ns: stolen_ns(),
+            programs: self.programs(),
+            observer_cpu_ns: observer.cpu_ns,
+            observer_rss_bytes: observer.rss_bytes,
+        };
+        let roles = ROLES.iter().cycle().zip(sample.groups);
+        let mut roles = roles.map(|(name, group)| role(name, group)).peekable();
+        let mut snapshots = Vec::new();
+        while roles.peek().is_some() {
+            let roles = roles.by_ref().take(ROLES.len()).collect();
+            snapshots.push(Snapshot {
+                roles,
+                ..same_for_all.clone()
+            });
+        }
+        Ok(snapshots)
+    }
+
+    /// What our programs have cost, where the host keeps run-time statistics; else nothing.
+    fn programs(&self) -> Vec<Program> {
+        let program = |cost: ProgramCost| Program {
+            name: cost.name,
+            runs: cost.runs,
+            run_ns: cost.run_ns,
+        };
+        match cost::statistics_on() {
+            true => self
+                .watch
+                .costs()
+                .unwrap_or_default()
+                .into_iter()
+                .map(program)
+                .collect(),
+            false => Vec::new(),
+        }
+    }
+}
+
+/// How each measure is taken.
+pub fn methods() -> Vec<Method> {
+    let measures = PROBES.iter().flat_map(|probe| probe.measures);
+    measures
+        .map(|measure| Method {
+            measure: measure.name.into(),
+            method: measure.method.into(),
+        })
+        .collect()
+}
+
+fn group(target: u32, role: u32) -> u32 {
+    target * ROLES.len() as u32 + role
+}
+
+fn role(name: &str, group: GroupSample) -> Role {
+    Role {
+        name: name.into(),
+        ended_tasks: group.ended_tasks,
+        ended: totals(&group.ended),
+        tasks: group.tasks.into_iter().map(task).collect(),
+        run_queue_wait: histogram(group.run_queue_wait),
+        on_cpu_slice: histogram(group.on_cpu_slice),
+        blocked: histogram(group.blocked),
+        first_run: histogram(group.first_run),
+        run_queue_depth: group.run_queue_depth,
+        creations: group.creations.iter().map(creation).collect(),
+    }
+}
+
+fn task(task: sample::TaskSample) -> Task {
+    Task {
+        pid: task.pid,
+        tid: task.tid,
+        started_ns: task.started_ns,
+        comm: task.comm,
+        state: match task.state {
+            sample::State::Running => State::Running,
+            sample::State::Runnable => State::Runnable,
+            sample::State::Blocked => State::Blocked,
+        },
+        totals: totals(&task.totals),
+        memory: task.memory.map(|memory| Memory {
+            anonymous_bytes: memory.anonymous_bytes,
+            file_bytes: memory.file_bytes,
+            shared_bytes: memory.shared_bytes,
+            page_table_bytes: memory.page_table_bytes,
+        }),
+        kernel_stack_bytes: task.kernel_stack_bytes,
+    }
+}
+
+fn totals(totals: &sample::Totals) -> Totals {
+    Totals {
+        voluntary: totals.voluntary,
+        involuntary: totals.involuntary,
+        cpu_ns: totals.cpu,
+        running_ns: totals.running,
+        runnable_ns: totals.runnable,
+        blocked_ns: totals.blocked,
+        arrivals: totals.arrivals,
+        unseen: totals.unseen,
+    }
+}
+
+fn histogram(histogram: sample::Histogram) -> Histogram {
+    Histogram {
+        sub_bits: sample::Histogram::SUB_BITS,
+        sum_ns: histogram.sum,
+        max_ns: histogram.max,
+        counts: histogram.counts,
+    }
+}
+
+fn creation(creation: &sample::Creation) -> Creation {
+    Creation {
+        clone_flags: creation.clone_flags,
+        io_worker: creation.io_worker,
+        count: creation.count,
+    }
+}
+
+fn loss(loss: &sample::Loss) -> Loss {
+    Loss {
+        probe: loss.probe.into(),
+        what: loss.what.into(),
+        count: loss.count,
+    }
+}
+
+/// Time that the hypervisor gave to others, of all CPUs since boot; 0 where it does not say.
+fn stolen_ns() -> u64 {
+    use procfs::CurrentSI;
+    let ticks = procfs::KernelStats::current()
+        .ok()
+        .and_then(|stats| stats.total.steal)
+        .unwrap_or(0);
+    ticks * (1_000_000_000 / procfs::ticks_per_second().max(1))
+}
+
+/// What connscope itself has used.
+struct Observer {
+    cpu_ns: u64,
+    rss_bytes: u64,
+}
+
+impl Observer {
+    fn now() -> Self {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let rss = procfs::process::Process::myself().and_then(|process| process.statm());
+        Self {
+            cpu_ns: cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64,
+            rss_bytes: rss.map_or(0, |statm| statm.resident * procfs::page_size()),
+        }
+    }
+}
