@@ -1,0 +1,133 @@
+//! The main job against workloads of known size.
+
+use serde_json::Value;
+use std::process::Command;
+
+const MIB: f64 = 1_048_576.0;
+const MODELS: [&str; 3] = [
+    "process-per-connection",
+    "thread-per-connection",
+    "event-loop",
+];
+
+/// The JSON report of `connscope compare`.
+fn compare(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_connscope"))
+        .args([
+            "compare",
+            "--quiet",
+            "--format",
+            "json",
+            "--warm-up",
+            "200ms",
+        ])
+        .args(arguments)
+        .output()
+        .expect("connscope starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "connscope compare {arguments:?}: {said}"
+    );
+    serde_json::from_slice(&output.stdout).expect("a report")
+}
+
+fn target<'a>(report: &'a Value, model: &str, connections: u64) -> &'a Value {
+    let targets = report["targets"].as_array().expect("targets");
+    let wanted = |target: &&Value| target["name"] == model && target["connections"] == connections;
+    targets
+        .iter()
+        .find(wanted)
+        .unwrap_or_else(|| panic!("{model} at {connections} is reported"))
+}
+
+fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("a number, not {value}"))
+}
+
+#[track_caller]
+fn assert_near(what: &str, seen: f64, expected: f64, share: f64) {
+    let off = (seen - expected).abs() / expected;
+    assert!(
+        off <= share,
+        "{what}: {seen} is {:.2} % off {expected}",
+        off * 100.0
+    );
+}
+
+#[test]
+fn a_mebibyte_touched_by_each_connection_is_a_mebibyte_of_marginal_memory() {
+    let arguments = [
+        "--connections",
+        "100",
+        "--duration",
+        "200ms",
+        "--rate",
+        "500",
+    ];
+    let plain = compare(&arguments);
+    let touched = compare(&[&arguments[..], &["--touch", "1MiB"]].concat());
+    for model in MODELS {
+        let marginal = |report| {
+            let memory = &target(report, model, 100)["measures"]["memory"];
+            number(&memory["marginal_bytes_per_connection"]["value"])
+        };
+        let difference = marginal(&touched) - marginal(&plain);
+        assert_near(
+            &format!("{model}, 1 MiB more per connection"),
+            difference,
+            MIB,
+            0.05,
+        );
+    }
+}
+
+#[test]
+fn each_model_creates_the_tasks_it_is_named_for() {
+    let report = compare(&[
+        "--connections",
+        "1,20",
+        "--duration",
+        "1s",
+        "--rate",
+        "1000",
+    ]);
+    for connections in [1, 20] {
+        let created = |model: &str| {
+            let creations = &target(&report, model, connections)["measures"]["creations"];
+            (
+                number(&creations["process"]["count"]),
+                number(&creations["thread"]["count"]),
+            )
+        };
+        let each = connections as f64;
+        assert_eq!(created("process-per-connection"), (each, 0.0));
+        assert_eq!(created("thread-per-connection"), (0.0, each));
+        assert_eq!(created("event-loop"), (0.0, 0.0));
+    }
+    for model in MODELS {
+        let measures = &target(&report, model, 20)["measures"];
+        assert_near(
+            "throughput",
+            number(&measures["client"]["throughput_per_second"]),
+            1000.0,
+            0.02,
+        );
+        // A request that finds its server asleep wakes it; one server may find several at once.
+        let switches = number(&measures["context_switches"]["per_request"]);
+        assert!(
+            (0.05..3.0).contains(&switches),
+            "{model}: {switches} switches per request"
+        );
+        let states = &measures["time_in_state"];
+        let lived: f64 = ["running_seconds", "runnable_seconds", "blocked_seconds"]
+            .iter()
+            .map(|state| number(&states[state]))
+            .sum();
+        let window =
+            number(&report["window_seconds"]) * number(&target(&report, model, 20)["tasks"]);
+        assert_near(&format!("{model}: time in all states"), lived, window, 0.01);
+    }
+}
