@@ -8,6 +8,7 @@ mod demo;
 mod host;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 use clap::{Args, Parser, Subcommand};
@@ -21,6 +22,7 @@ Examples:
   cargo xtask test                    install what is missing, run every test, root ones included
   cargo xtask test --tier pure        only the tests that need neither root nor real servers
   cargo xtask test histogram          only the tests whose path contains `histogram`
+  cargo xtask test-vm                 the kernel half's root tests on the oldest and newest kernels
   cargo xtask check                   formatting, lints, who may know whom
   cargo xtask bench                   every benchmark, one after another";
 
@@ -39,6 +41,8 @@ enum Command {
     Demo(SetupArgs),
     /// Set up and run the tests, root ones included; the last line counts them all
     Test(TestArgs),
+    /// Set up and run the kernel half's root tests on other kernels, in emulated machines
+    TestVm(TestVmArgs),
     /// Check formatting, lints (warnings denied), crate edges, imports and file names
     Check(SetupArgs),
     /// Set up and run the benchmarks as root, one after another
@@ -76,6 +80,26 @@ struct TestArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
+Kernels are Debian's, downloaded into target/vm/. The machines are emulated by QEMU: neither root
+nor hardware virtualisation is needed.
+
+Examples:
+  cargo xtask test-vm
+  cargo xtask test-vm 6.1 6.12 newest
+  cargo xtask test-vm 6.12 --only root_exits")]
+struct TestVmArgs {
+    /// Kernels: a series such as 6.12, or `newest`
+    #[arg(value_name = "KERNEL", default_values = vm::Name::DEFAULT)]
+    kernels: Vec<vm::Name>,
+    /// Run only the tests whose path contains this
+    #[arg(long, value_name = "FILTER")]
+    only: Option<String>,
+    #[command(flatten)]
+    setup: SetupArgs,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
 Examples:
   cargo xtask bench
   cargo xtask bench snapshot")]
@@ -99,7 +123,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup => {
-            setup::install_missing(Purpose::Tests)?;
+            setup::install_missing(Purpose::All)?;
             eprintln!("every package is installed");
             Ok(ExitCode::SUCCESS)
         }
@@ -112,6 +136,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             test::ensure_possible(&tiers)?;
             args.setup.unless_refused(Tier::purpose(&tiers))?;
             test::run(&tiers, args.filter.as_deref())
+        }
+        Command::TestVm(args) => {
+            args.setup.unless_refused(Purpose::VmTests)?;
+            vm::run(&args.kernels, args.only.as_deref())
         }
         Command::Check(setup) => {
             setup.unless_refused(Purpose::Build)?;

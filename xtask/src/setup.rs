@@ -151,10 +151,9 @@ mod tests {
             .collect();
         assert!(!build.is_empty());
         assert!(build.iter().all(|package| package.service.is_none()));
-        assert!(
-            PACKAGES
-                .iter()
-                .all(|package| package.serves(Purpose::Tests))
-        );
+        assert!(PACKAGES.iter().all(|package| package.serves(Purpose::All)));
+        for purpose in [Purpose::Tests, Purpose::VmTests] {
+            assert!(build.iter().all(|package| package.serves(purpose)));
+        }
     }
 }

@@ -10,7 +10,8 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::{ExitCode, Stdio};
-use tally::{Counts, Tally};
+pub(crate) use tally::Counts;
+use tally::Tally;
 pub(crate) use tier::Tier;
 
 /// Refuses before anything is installed or built if a tier cannot run on this host.

@@ -7,6 +7,10 @@ pub(crate) enum Purpose {
     Build,
     /// To build and to run the tests.
     Tests,
+    /// To build and to run tests in virtual machines.
+    VmTests,
+    /// All of these.
+    All,
 }
 
 /// A system package and why it is needed.
@@ -16,13 +20,13 @@ pub(crate) struct Package {
     pub(crate) reason: &'static str,
     /// The service that the package would start by itself, which we do not want running.
     pub(crate) service: Option<&'static str>,
-    first_needed_for: Purpose,
+    needed_for: Purpose,
 }
 
 impl Package {
     /// Whether this package is needed for `purpose`: tests need what the build needs, and more.
     pub(crate) fn serves(&self, purpose: Purpose) -> bool {
-        purpose == Purpose::Tests || self.first_needed_for == Purpose::Build
+        [Purpose::Build, purpose].contains(&self.needed_for) || purpose == Purpose::All
     }
 }
 
@@ -50,6 +54,13 @@ pub(crate) const PACKAGES: &[Package] = &[
         "a real server to attach to",
         Some("redis-server.service"),
     ),
+    vm_tests("busybox-static", "the shell in a virtual machine"),
+    vm_tests("cpio", "packs the file system of a virtual machine"),
+    vm_tests(
+        "debian-archive-keyring",
+        "apt checks the kernels it downloads with it",
+    ),
+    vm_tests("qemu-system-x86", "boots other kernels"),
 ];
 
 const fn build(name: &'static str, reason: &'static str) -> Package {
@@ -57,7 +68,7 @@ const fn build(name: &'static str, reason: &'static str) -> Package {
         name,
         reason,
         service: None,
-        first_needed_for: Purpose::Build,
+        needed_for: Purpose::Build,
     }
 }
 
@@ -66,6 +77,15 @@ const fn tests(name: &'static str, reason: &'static str, service: Option<&'stati
         name,
         reason,
         service,
-        first_needed_for: Purpose::Tests,
+        needed_for: Purpose::Tests,
+    }
+}
+
+const fn vm_tests(name: &'static str, reason: &'static str) -> Package {
+    Package {
+        name,
+        reason,
+        service: None,
+        needed_for: Purpose::VmTests,
     }
 }

@@ -18,7 +18,8 @@ impl Counts {
         self.passed + self.failed
     }
 
-    fn from_result_line(line: &str) -> Option<Self> {
+    /// The counts in libtest's last line; `None` if this is another one.
+    pub(crate) fn from_result_line(line: &str) -> Option<Self> {
         let result = line.strip_prefix("test result: ")?;
         let number = |word: &str| -> Option<u64> {
             let before = result.split_once(word)?.0.trim_end();

@@ -1,0 +1,99 @@
+//! One run of QEMU, from power-on to power-off.
+
+use super::kernel::Kernel;
+use anyhow::{Context, Result};
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// An unloaded machine with two CPUs needs a third of it.
+const TIME_LIMIT_S: u32 = 300;
+
+/// An emulated CPU whose time-stamp counter the kernel trusts, as it does on real machines: the
+/// kernel knows this model's to be constant. Five-level page tables (la57) are switched off since
+/// QEMU 7.2 gets them wrong, which 6.12 does not survive.
+const CPU: &str = "max,vendor=GenuineIntel,family=6,model=58,stepping=9,la57=off";
+
+/// The machine ends when its kernel stumbles. On a tmpfs, the default, pages of programs would be
+/// counted as shared memory.
+const KERNEL_ARGUMENTS: &str =
+    "console=ttyS0 quiet panic=-1 oops=panic tsc=reliable rootfstype=ramfs";
+
+const SETTINGS: &[&str] = &[
+    "-accel",
+    "tcg,thread=multi",
+    "-cpu",
+    CPU,
+    "-smp",
+    "2",
+    "-m",
+    "2G",
+    "-nodefaults",
+    "-no-reboot",
+    "-display",
+    "none",
+    "-serial",
+    "stdio",
+    "-append",
+    KERNEL_ARGUMENTS,
+];
+
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// By itself: power-off or panic, the console tells.
+    ByItself,
+    /// It had to be killed.
+    TimeLimit,
+    /// QEMU failed.
+    Emulator,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByItself => write!(f, "the machine stopped"),
+            Self::TimeLimit => write!(f, "the machine was killed after {TIME_LIMIT_S} s"),
+            Self::Emulator => write!(f, "the emulator failed"),
+        }
+    }
+}
+
+/// Boots the kernel and hands on each line of its console, which is kept in a file too.
+pub(super) fn run(
+    kernel: &Kernel,
+    image: &Path,
+    console: &Path,
+    mut each: impl FnMut(&str),
+) -> Result<End> {
+    // timeout: the machine must not outlive its time even if this program is killed. In the
+    // foreground, it gets the terminal's Ctrl-C too.
+    let mut machine = Command::new("timeout")
+        .args(["--foreground", "--kill-after=5", &TIME_LIMIT_S.to_string()])
+        .arg("qemu-system-x86_64")
+        .args(SETTINGS)
+        .arg("-kernel")
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(image)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run timeout")?;
+    let mut log = File::create(console)?;
+    let mut output = BufReader::new(machine.stdout.take().context("QEMU has no output")?);
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line)? > 0 {
+        log.write_all(&line)?;
+        each(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
+    let status = machine.wait().context("cannot wait for QEMU")?;
+    Ok(match status.code() {
+        Some(0) => End::ByItself,
+        Some(124) => End::TimeLimit,
+        _ => End::Emulator,
+    })
+}
