@@ -10,6 +10,8 @@ pub mod errors;
 pub mod export;
 pub mod host;
 pub mod interrupt;
+pub mod limits;
+pub mod lines;
 pub mod load;
 pub mod progress;
 pub mod report;

@@ -1,8 +1,9 @@
 //! The load generator, `connscope-target load --paced`: phase by phase, each begun when we say so.
 
 use crate::{
-    attach::launched::{Lines, Silence, TargetBinary, how_it_ended, stop},
+    attach::launched::{TargetBinary, how_it_ended, stop},
     interrupt::Interrupt,
+    lines::{Lines, Silence},
     snapshot::Client,
 };
 use anyhow::{Context, Result, anyhow};
@@ -146,8 +147,11 @@ impl Load {
         trouble: impl FnMut() -> Option<String>,
     ) -> Result<Event, Silence> {
         let line = self.lines.next(limit, interrupt, trouble)?;
-        serde_json::from_str(&line)
-            .map_err(|error| Silence::Other(format!("the load generator said {line:?}: {error}")))
+        serde_json::from_str(&line).map_err(|error| {
+            Silence::Other(format!(
+                "cannot understand the load generator: {error}; is connscope-target of this version?"
+            ))
+        })
     }
 
     /// Lets it go on to the next phase.

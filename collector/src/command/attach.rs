@@ -9,6 +9,7 @@ use crate::{
     cli::Attach,
     host,
     interrupt::{Interrupt, POLL},
+    limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     progress::Progress,
     report,
     sample::{self, Sampler},
@@ -30,6 +31,10 @@ const LOOK: Duration = Duration::from_millis(250);
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let names = named(&args.pid)?;
+    let limit = raise_open_files();
+    if limit < SPARE_DESCRIPTORS {
+        bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
+    }
     let mut sampler = Sampler::load(names.len())?;
     let sink = Sink::open(&args.output)?;
     for (target, (pid, _)) in names.iter().enumerate() {

@@ -10,6 +10,7 @@ use crate::{
     cli::Compare,
     host,
     interrupt::Interrupt,
+    limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     load::Plan,
     progress::Progress,
     report,
@@ -21,8 +22,6 @@ use std::{fmt::Display, process::ExitCode, time::Duration};
 
 /// What each cell takes besides warm-up and window: start, connecting, memory, the end.
 const OVERHEAD: Duration = Duration::from_millis(1_000);
-/// Descriptors of the load generator and of a server besides its connections.
-const SPARE_DESCRIPTORS: u64 = 64;
 
 /// One model at one number of connections, once.
 struct Cell<'a> {
@@ -198,19 +197,19 @@ fn check_load(args: &Compare, binary: &TargetBinary) -> Result<()> {
     }
 }
 
-/// One process must hold all connections, on either side; it raises its own soft limit.
-fn check_descriptors(args: &Compare) -> Result<()> {
+/// One process must hold all connections, on either side.
+fn check_descriptors(args: &Compare) -> Result<(), Usage> {
     let most = args.connections.iter().copied().max().unwrap_or(0);
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    match limit {
-        Some(limit) if u64::from(most) + SPARE_DESCRIPTORS > limit => Err(Usage(format!(
-            "cannot hold {most} connections: the hard limit of open files (RLIMIT_NOFILE) is {limit}; raise it with `ulimit -n {}`, or ask for at most {}",
-            u64::from(most) + SPARE_DESCRIPTORS,
-            limit.saturating_sub(SPARE_DESCRIPTORS)
-        ))
-        .into()),
-        _ => Ok(()),
+    let (limit, needed) = (raise_open_files(), u64::from(most) + SPARE_DESCRIPTORS);
+    if needed <= limit {
+        return Ok(());
     }
+    let advice = match limit.saturating_sub(SPARE_DESCRIPTORS) {
+        0 => String::new(),
+        fewer => format!(", or ask for at most {fewer}"),
+    };
+    let why = too_few_files(&format!("hold {}", connections(most)), limit, needed);
+    Err(Usage(why + &advice))
 }
 
 fn without_cgroup(hierarchy: &Result<Hierarchy>) -> Vec<Unavailable> {

@@ -3,9 +3,10 @@
 use crate::{
     attach::{
         cgroup::Hierarchy,
-        launched::{Server, Silence, TargetBinary},
+        launched::{Server, TargetBinary},
     },
     interrupt::Interrupt,
+    lines::Silence,
     load::{Event, Load, Plan},
     sample::Sampler,
     snapshot::{Client, MemoryPoint, Role, Run, Snapshot, TargetKind},
@@ -124,16 +125,18 @@ fn follow(
             }
             Err(silence) => {
                 seen.close_window(sampler)?;
-                seen.complain(match silence {
-                    Silence::TimedOut(limit) => {
-                        format!("the load generator said nothing for {limit:?}")
-                    }
-                    other => other.to_string(),
-                });
+                seen.complain(why(&silence));
                 (seen.client, _) = load.end_early();
                 return Ok(());
             }
         }
+    }
+}
+
+fn why(silence: &Silence) -> String {
+    match silence {
+        Silence::TimedOut(limit) => format!("the load generator said nothing for {limit:?}"),
+        other => other.to_string(),
     }
 }
 
