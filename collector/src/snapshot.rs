@@ -289,7 +289,8 @@ pub struct Client {
     pub reason: Option<String>,
     /// Length of the measured window.
     pub duration_seconds: f64,
-    /// Requests a second that the schedule asked for.
+    /// Requests a second that the schedule asked for; 0 without one.
+    #[serde(deserialize_with = "zero_if_null")]
     pub offered_per_second: f64,
     /// Requests answered in the window.
     pub requests: u64,
@@ -309,6 +310,10 @@ pub struct Client {
     pub unanswered: u64,
     /// CPU time of the generator, user and system.
     pub cpu_seconds: f64,
+}
+
+fn zero_if_null<'de, D: serde::Deserializer<'de>>(number: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(number)?.unwrap_or_default())
 }
 
 /// Latency as clients saw it.
