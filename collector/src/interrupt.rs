@@ -26,6 +26,10 @@ impl Interrupt {
     pub fn install() -> io::Result<Self> {
         let noted = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // nohup(1): we are to outlive the terminal.
+            if signal == SIGHUP && is_ignored(signal) {
+                continue;
+            }
             signal_hook::flag::register_usize(signal, noted.clone(), signal as usize)?;
         }
         Ok(Self(noted))
@@ -52,5 +56,14 @@ impl Interrupt {
             thread::sleep(left.min(POLL));
         }
         true
+    }
+}
+
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: only reads the disposition, into a structure of its own.
+    unsafe {
+        let mut now = std::mem::zeroed::<libc::sigaction>();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0
+            && now.sa_sigaction == libc::SIG_IGN
     }
 }
