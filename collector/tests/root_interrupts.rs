@@ -184,3 +184,31 @@ fn impatience() {
     assert_eq!(ended.report()["targets"].as_array().map(Vec::len), Some(1));
     before.assert_nothing_left();
 }
+
+#[test]
+fn nohup() {
+    let before = Before::now();
+    let itself = "trap '' HUP; exec $CONNSCOPE attach --pid $$ --format json --quiet";
+    let mut running = Running::start(shell(itself));
+    sleep(Duration::from_millis(700));
+    kill(running.pid(), SIGHUP);
+    sleep(Duration::from_millis(200));
+    assert!(running.is_running());
+    running.end_by(SIGINT).exits(0);
+    before.assert_nothing_left();
+}
+
+#[test]
+fn many_connections_do_not_hold_it_up() {
+    let before = Before::now();
+    for model in ["process-per-connection", "thread-per-connection"] {
+        let running = Running::start(connscope(&format!(
+            "compare --models {model} --connections 1000 --duration 20s --warm-up 0s --quiet"
+        )));
+        running.load();
+        sleep(Duration::from_millis(1500));
+        let ended = running.end_by(SIGTERM).exits(1);
+        assert!(ended.took < LIMIT, "{ended:#?}");
+        before.assert_nothing_left();
+    }
+}

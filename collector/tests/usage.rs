@@ -179,20 +179,32 @@ fn commands() {
 }
 
 #[test]
-fn too_few_descriptors_for_the_connections() {
-    let mut command = Command::new("prlimit");
-    target();
-    command.args([
-        "--nofile=64:256",
-        CONNSCOPE,
-        "compare",
-        "--connections",
-        "10,1000",
-    ]);
-    Ended::of(command).exits(2).says(
-        "connscope: cannot hold 1000 connections: the hard limit of open files (RLIMIT_NOFILE) is \
-         256; raise it with `ulimit -n 1064`, or ask for at most 192",
-    );
+fn too_few_descriptors() {
+    let own = std::process::id();
+    let limited = |limit: &str, words: &str| {
+        let mut command = Command::new("prlimit");
+        target();
+        command.args([limit, CONNSCOPE]).args(words.split(' '));
+        Ended::of(command)
+    };
+    limited("--nofile=64:256", "compare --connections 10,1000")
+        .exits(2)
+        .says(
+            "connscope: cannot hold 1000 connections: the hard limit of open files \
+             (RLIMIT_NOFILE) is 256; raise it with `ulimit -n 1064`, or ask for at most 192",
+        );
+    limited("--nofile=24:24", "compare --connections 1")
+        .exits(2)
+        .says(
+            "connscope: cannot hold 1 connection: the hard limit of open files (RLIMIT_NOFILE) \
+             is 24; raise it with `ulimit -n 65`",
+        );
+    limited("--nofile=24:24", &format!("attach --pid {own}"))
+        .exits(1)
+        .says(
+            "connscope: cannot load the probes: the hard limit of open files (RLIMIT_NOFILE) is \
+             24; raise it with `ulimit -n 64`",
+        );
 }
 
 #[test]
