@@ -56,7 +56,7 @@ int BPF_PROG(on_task_newtask, struct task_struct *task, __u64 clone_flags)
 		return 0;
 	child.group = clone_flags & CLONE_THREAD ? rule->thread_group : rule->process_group;
 	child.born = bpf_ktime_get_ns();
-	if (!bpf_task_storage_get(&watched, task, &child, BPF_LOCAL_STORAGE_GET_F_CREATE))
+	if (!watch(task, &child))
 		count_loss(LOSS_STORAGE);
 	return 0;
 }

@@ -103,7 +103,7 @@ struct bpf_local_storage;
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
-	int on_cpu;
+	unsigned int on_cpu; /* int to 6.18, u8 in 7.3: libbpf narrows unsigned loads only */
 	int exit_state;
 	int pid;
 	int tgid;

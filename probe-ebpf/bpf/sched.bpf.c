@@ -49,6 +49,7 @@ static __always_inline void close_entry(struct task_struct *task, struct task_en
 	ended->tasks++;
 	entry_totals(&totals, task, entry);
 	totals_add(&ended->totals, &totals);
+	leave_slot(task, entry);
 }
 
 /*

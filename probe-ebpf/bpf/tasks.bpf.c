@@ -18,21 +18,23 @@ struct {
 /* The address space of the task visited last; threads of a process are visited together. */
 static __u64 last_mm;
 
+/* How deep the reader's PID namespace lies; set as a pass begins. */
+static __u32 reader_level;
+
 /*
- * A pid as the reader's PID namespace numbers it. The pointer must come from BPF_CORE_READ, which
- * yields a number: on a typed pointer the verifier of 6.1 allows no arithmetic with `level`.
+ * A pid as the reader's PID namespace numbers it, 0 if it has no number there. The pointer must come
+ * from BPF_CORE_READ, which yields a number: on a typed pointer the verifier of 6.1 allows no
+ * arithmetic with the level.
  */
 static __always_inline __u32 pid_here(struct pid *pid)
 {
-	struct task_struct *reader = bpf_get_current_task_btf();
-	__u32 level = BPF_CORE_READ(reader, thread_pid, level);
 	__u32 nr = 0;
 
-	if (level > BPF_CORE_READ(pid, level))
+	if (reader_level && reader_level > BPF_CORE_READ(pid, level))
 		return 0;
 	bpf_probe_read_kernel(&nr, sizeof(nr),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) +
+				      reader_level * bpf_core_type_size(struct upid) +
 				      bpf_core_field_offset(struct upid, nr));
 	return nr;
 }
@@ -54,7 +56,7 @@ static __always_inline __u64 clock_now(struct control *control, __u64 seq_num)
 static __always_inline void watch_task(struct task_struct *task, __u32 group, struct control *control,
 				       __u64 now)
 {
-	struct task_entry entry = { .group = group };
+	struct task_entry entry = { .group = group }, *made;
 	__u64 queued = task->sched_info.last_queued;
 
 	entry.begin = now;
@@ -69,10 +71,11 @@ static __always_inline void watch_task(struct task_struct *task, __u32 group, st
 	entry.base_nvcsw = task->nvcsw;
 	entry.base_nivcsw = task->nivcsw;
 	entry.base_cpu = task->se.sum_exec_runtime;
-	if (bpf_task_storage_get(&watched, task, &entry, BPF_LOCAL_STORAGE_GET_F_CREATE))
-		control->assigned++;
-	else
+	made = watch(task, &entry);
+	if (!made)
 		count_loss(LOSS_STORAGE);
+	else if (made->begin == now && made->end == now) /* not made by its creator meanwhile */
+		control->assigned++;
 }
 
 /* The walk from a process to its ancestors, for bpf_loop: one pass for the verifier. */
@@ -241,8 +244,12 @@ int on_task(struct bpf_iter__task *ctx)
 
 	if (!task || !control)
 		return 0;
-	if (ctx->meta->seq_num == 0)
+	if (ctx->meta->seq_num == 0) {
+		struct task_struct *reader = bpf_get_current_task_btf();
+
+		reader_level = BPF_CORE_READ(reader, thread_pid, level);
 		last_mm = 0;
+	}
 	now = clock_now(control, ctx->meta->seq_num);
 	if (control->mode == MODE_ASSIGN)
 		assign_task(task, control, now);

@@ -7,6 +7,11 @@
  * kernel frees the storage with the task. Every object declares these maps; the first loaded one
  * makes them, the others are given its file descriptors.
  *
+ * Looking a task up in task storage is a call, which on CPUs with slow returns (Safe RET) costs as
+ * much as all the rest of a switch. So an entry lies in an array, at the place its pid tells, while no
+ * other task's entry is there; only then is it in the storage itself. The storage has the
+ * last word: it says whether a task is watched and where its entry is.
+ *
  * Books are exact while tasks come and go during a snapshot. Each task is claimed once, by the
  * snapshot that visits it or by its death, whichever comes first (an atomic exchange). The totals of a
  * task that dies unvisited while a snapshot is under way are kept apart, since the snapshot read
@@ -23,13 +28,18 @@
 #include <bpf/bpf_tracing.h>
 #include "abi.h"
 
+enum { SLOTS = 16384 };
+/* The owner of a place in the array while an entry is being made there. */
+#define SLOT_TAKEN 1ULL
 /* The claim of a task that has ended; snapshots are numbered from 1. */
 #define CLAIM_ENDED (~0ULL)
 
 /* What each switch touches comes first, in two cache lines. */
 struct task_entry {
+	__u64 owner; /* in the array: address of the task, 0 for none, or SLOT_TAKEN */
 	__u32 group;
-	__u32 assigned_running; /* on a CPU when first watched: no arrival precedes its first switch-out */
+	__u16 assigned_running; /* on a CPU when first watched: no arrival precedes its first switch-out */
+	__u16 in_slot;          /* in the storage: the entry is in the array */
 	/* A writer sets `begin` first and `end` last, both to the clock of the switch: a reader that
 	 * reads them the other way round and finds them equal has read one state. */
 	__u64 begin;
@@ -59,6 +69,13 @@ struct {
 } watched SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, struct task_entry);
+} slots SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1); /* set at load to the number of groups */
 	__type(key, __u32);
@@ -79,12 +96,53 @@ struct {
 	__type(value, struct losses);
 } losses SEC(".maps");
 
+static __always_inline struct task_entry *slot_of(struct task_struct *task)
+{
+	__u32 slot = task->pid & (SLOTS - 1);
+
+	return bpf_map_lookup_elem(&slots, &slot);
+}
+
 /* The watched entry of a task, or NULL. Costs an unwatched task one load. */
 static __always_inline struct task_entry *watched_entry(struct task_struct *task)
 {
+	struct task_entry *entry;
+
 	if (!task->bpf_storage)
 		return NULL;
-	return bpf_task_storage_get(&watched, task, NULL, 0);
+	entry = slot_of(task);
+	if (entry && entry->owner == (__u64)task)
+		return entry;
+	entry = bpf_task_storage_get(&watched, task, NULL, 0);
+	return entry && !entry->in_slot ? entry : NULL;
+}
+
+/* Puts a task on the watch list. Returns its entry in the storage, or NULL if there is no memory. */
+static __always_inline struct task_entry *watch(struct task_struct *task, struct task_entry *initial)
+{
+	struct task_entry *slot = slot_of(task), *stored;
+
+	if (slot && __sync_val_compare_and_swap(&slot->owner, 0, SLOT_TAKEN) == 0) {
+		initial->owner = SLOT_TAKEN;
+		initial->in_slot = 1;
+		*slot = *initial;
+	}
+	stored = bpf_task_storage_get(&watched, task, initial, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (slot && initial->in_slot)
+		slot->owner = stored && stored->in_slot ? (__u64)task : 0;
+	return stored;
+}
+
+/* Moves the entry of a task that has made its last switch back to its storage. */
+static __always_inline void leave_slot(struct task_struct *task, struct task_entry *entry)
+{
+	struct task_entry *stored = bpf_task_storage_get(&watched, task, NULL, 0);
+
+	if (!stored || stored == entry)
+		return;
+	*stored = *entry;
+	stored->in_slot = 0;
+	entry->owner = 0;
 }
 
 static __always_inline struct control *control_block(void)

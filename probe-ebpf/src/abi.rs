@@ -51,3 +51,126 @@ pub fn to_bytes<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: the slice covers the value and lives as long; the layouts have no padding (tested).
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::PROBES;
+    use libbpf_rs::{
+        HasSize,
+        btf::{Btf, types::Struct},
+    };
+    use std::mem::offset_of;
+
+    /// Size, and offset of each member in bytes, as the programs were compiled with them.
+    fn in_kernel(name: &str) -> Vec<(usize, Vec<(String, usize)>)> {
+        let layout = |object: &[u8]| {
+            let btf = Btf::from_raw("object", object)
+                .expect("valid BTF")
+                .expect("BTF");
+            let layout: Struct<'_> = btf.type_by_name(name)?;
+            let member = |at: usize| {
+                let member = layout.get(at).expect("a member");
+                let name = member.name.expect("a name").to_string_lossy().into_owned();
+                let libbpf_rs::btf::types::MemberAttr::Normal { offset } = member.attr else {
+                    panic!("{name} is a bit field");
+                };
+                (name, offset as usize / 8)
+            };
+            Some((layout.size(), (0..layout.len()).map(member).collect()))
+        };
+        PROBES
+            .iter()
+            .filter_map(|probe| layout(probe.object))
+            .collect()
+    }
+
+    macro_rules! assert_layout {
+        ($name:ident { $($field:ident),* }) => {
+            let expected = vec![$((stringify!($field).to_owned(), offset_of!($name, $field))),*];
+            let seen = in_kernel(stringify!($name));
+            assert!(!seen.is_empty(), "{} is in no object", stringify!($name));
+            for (size, members) in seen {
+                assert_eq!(size, size_of::<$name>(), "size of {}", stringify!($name));
+                assert_eq!(members, expected, "members of {}", stringify!($name));
+            }
+        };
+    }
+
+    #[test]
+    fn layouts_are_those_of_the_programs() {
+        assert_layout!(histogram { sum, max, counts });
+        assert_layout!(totals {
+            voluntary,
+            involuntary,
+            cpu,
+            running,
+            runnable,
+            blocked,
+            arrivals,
+            unseen
+        });
+        assert_layout!(ended_totals { tasks, totals });
+        assert_layout!(group_stats {
+            run_queue_wait,
+            on_cpu_slice,
+            blocked,
+            first_run,
+            run_queue_depth,
+            ended
+        });
+        assert_layout!(group_rule {
+            thread_group,
+            process_group
+        });
+        assert_layout!(assignment {
+            main_group,
+            thread_group,
+            process_group
+        });
+        assert_layout!(control {
+            epoch,
+            visiting,
+            mode,
+            assigned,
+            base_clock,
+            base_time
+        });
+        assert_layout!(creation_key {
+            clone_flags,
+            group,
+            io_worker
+        });
+        assert_layout!(losses { count });
+        assert_layout!(task_record {
+            pid,
+            tid,
+            group,
+            state,
+            started,
+            mm,
+            totals,
+            anonymous_bytes,
+            file_bytes,
+            shared_bytes,
+            page_table_bytes,
+            kernel_stack_bytes,
+            comm
+        });
+    }
+
+    #[test]
+    fn values_survive_the_way_through_bytes() {
+        let key = creation_key {
+            clone_flags: 0x1200011,
+            group: 7,
+            io_worker: 1,
+        };
+        let read: creation_key = from_bytes(to_bytes(&key)).expect("enough bytes");
+        assert_eq!(
+            (read.clone_flags, read.group, read.io_worker),
+            (0x1200011, 7, 1)
+        );
+        assert!(from_bytes::<creation_key>(&to_bytes(&key)[1..]).is_none());
+    }
+}
