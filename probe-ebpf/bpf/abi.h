@@ -107,6 +107,7 @@ struct task_record {
 	__u32 group;
 	__u32 state;   /* enum task_state */
 	__u64 started; /* CLOCK_MONOTONIC, tells a reused pid from the old one */
+	__u64 at;      /* CLOCK_MONOTONIC of the reading: a pass takes its time */
 	__u64 mm;      /* tells tasks that share an address space; 0: none */
 	struct totals totals;
 	/* Set for the first of neighbouring tasks with the same `mm`, else 0. */

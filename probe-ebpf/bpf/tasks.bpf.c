@@ -222,6 +222,7 @@ static __always_inline void read_task(struct seq_file *seq, struct task_struct *
 	record.tid = pid_here(BPF_CORE_READ(task, thread_pid));
 	record.group = entry->group;
 	record.started = task->start_time;
+	record.at = control->base_time + (now - control->base_clock);
 	record.kernel_stack_bytes = kernel_stack_bytes();
 	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
 	read_totals(&record, task, entry, now);

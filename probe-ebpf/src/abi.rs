@@ -148,6 +148,7 @@ mod tests {
             group,
             state,
             started,
+            at,
             mm,
             totals,
             anonymous_bytes,

@@ -8,7 +8,7 @@ pub use crate::abi::totals as Totals;
 /// Everything that was known at one instant.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// `CLOCK_MONOTONIC` when the tasks were read.
+    /// `CLOCK_MONOTONIC` when the first of the tasks was read.
     pub at_ns: u64,
     /// By group number.
     pub groups: Vec<GroupSample>,
@@ -88,6 +88,8 @@ pub struct TaskSample {
     pub group: u32,
     /// `CLOCK_MONOTONIC` of its creation.
     pub started_ns: u64,
+    /// `CLOCK_MONOTONIC` when it was read.
+    pub at_ns: u64,
     /// `comm`.
     pub comm: String,
     /// What it was doing.
@@ -139,6 +141,7 @@ impl From<&task_record> for TaskSample {
             tid: record.tid,
             group: record.group,
             started_ns: record.started,
+            at_ns: record.at,
             comm: String::from_utf8_lossy(&comm).into_owned(),
             state: match task_state(record.state) {
                 task_state::STATE_RUNNING => State::Running,

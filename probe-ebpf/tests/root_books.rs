@@ -187,12 +187,13 @@ fn an_oversubscribed_crowd_that_migrates() {
 #[track_caller]
 fn assert_time_is_conserved(sample: &Sample, begun: &Sample) {
     let life = |totals: &Totals| totals.running + totals.runnable + totals.blocked;
-    let before: BTreeMap<u32, u64> = tasks(begun)
-        .map(|task| (task.tid, life(&task.totals)))
+    let before: BTreeMap<u32, (u64, u64)> = tasks(begun)
+        .map(|task| (task.tid, (task.at_ns, life(&task.totals))))
         .collect();
-    let elapsed = (sample.at_ns - begun.at_ns) as f64;
     for task in tasks(sample) {
-        let lived = (life(&task.totals) - before[&task.tid]) as f64;
+        let (at_ns, lived_before) = before[&task.tid];
+        let elapsed = (task.at_ns - at_ns) as f64;
+        let lived = (life(&task.totals) - lived_before) as f64;
         assert_near(&format!("the life of {}", task.tid), lived, elapsed, 0.001);
     }
 }
