@@ -111,10 +111,14 @@ struct task_record {
 	__u64 mm;      /* tells tasks that share an address space; 0: none */
 	struct totals totals;
 	/* Set for the first of neighbouring tasks with the same `mm`, else 0. */
-	__u64 anonymous_bytes;
-	__u64 file_bytes;
-	__u64 shared_bytes;
+	__s64 anonymous_bytes;
+	__s64 file_bytes;
+	__s64 shared_bytes;
 	__u64 page_table_bytes;
+	/* Of this task, and not in the figures of its address space; less than 0 if it freed more. */
+	__s64 pending_anonymous_bytes;
+	__s64 pending_file_bytes;
+	__s64 pending_shared_bytes;
 	__u64 kernel_stack_bytes; /* of this task */
 	char comm[16];
 };

@@ -90,12 +90,18 @@ struct mm_struct {
 	struct percpu_counter rss_stat[4]; /* since 6.2 */
 };
 
-/* until 6.1: one set of shared counters */
+/* until 6.1: one set of shared counters, to which each thread hands on its own now and then */
 struct mm_rss_stat___v61 {
 	atomic_long_t count[4];
 };
 struct mm_struct___v61 {
 	struct mm_rss_stat___v61 rss_stat;
+};
+
+struct task_struct___v61 {
+	struct task_rss_stat___v61 {
+		int count[4];
+	} rss_stat;
 };
 
 struct bpf_local_storage;

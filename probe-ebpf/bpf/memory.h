@@ -55,18 +55,15 @@ static __always_inline __s64 percpu_counter_sum(struct percpu_counter *counter)
 	array = (struct bpf_array *)anchor_map;
 	bpf_core_read(&walk.base, sizeof(walk.base), &array->pptrs);
 	bpf_loop(CPUS_MAX, add_share, &walk, 0);
-	return walk.sum > 0 ? walk.sum : 0;
+	return walk.sum;
 }
 
-static __always_inline __u64 resident_bytes(struct mm_struct *mm, int kind)
+static __always_inline __s64 resident_bytes(struct mm_struct *mm, int kind)
 {
 	struct mm_struct___v61 *old = (void *)mm;
 
-	if (bpf_core_field_exists(old->rss_stat.count)) {
-		__s64 count = BPF_CORE_READ(old, rss_stat.count[kind].counter);
-
-		return (count > 0 ? count : 0) * PAGE_SIZE;
-	}
+	if (bpf_core_field_exists(old->rss_stat.count))
+		return BPF_CORE_READ(old, rss_stat.count[kind].counter) * PAGE_SIZE;
 	/* The size of an element is the kernel's, not that of our shortened type. */
 	return percpu_counter_sum((void *)mm + bpf_core_field_offset(struct mm_struct, rss_stat) +
 				  kind * bpf_core_type_size(struct percpu_counter)) *
@@ -79,6 +76,27 @@ static __always_inline void read_memory(struct task_record *record, struct mm_st
 	record->file_bytes = resident_bytes(mm, MM_FILEPAGES);
 	record->shared_bytes = resident_bytes(mm, MM_SHMEMPAGES);
 	record->page_table_bytes = mm->pgtables_bytes.counter;
+}
+
+/*
+ * Until 6.1 a thread hands its pages on to its address space only after 64 events, and
+ * /proc/PID/status does without the rest: where each connection has a thread, that may be all that
+ * a connection holds.
+ */
+static __always_inline __s64 pending_bytes(struct task_struct *task, int kind)
+{
+	struct task_struct___v61 *old = (void *)task;
+
+	if (!bpf_core_field_exists(old->rss_stat.count))
+		return 0;
+	return (__s64)BPF_CORE_READ(old, rss_stat.count[kind]) * PAGE_SIZE;
+}
+
+static __always_inline void read_pending(struct task_record *record, struct task_struct *task)
+{
+	record->pending_anonymous_bytes = pending_bytes(task, MM_ANONPAGES);
+	record->pending_file_bytes = pending_bytes(task, MM_FILEPAGES);
+	record->pending_shared_bytes = pending_bytes(task, MM_SHMEMPAGES);
 }
 
 #endif

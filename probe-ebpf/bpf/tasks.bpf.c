@@ -231,6 +231,7 @@ static __always_inline void read_task(struct seq_file *seq, struct task_struct *
 		record.mm = (__u64)mm;
 		if (record.mm != last_mm)
 			read_memory(&record, mm);
+		read_pending(&record, task);
 		last_mm = record.mm;
 	}
 	bpf_seq_write(seq, &record, sizeof(record));

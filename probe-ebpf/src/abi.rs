@@ -155,6 +155,9 @@ mod tests {
             file_bytes,
             shared_bytes,
             page_table_bytes,
+            pending_anonymous_bytes,
+            pending_file_bytes,
+            pending_shared_bytes,
             kernel_stack_bytes,
             comm
         });

@@ -102,6 +102,8 @@ pub struct TaskSample {
     pub kernel_stack_bytes: u64,
     /// Tells tasks that share an address space; 0 for none. Means nothing else.
     pub address_space: u64,
+    /// Its pages that are not in the figures of its address space yet.
+    pub(crate) pending: Pending,
 }
 
 /// The state of a task.
@@ -128,6 +130,32 @@ pub struct Memory {
     pub page_table_bytes: u64,
 }
 
+impl Memory {
+    /// Adds what a task of this address space has pending.
+    pub(crate) fn add(&mut self, pending: &Pending) {
+        let add = |bytes: &mut u64, more| *bytes = bytes.saturating_add_signed(more);
+        add(&mut self.anonymous_bytes, pending.anonymous_bytes);
+        add(&mut self.file_bytes, pending.file_bytes);
+        add(&mut self.shared_bytes, pending.shared_bytes);
+    }
+}
+
+/// What one task adds to the figures of its address space; less than 0 if it freed more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pending {
+    anonymous_bytes: i64,
+    file_bytes: i64,
+    shared_bytes: i64,
+}
+
+impl Pending {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.anonymous_bytes += other.anonymous_bytes;
+        self.file_bytes += other.file_bytes;
+        self.shared_bytes += other.shared_bytes;
+    }
+}
+
 impl From<&task_record> for TaskSample {
     fn from(record: &task_record) -> Self {
         let comm = record
@@ -150,13 +178,18 @@ impl From<&task_record> for TaskSample {
             },
             totals: record.totals,
             memory: (record.mm != 0).then_some(Memory {
-                anonymous_bytes: record.anonymous_bytes,
-                file_bytes: record.file_bytes,
-                shared_bytes: record.shared_bytes,
+                anonymous_bytes: record.anonymous_bytes.max(0) as u64,
+                file_bytes: record.file_bytes.max(0) as u64,
+                shared_bytes: record.shared_bytes.max(0) as u64,
                 page_table_bytes: record.page_table_bytes,
             }),
             kernel_stack_bytes: record.kernel_stack_bytes,
             address_space: record.mm,
+            pending: Pending {
+                anonymous_bytes: record.pending_anonymous_bytes,
+                file_bytes: record.pending_file_bytes,
+                shared_bytes: record.pending_shared_bytes,
+            },
         }
     }
 }

@@ -6,10 +6,10 @@ use crate::{
     cost::{self, ProgramCost},
     loader::Loaded,
     probes::{self, creations, sched, tasks},
-    sample::{self, GroupSample, Sample, TaskSample},
+    sample::{self, GroupSample, Pending, Sample, TaskSample},
 };
 use libbpf_rs::{MapCore, MapFlags};
-use std::io;
+use std::{collections::HashMap, io};
 
 /// To which group the children of a group's tasks belong, by number.
 pub type GroupRule = abi::group_rule;
@@ -185,10 +185,15 @@ impl Baseline {
 /// Gives each task to its group, and each address space to one task of it: the iterator tells only
 /// neighbours apart, and processes may share one (vfork, CLONE_VM).
 fn place(living: Vec<TaskSample>, groups: &mut [GroupSample]) {
-    let mut seen = std::collections::HashSet::new();
+    let mut pending = HashMap::<u64, Pending>::new();
+    for task in &living {
+        let sum = pending.entry(task.address_space).or_default();
+        sum.add(&task.pending);
+    }
     for mut task in living {
-        if !seen.insert(task.address_space) {
-            task.memory = None;
+        match (&mut task.memory, pending.remove(&task.address_space)) {
+            (Some(memory), Some(sum)) => memory.add(&sum),
+            _ => task.memory = None,
         }
         if let Some(group) = groups.get_mut(task.group as usize) {
             group.tasks.push(task);
