@@ -53,6 +53,17 @@ static __always_inline void close_entry(struct task_struct *task, struct task_en
 }
 
 /*
+ * From the creation of a task to its first run. No clock can be read that is the run queue's: where
+ * the two run apart (an unstable TSC), the task's wait, a part of the time, is the least it was.
+ */
+static __always_inline __u64 first_run(__u64 born, __u64 slice, __u64 wait)
+{
+	__s64 time = bpf_ktime_get_ns() - born - slice;
+
+	return time > (__s64)wait ? time : wait;
+}
+
+/*
  * void sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next,
  *                   unsigned int prev_state)
  *
@@ -99,7 +110,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		if (arrivals > 1)
 			entry->unseen += arrivals - 1;
 		if (entry->born) {
-			histogram_add(&group->first_run, bpf_ktime_get_ns() - entry->born - slice);
+			histogram_add(&group->first_run, first_run(entry->born, slice, wait));
 			entry->born = 0;
 		}
 	} else {
