@@ -8,7 +8,7 @@ use workload::*;
 
 #[test]
 fn every_task_is_added_once() {
-    for threads in [0, 3, 200, 5_000] {
+    for threads in [0, 3, 200, sized(5_000).into()] {
         let workload = Workload::new(|| {
             for _ in 0..threads {
                 std::thread::spawn(|| {

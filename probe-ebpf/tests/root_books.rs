@@ -81,7 +81,9 @@ fn assert_equals_kernel(
     assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
 }
 
-const TRIPS: u32 = 100_000;
+fn trips() -> u32 {
+    sized(100_000)
+}
 
 #[test]
 fn ping_pong_of_threads_on_one_cpu() {
@@ -90,7 +92,7 @@ fn ping_pong_of_threads_on_one_cpu() {
         let pair = Pair::new();
         let far = pair.far;
         thread::spawn(move || serve(far));
-        move || call(pair.near, TRIPS)
+        move || call(pair.near, trips())
     });
     let (before, mut watch) = watch_at_rest(&workload);
     workload.run();
@@ -99,7 +101,7 @@ fn ping_pong_of_threads_on_one_cpu() {
     assert_near(
         "switches of the ping-pong",
         (seen.voluntary + seen.involuntary) as f64,
-        f64::from(2 * TRIPS),
+        f64::from(2 * trips()),
         0.02,
     );
 }
@@ -118,7 +120,7 @@ fn ping_pong_of_processes_on_one_cpu() {
         }
         drop(pair.far);
         let near = pair.near;
-        move || call(near, TRIPS)
+        move || call(near, trips())
     });
     let (before, mut watch) = watch_at_rest(&workload);
     assert_eq!(before.len(), 2);

@@ -7,7 +7,9 @@ use probe_ebpf::sample::Creation;
 use std::{ffi::CString, time::Duration};
 use workload::*;
 
-const CHILDREN: u64 = 5_000;
+fn children() -> u64 {
+    sized(5_000).into()
+}
 const CLONE_VM: u64 = 0x100;
 const CLONE_THREAD: u64 = 0x10000;
 
@@ -52,7 +54,7 @@ fn say_switches_of_children() {
 fn processes_that_exit_at_once() {
     let mut workload = Workload::new(|| {
         || {
-            fork_and_exit(CHILDREN);
+            fork_and_exit(children());
             say_switches_of_children();
         }
     });
@@ -77,7 +79,7 @@ fn processes_that_exit_at_once() {
     workload.finish();
     let sample = watch.read().expect("read");
     let child = &sample.groups[CHILD];
-    assert_eq!(child.ended_tasks, CHILDREN);
+    assert_eq!(child.ended_tasks, children());
     assert_eq!(child.tasks.len(), 0);
     assert_eq!(
         child.ended.voluntary + child.ended.involuntary,
@@ -86,7 +88,7 @@ fn processes_that_exit_at_once() {
     let creations = &sample.groups[MAIN].creations;
     assert_eq!(
         creations.iter().map(|creation| creation.count).sum::<u64>(),
-        CHILDREN
+        children()
     );
     assert!(
         creations
@@ -94,7 +96,7 @@ fn processes_that_exit_at_once() {
             .all(|creation| creation.clone_flags & CLONE_VM == 0),
         "{creations:?}"
     );
-    assert_eq!(child.first_run.count(), CHILDREN);
+    assert_eq!(child.first_run.count(), children());
     assert!(
         child.first_run.max < 2_000_000_000,
         "{} ns to the first run",
@@ -106,13 +108,13 @@ fn processes_that_exit_at_once() {
 #[test]
 fn threads_that_exit_at_once() {
     let mut workload = Workload::new(|| {
-        || (0..CHILDREN).for_each(|_| std::thread::spawn(|| {}).join().expect("a thread"))
+        || (0..children()).for_each(|_| std::thread::spawn(|| {}).join().expect("a thread"))
     });
     let mut watch = watch(workload.pid);
     workload.run();
     let sample = watch.read().expect("read");
     let thread = &sample.groups[THREAD];
-    assert_eq!((thread.ended_tasks, thread.tasks.len()), (CHILDREN, 0));
+    assert_eq!((thread.ended_tasks, thread.tasks.len()), (children(), 0));
     let creations = &sample.groups[MAIN].creations;
     let threads = |creation: &&Creation| creation.clone_flags & CLONE_THREAD != 0;
     assert_eq!(
@@ -121,7 +123,7 @@ fn threads_that_exit_at_once() {
             .filter(threads)
             .map(|creation| creation.count)
             .sum::<u64>(),
-        CHILDREN
+        children()
     );
     assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
 }

@@ -30,6 +30,7 @@ fn program_runs(baseline: &Baseline) -> u64 {
 #[test]
 fn every_switch_of_the_host_reaches_a_program_at_sched_switch() {
     let _statistics = Statistics::enable().expect("run-time statistics need root");
+    let trips = sized(50_000);
     let mut workload = Workload::new(|| {
         for _ in 0..3 {
             thread::spawn(|| burn(Duration::from_secs(4)));
@@ -37,15 +38,15 @@ fn every_switch_of_the_host_reaches_a_program_at_sched_switch() {
         let pair = Pair::new();
         let far = pair.far;
         thread::spawn(move || serve(far));
-        move || call(pair.near, 50_000)
+        move || call(pair.near, trips)
     });
     let baseline = Baseline::load().expect("probes load");
     let (outer, inner) = (host_switches(), program_runs(&baseline));
     workload.run();
     let (inner, outer) = (program_runs(&baseline) - inner, host_switches() - outer);
     assert!(
-        inner >= 100_000,
-        "{inner} runs for 100,000 switches of the ping-pong alone"
+        inner >= u64::from(2 * trips),
+        "{inner} runs for the ping-pong's {trips} round trips"
     );
     assert!(inner <= outer, "{inner} runs for {outer} switches");
     // Between the outer readings and the inner ones the host may switch a few times.

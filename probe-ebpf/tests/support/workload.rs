@@ -245,6 +245,15 @@ pub fn pin(cpu: usize) {
     rustix::thread::sched_setaffinity(None, &set).expect("the CPU is there");
 }
 
+/// The size of a workload. An emulated machine is twenty times slower than a real one and gets a
+/// tenth of the work, so that it ends before it is taken to hang.
+pub fn sized(count: u32) -> u32 {
+    match std::env::var_os("CONNSCOPE_EMULATED") {
+        Some(_) => count / 10,
+        None => count,
+    }
+}
+
 /// Passes a byte there and back; both ends see every write of the other.
 pub struct Pair {
     pub near: (PipeReader, PipeWriter),
