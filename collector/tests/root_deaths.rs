@@ -16,13 +16,13 @@ use std::{
 };
 
 /// Long enough after the load was started for the window to be open, and well before its end.
-const INTO_WINDOW: Duration = Duration::from_millis(800);
+const INTO_WINDOW: Duration = Duration::from_millis(700);
 /// Another model comes behind the one in trouble.
 const OTHER: &str = "event-loop";
 
 fn start(model: &str, connections: u32) -> Running {
     Running::start(connscope(&format!(
-        "compare --models {model},{OTHER} --connections {connections} --duration 1500ms \
+        "compare --models {model},{OTHER} --connections {connections} --duration 1200ms \
          --warm-up 100ms --format json"
     )))
 }
@@ -82,7 +82,7 @@ fn the_server_is_killed_in_the_window() {
         measured(&report, model, false);
         measured(&report, OTHER, true);
         let window = target(&report, model)["window_seconds"].as_f64();
-        assert!(window.is_some_and(|seconds| seconds < 1.5), "{report:#}");
+        assert!(window.is_some_and(|seconds| seconds < 1.2), "{report:#}");
     }
     before.assert_nothing_left();
 }

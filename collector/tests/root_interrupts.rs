@@ -60,7 +60,7 @@ fn files(folder: &Path) -> Vec<String> {
 fn compare() {
     let before = Before::now();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    at_many_moments(3, |delay, signal| {
+    at_many_moments(4, |delay, signal| {
         let out = folder.path().join(format!("{}.json", delay.as_millis()));
         let running = Running::start(connscope(&format!(
             "compare --connections 1,50 --duration 400ms --warm-up 100ms --format json --out {}",
@@ -102,7 +102,7 @@ fn attach() {
     let before = Before::now();
     let served = Served::start("thread-per-connection");
     let load = served.under_load("--connections 10 --duration 60s");
-    at_many_moments(7, |delay, signal| {
+    at_many_moments(11, |delay, signal| {
         let words = format!("attach --pid {} --duration 60s --format json", served.pid());
         let running = Running::start(connscope(&words));
         sleep(delay);

@@ -195,7 +195,7 @@ fn terminals() {
     assert!(colors(&on_terminal("A=1", &words)) > 0);
     let shown = on_terminal("NO_COLOR=1", &format!("{slow} --quiet"));
     assert!(
-        !shown.contains('\u{1b}') && !shown.contains("event-loop at"),
+        !shown.contains('\u{1b}') && !shown.contains("at 1 connection"),
         "{shown:?}"
     );
     assert!(shown.contains("throughput"), "{shown}");
@@ -210,7 +210,7 @@ fn windows_in_which_nothing_happens() {
             "--touch 1 --duration 100ms --rate 10",
         ] {
             let ended = Ended::of(connscope(&format!(
-                "compare --connections 1,3 --warm-up 0s --format {format} {words}"
+                "compare --models thread-per-connection --connections 1,3 --warm-up 0s --format {format} {words}"
             )));
             let ended = ended.exits(0);
             for garbage in ["NaN", "inf", "-0", "18446744073"] {
