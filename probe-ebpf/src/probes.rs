@@ -50,6 +50,15 @@ impl Probe {
 /// All probes, in the order they are loaded: the first one makes the maps that the others share.
 pub static PROBES: [&Probe; 3] = [&tasks::PROBE, &creations::PROBE, &sched::PROBE];
 
+/// Not a probe: what the kernel's verifier refuses, to see what users are then told.
+pub static REFUSED: Probe = Probe {
+    name: "refused",
+    object: object!("refused"),
+    hooks: &[],
+    essential: false,
+    measures: &[],
+};
+
 /// Not a probe: nothing, on the same hooks. It is what the others are measured against.
 pub(crate) static EMPTY: Probe = Probe {
     name: "empty",
