@@ -32,7 +32,8 @@ impl Version {
         }
     }
 
-    fn usage_file(self) -> &'static str {
+    /// The counter of a cgroup's memory.
+    pub fn usage_file(self) -> &'static str {
         match self {
             Self::V1 => "memory.usage_in_bytes",
             Self::V2 => "memory.current",

@@ -15,7 +15,7 @@ use crate::{
     progress::Progress,
     report,
     sample::{self, Sampler},
-    snapshot::{Recording, Run, Unavailable},
+    snapshot::{Method, Recording, Run, Unavailable},
 };
 use anyhow::{Context, Result, bail};
 use std::{fmt::Display, process::ExitCode, time::Duration};
@@ -61,7 +61,7 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
         command: "compare".into(),
         host: host::describe(bench.hierarchy.map(|hierarchy| hierarchy.version.name())),
         runs,
-        methods: sample::methods(),
+        methods: methods(bench.hierarchy),
         unavailable: without_cgroup(&hierarchy),
         incomplete: (!failures.is_empty()).then(|| failures.join("; ")),
     };
@@ -210,6 +210,22 @@ fn check_descriptors(args: &Compare) -> Result<(), Usage> {
     };
     let why = too_few_files(&format!("hold {}", connections(most)), limit, needed);
     Err(Usage(why + &advice))
+}
+
+fn methods(hierarchy: Option<&Hierarchy>) -> Vec<Method> {
+    let of_memory = hierarchy.map(|hierarchy| {
+        let version = hierarchy.version;
+        let method = format!(
+            "{} of its own cgroup ({})",
+            version.usage_file(),
+            version.name()
+        );
+        Method {
+            measure: "marginal_bytes_per_connection".into(),
+            method,
+        }
+    });
+    sample::methods().into_iter().chain(of_memory).collect()
 }
 
 fn without_cgroup(hierarchy: &Result<Hierarchy>) -> Vec<Unavailable> {
