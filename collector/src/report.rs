@@ -57,6 +57,20 @@ pub struct Report {
     pub observer: Observer,
 }
 
+/// Whether a run can be reported on.
+///
+/// # Errors
+/// [`Error`] if it has no window, or its snapshots contradict each other.
+pub fn check(run: &Run) -> Result<(), Error> {
+    let check = || {
+        Window::of(run)?;
+        add_unseen(&mut Lost::new(), run)?;
+        add_losses(&mut Lost::new(), run)?;
+        Observer::default().add(run)
+    };
+    check().map_err(|problem| problem.of(run))
+}
+
 /// The figures of a recording.
 ///
 /// # Errors

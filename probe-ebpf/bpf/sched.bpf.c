@@ -94,7 +94,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	if (arrivals) {
 		arrival = prev->sched_info.last_arrival;
 		slice = clock - arrival;
-		wait = prev->sched_info.run_delay - entry->run_delay;
+		wait = wait_since(prev, entry);
 		/* A new task's life begins when it is first queued. */
 		blocked = since ? (__s64)(arrival - since - wait) : 0;
 		if (blocked < 0) {

@@ -130,7 +130,7 @@ static __always_inline void add_in_progress(struct task_record *record, struct t
 	__u64 arrivals = task->sched_info.pcount - entry->pcount;
 	__u64 arrival = task->sched_info.last_arrival;
 	__u64 queued = task->sched_info.last_queued;
-	__u64 wait = task->sched_info.run_delay - entry->run_delay;
+	__u64 wait = wait_since(task, entry);
 
 	if (arrivals) {
 		record->state = STATE_RUNNING;
@@ -154,8 +154,6 @@ static __always_inline void add_in_progress(struct task_record *record, struct t
 	record->state = queued ? STATE_RUNNABLE : STATE_BLOCKED;
 	if (queued && now > queued)
 		wait += now - queued;
-	if ((__s64)wait < 0)
-		wait = 0;
 	if (wait > now - since)
 		wait = now - since;
 	totals->runnable += wait;

@@ -175,6 +175,17 @@ static __always_inline void entry_totals(struct totals *totals, struct task_stru
 	totals->unseen = entry->unseen;
 }
 
+/*
+ * What the task has waited for a CPU since its last switch-out, as far as it has had one. A wait
+ * under way at the assignment was taken off by the clock of another run queue, which may be ahead.
+ */
+static __always_inline __u64 wait_since(struct task_struct *task, struct task_entry *entry)
+{
+	__s64 wait = task->sched_info.run_delay - entry->run_delay;
+
+	return wait > 0 ? wait : 0;
+}
+
 /* The clock of the run queue a task is on; task->se.cfs_rq leads there whatever its class. */
 static __always_inline struct rq *task_rq(struct task_struct *task)
 {

@@ -8,6 +8,7 @@ use crate::{
     interrupt::Interrupt,
     lines::Silence,
     load::{Event, Load, Plan},
+    report,
     sample::Sampler,
     snapshot::{Client, MemoryPoint, Role, Run, Snapshot, TargetKind},
 };
@@ -68,7 +69,7 @@ pub(crate) fn measure(bench: &Bench<'_>, model: &str, repeat: u32, plan: &Plan) 
         Some(end) => end,
         None => read(&mut sampler)?,
     };
-    Ok(Run {
+    let run = Run {
         name: model.into(),
         kind: TargetKind::Reference,
         pid,
@@ -81,7 +82,9 @@ pub(crate) fn measure(bench: &Bench<'_>, model: &str, repeat: u32, plan: &Plan) 
         memory_unavailable: None,
         client: seen.client,
         incomplete: seen.trouble,
-    })
+    };
+    report::check(&run)?;
+    Ok(run)
 }
 
 /// Goes through the phases with the load generator until it is done or something breaks off.

@@ -9,8 +9,7 @@ use crate::snapshot::Run;
 pub struct Error {
     /// The run: `thread-per-connection with 100 connections, repeat 2`.
     pub run: String,
-    /// What is wrong with it.
-    #[source]
+    /// What is wrong with it; in the message, so not a source of it.
     pub problem: Problem,
 }
 
