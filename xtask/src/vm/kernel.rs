@@ -68,6 +68,13 @@ pub(super) struct Kernel {
     pub(super) image: PathBuf,
 }
 
+impl Kernel {
+    /// Whether its series comes before this one.
+    pub(super) fn is_before(&self, (major, minor): (u32, u32)) -> bool {
+        numbers(&self.version) < vec![major, minor]
+    }
+}
+
 /// Fetches the kernels of these names, each once, unless an earlier run did.
 pub(super) fn obtain(names: &[Name], folder: &Path) -> Result<Vec<Kernel>> {
     let mut kernels = Vec::new();

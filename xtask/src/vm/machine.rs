@@ -12,9 +12,13 @@ use std::process::{Command, Stdio};
 const TIME_LIMIT_S: u32 = 300;
 
 /// An emulated CPU whose time-stamp counter the kernel trusts, as it does on real machines: the
-/// kernel knows this model's to be constant. Without cmpxchg16b, of which QEMU 7.2 gets the flags
-/// wrong: 6.12 then takes memory that is in use, as early as its boot.
-const CPU: &str = "max,vendor=GenuineIntel,family=6,model=58,stepping=9,cx16=off";
+/// kernel knows this model's to be constant.
+const CPU: &str = "max,vendor=GenuineIntel,family=6,model=58,stepping=9";
+
+/// QEMU 7.2 gets the flags of cmpxchg16b wrong. Kernels to 6.17 take memory without a lock by it,
+/// and 6.12 then takes what is in use, as early as its boot. Later ones need it to make task
+/// storage, and bear with the flags.
+const NO_CMPXCHG16B: (&str, (u32, u32)) = (",cx16=off", (6, 18));
 
 /// The machine ends when its kernel stumbles. On a tmpfs, the default, pages of programs would be
 /// counted as shared memory.
@@ -24,8 +28,6 @@ const KERNEL_ARGUMENTS: &str =
 const SETTINGS: &[&str] = &[
     "-accel",
     "tcg,thread=multi",
-    "-cpu",
-    CPU,
     "-smp",
     "2",
     "-m",
@@ -61,6 +63,12 @@ impl fmt::Display for End {
     }
 }
 
+fn cpu(kernel: &Kernel) -> String {
+    let (feature, until) = NO_CMPXCHG16B;
+    let feature = if kernel.is_before(until) { feature } else { "" };
+    format!("{CPU}{feature}")
+}
+
 /// Boots the kernel and hands on each line of its console, which is kept in a file too.
 pub(super) fn run(
     kernel: &Kernel,
@@ -74,6 +82,7 @@ pub(super) fn run(
         .args(["--foreground", "--kill-after=5", &TIME_LIMIT_S.to_string()])
         .arg("qemu-system-x86_64")
         .args(SETTINGS)
+        .args(["-cpu", &cpu(kernel)])
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")
