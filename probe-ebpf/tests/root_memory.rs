@@ -56,6 +56,10 @@ fn touch_pages(count: usize, flags: libc::c_int) {
 fn resident_pages_equal_proc_page_for_page() {
     for pages in [1, 3, 20, 77, 5_000] {
         let mut workload = Workload::new(|| {
+            // The kernel may make a huge page of small ones behind our back: khugepaged.
+            // SAFETY: of this process alone, and without pointers.
+            let disabled = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+            assert_eq!(disabled, 0, "huge pages cannot be disabled");
             move || {
                 touch_pages(pages, libc::MAP_PRIVATE);
                 touch_pages(pages, libc::MAP_SHARED);
