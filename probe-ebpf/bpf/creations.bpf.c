@@ -35,9 +35,10 @@ static __always_inline void count_creation(__u32 group, __u64 clone_flags, __u32
 }
 
 /*
- * void task_newtask(struct task_struct *task, unsigned long clone_flags)
+ * void task_newtask(struct task_struct *task, u64 clone_flags)
  *
- * Called in the creator, after the task is made and before it is first queued.
+ * Seen on 6.1 and 6.12 (clone_flags: unsigned long), 6.18, 7.3. Called in the creator, after the
+ * task is made and before it is first queued.
  */
 SEC("tp_btf/task_newtask")
 int BPF_PROG(on_task_newtask, struct task_struct *task, __u64 clone_flags)

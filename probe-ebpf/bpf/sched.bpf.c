@@ -67,8 +67,11 @@ static __always_inline __u64 first_run(__u64 born, __u64 slice, __u64 wait)
  * void sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next,
  *                   unsigned int prev_state)
  *
- * Called with the run queue locked and its clock updated, before sched_info_switch(): the stamps
- * of `prev` are still those of the run that ends here.
+ * Seen on 6.1, 6.12, 6.18, 7.3. Called with the run queue locked and its clock updated, before
+ * sched_info_switch(): the stamps of `prev` are still those of the run that ends here.
+ *
+ * On 6.12 run_delay itself may hold sleep: tasks were seen asleep with last_queued set, which then
+ * counted as wait until they next ran. Delayed dequeue, new in 6.12, is the likely reason.
  */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)

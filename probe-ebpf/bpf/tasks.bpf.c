@@ -235,6 +235,12 @@ static __always_inline void read_task(struct seq_file *seq, struct task_struct *
 	bpf_seq_write(seq, &record, sizeof(record));
 }
 
+/*
+ * int bpf_iter_task(struct bpf_iter_meta *meta, struct task_struct *task)
+ *
+ * Seen on 6.1, 6.12, 6.18, 7.3. Called for each task of the reader's PID namespace, and once without a
+ * task at the end.
+ */
 SEC("iter/task")
 int on_task(struct bpf_iter__task *ctx)
 {
