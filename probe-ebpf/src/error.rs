@@ -58,6 +58,14 @@ pub enum Error {
         /// What the kernel said.
         source: libbpf_rs::Error,
     },
+    /// The kernel has no memory for the entries of tasks to watch.
+    #[error(
+        "cannot watch pid {pid}: the kernel could not make task storage for it; free memory, or raise the limit of its memory cgroup"
+    )]
+    NoMemory {
+        /// The pid, in the caller's PID namespace.
+        pid: u32,
+    },
     /// A process to watch is not there.
     #[error("cannot watch pid {pid}: no such process")]
     NoSuchProcess {

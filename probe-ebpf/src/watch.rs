@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    abi::{self, ended, group_stats},
+    abi::{self, ended, group_stats, loss, losses},
     cost::{self, ProgramCost},
     loader::Loaded,
     probes::{self, creations, sched, tasks},
@@ -80,6 +80,7 @@ impl Watch {
             process_group: process.process_group,
         };
         let before = self.assigned()?;
+        let lost_before = self.lost_entries()?;
         let map = self.tasks.map("assignments");
         let key = process.pid.to_ne_bytes();
         map.update(&key, abi::to_bytes(&groups), MapFlags::ANY)
@@ -88,6 +89,7 @@ impl Watch {
         map.delete(&key)
             .map_err(|source| self.tasks.unreadable("assignments", source))?;
         match passes? - before {
+            0 if self.lost_entries()? > lost_before => Err(Error::NoMemory { pid: process.pid }),
             0 => Err(Error::NoSuchProcess { pid: process.pid }),
             added => Ok(added),
         }
@@ -154,6 +156,15 @@ impl Watch {
             assigned = now;
         }
         Ok(assigned)
+    }
+
+    /// Tasks for which no storage could be made.
+    fn lost_entries(&self) -> Result<u64, Error> {
+        let per_cpu: Vec<losses> = self.tasks.values("losses", 0)?;
+        Ok(per_cpu
+            .iter()
+            .map(|cpu| cpu.count[loss::LOSS_STORAGE.0 as usize])
+            .sum())
     }
 
     fn assigned(&self) -> Result<u64, Error> {
