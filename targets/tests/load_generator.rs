@@ -54,6 +54,7 @@ fn every_workload_on_every_model() {
                     assert_eq!(number(&result, "unanswered"), 0.0, "{result}");
                     if workload == "idle" {
                         assert!(result["latency"].is_null());
+                        assert_eq!(result["answered_in_window"], 0, "{result}");
                         continue;
                     }
                     assert_eq!(number(&result, "requests"), 150.0, "{model}: {result}");
@@ -447,6 +448,14 @@ fn an_overloaded_server_leaves_requests_unanswered() {
     assert_eq!(status, 0, "{result}");
     let throughput = number(&result, "throughput_per_second");
     assert!((800.0..=1000.0).contains(&throughput), "{result}");
+    // What is answered after the window belongs to `requests` alone.
+    let in_window = number(&result, "answered_in_window");
+    let of_rate = throughput * number(&result, "duration_seconds");
+    assert!((in_window - of_rate).abs() < 0.5, "{result}");
+    assert!(
+        number(&result, "requests") - in_window > 500.0,
+        "{in_window}: {result}"
+    );
     let (requests, unanswered) = (number(&result, "requests"), number(&result, "unanswered"));
     assert_eq!(requests + unanswered, 6000.0, "{result}");
     assert!((1900.0..3000.0).contains(&unanswered), "{result}");

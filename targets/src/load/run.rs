@@ -123,6 +123,7 @@ impl<'a> Run<'a> {
             duration_seconds: seconds,
             offered_per_second: (!options.closed && !idle).then_some(options.rate),
             requests: tally.answers(),
+            answered_in_window: tally.answered_in_window,
             throughput_per_second: match seconds > 0.0 {
                 true => tally.answered_in_window as f64 / seconds,
                 false => 0.0,

@@ -23,7 +23,9 @@ pub(crate) struct Summary {
     pub(crate) offered_per_second: Option<f64>,
     /// Right answers to requests that were due in the window.
     pub(crate) requests: u64,
-    /// Right answers that arrived in the window, per second of it.
+    /// Right answers that arrived in the window, whenever their requests were due.
+    pub(crate) answered_in_window: u64,
+    /// `answered_in_window` per second of the window.
     pub(crate) throughput_per_second: f64,
     /// Null without an answer.
     pub(crate) latency: Option<Latency>,
