@@ -59,6 +59,7 @@ fn every_workload_on_every_model() {
                     }
                     assert_eq!(number(&result, "requests"), 150.0, "{model}: {result}");
                     assert_eq!(number(&result, "latency/count"), 150.0);
+                    assert_eq!(result["latency"]["is_bound"], false);
                     let least = match workload {
                         "cpu" => 100e-6,
                         "mixed" => 50e-6,
@@ -460,6 +461,8 @@ fn an_overloaded_server_leaves_requests_unanswered() {
     assert_eq!(requests + unanswered, 6000.0, "{result}");
     assert!((1900.0..3000.0).contains(&unanswered), "{result}");
     assert!(number(&result, "latency/max_seconds") > 1.5, "{result}");
+    assert_eq!(number(&result, "latency/count"), 6000.0, "{result}");
+    assert_eq!(result["latency"]["is_bound"], true, "{result}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Run<'_> {
         if offer.phase == Phase::Measuring {
             offer.close_window();
         }
-        offer.count_unhandled();
+        offer.give_up();
         ended
     }
 }
@@ -166,16 +166,38 @@ impl Offer<'_, '_> {
         true
     }
 
-    /// Counts the arrivals of the window that the generator never came to handle: they were
-    /// offered, late and not answered.
-    fn count_unhandled(&mut self) {
+    /// Gives up the requests of the window that were not answered: those sent, those that waited
+    /// for their connection, and those that the generator never came to handle, which were offered
+    /// late.
+    fn give_up(&mut self) {
+        let now = self.clock.now_ns();
+        for index in 0..self.run.clients.len() {
+            let client = &mut self.run.clients[index];
+            let queued = client.sent..client.due;
+            if let Some(pending) = client.pending.take() {
+                self.give_up_one(pending.due_ns, now);
+            }
+            let Some(schedule) = self.schedule else {
+                continue;
+            };
+            for turn in queued {
+                self.give_up_one(schedule.due_ns(schedule.index(index, turn)), now);
+            }
+        }
         let Some(schedule) = self.schedule else {
             return;
         };
-        let now = self.clock.now_ns();
         let first = self.next.max(schedule.arrivals_before(self.opens_ns));
         for arrival in first..schedule.arrivals_before(self.closes_ns.min(now)) {
-            self.run.tally.offer(now - schedule.due_ns(arrival));
+            let waited = now - schedule.due_ns(arrival);
+            self.run.tally.offer(waited);
+            self.run.tally.give_up(waited);
+        }
+    }
+
+    fn give_up_one(&mut self, due_ns: u64, now: u64) {
+        if self.in_window(due_ns) {
+            self.run.tally.give_up(now.saturating_sub(due_ns));
         }
     }
 
@@ -268,8 +290,9 @@ impl Offer<'_, '_> {
     fn lose(&mut self, index: usize) {
         let client = &mut self.run.clients[index];
         client.alive = false;
-        if client.pending.take().is_some() {
+        if let Some(pending) = client.pending.take() {
             self.outstanding -= 1;
+            self.give_up_one(pending.due_ns, self.clock.now_ns());
         }
         self.alive -= 1;
         self.run.tally.errors.reset += 1;

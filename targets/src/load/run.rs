@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
             reason,
             duration_seconds: seconds,
             offered_per_second: (!options.closed && !idle).then_some(options.rate),
-            requests: tally.answers(),
+            requests: tally.answers,
             answered_in_window: tally.answered_in_window,
             throughput_per_second: match seconds > 0.0 {
                 true => tally.answered_in_window as f64 / seconds,
@@ -148,7 +148,7 @@ fn failure(tally: &Tally, idle: bool) -> Option<String> {
     if wrong > 0 {
         return Some(format!("{wrong} wrong answers"));
     }
-    (!idle && tally.answers() == 0 && tally.answered_in_window == 0)
+    (!idle && tally.answers == 0 && tally.answered_in_window == 0)
         .then(|| "no request was answered rightly".to_owned())
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Summary {
     pub(crate) answered_in_window: u64,
     /// `answered_in_window` per second of the window.
     pub(crate) throughput_per_second: f64,
-    /// Null without an answer.
+    /// Null without a request.
     pub(crate) latency: Option<Latency>,
     /// Arrivals that the generator itself handled more than 1 ms late.
     pub(crate) late_sends: u64,
@@ -76,6 +76,12 @@ impl Summary {
         );
         if let Some(latency) = &self.latency {
             line("latency", latency_line(latency));
+            if latency.is_bound {
+                line(
+                    "",
+                    "or longer: unanswered requests were given up".to_owned(),
+                );
+            }
         }
         let Errors {
             refused,

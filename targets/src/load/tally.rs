@@ -13,6 +13,8 @@ const MAX_LATENCY_NS: u64 = 7_200_000_000_000;
 #[derive(Debug)]
 pub(crate) struct Tally {
     latencies: Histogram<u64>,
+    /// Some of the latencies are of requests that were never answered.
+    is_bound: bool,
     sum_ns: u128,
     max_ns: u64,
     min_ns: u64,
@@ -20,6 +22,8 @@ pub(crate) struct Tally {
     pub(crate) offered: u64,
     /// Of these, those answered in any way.
     pub(crate) finished: u64,
+    /// Of these, those answered rightly.
+    pub(crate) answers: u64,
     /// Sends that the generator itself handled late.
     pub(crate) late_sends: u64,
     /// The most that a send was late, in nanoseconds.
@@ -45,11 +49,14 @@ pub(crate) struct Errors {
     pub(crate) timeouts: u64,
 }
 
-/// Latencies in seconds, counted from the intended start.
+/// Latencies in seconds, counted from the intended start. A request that was never answered is in
+/// them with the time for which it was waited: left out, the slowest would be the ones missing.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub(crate) struct Latency {
     /// Requests in it.
     pub(crate) count: u64,
+    /// Unanswered requests are among them: percentiles and longest are lower bounds.
+    pub(crate) is_bound: bool,
     /// Their sum.
     pub(crate) sum_seconds: f64,
     /// The shortest, exactly.
@@ -74,11 +81,13 @@ impl Tally {
         let latencies = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3);
         Self {
             latencies: latencies.expect("constant bounds are valid"),
+            is_bound: false,
             sum_ns: 0,
             max_ns: 0,
             min_ns: u64::MAX,
             offered: 0,
             finished: 0,
+            answers: 0,
             late_sends: 0,
             late_max_ns: 0,
             answered_in_window: 0,
@@ -95,26 +104,33 @@ impl Tally {
 
     /// A right answer came so long after the request was due.
     pub(crate) fn answer(&mut self, latency_ns: u64) {
+        self.answers += 1;
+        self.record(latency_ns);
+    }
+
+    /// A request was given up so long after it was due.
+    pub(crate) fn give_up(&mut self, waited_ns: u64) {
+        self.is_bound = true;
+        self.record(waited_ns);
+    }
+
+    fn record(&mut self, latency_ns: u64) {
         self.latencies.saturating_record(latency_ns);
         self.sum_ns += u128::from(latency_ns);
         self.max_ns = self.max_ns.max(latency_ns);
         self.min_ns = self.min_ns.min(latency_ns);
     }
 
-    /// Right answers.
-    pub(crate) fn answers(&self) -> u64 {
-        self.latencies.len()
-    }
-
-    /// The latencies, `None` without an answer.
+    /// The latencies, `None` without a request.
     pub(crate) fn latency(&self) -> Option<Latency> {
-        let count = self.answers();
+        let count = self.latencies.len();
         let percentile = |part| {
             // A bucket's upper end may lie above the longest value in it.
             self.latencies.value_at_quantile(part).min(self.max_ns) as f64 / 1e9
         };
         (count > 0).then(|| Latency {
             count,
+            is_bound: self.is_bound,
             sum_seconds: self.sum_ns as f64 / 1e9,
             min_seconds: self.min_ns as f64 / 1e9,
             p50_seconds: percentile(0.5),
@@ -124,5 +140,23 @@ impl Tally {
             max_seconds: self.max_ns as f64 / 1e9,
             relative_error: RELATIVE_ERROR,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_up_counts_with_its_wait() {
+        let mut tally = Tally::new();
+        (0..98).for_each(|_| tally.answer(1_000));
+        assert!(!tally.latency().expect("98 requests").is_bound);
+        (0..2).for_each(|_| tally.give_up(2_000_000_000));
+        let latency = tally.latency().expect("100 requests");
+        assert_eq!((latency.count, tally.answers), (100, 98));
+        assert!(latency.is_bound);
+        assert!(latency.p90_seconds < 2e-6, "{latency:?}");
+        assert!(latency.p99_seconds > 1.99, "{latency:?}");
     }
 }
