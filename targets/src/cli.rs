@@ -77,7 +77,9 @@ Open loop (the default): requests fall due on a fixed schedule whatever the answ
 counts from when each was due, so a stall is charged to everyone it delayed. Closed loop (--closed):
 each connection sends its next request on the answer, for peak throughput; its latency hides stalls.
 
-Status 0: the run was complete and every answer right. 1: it was not. 2: bad usage.
+Status 0: the run was complete. 1: it ended early, lost a connection, or got an error reply or a
+wrong answer; the result says which. Requests left unanswered are counted, in the latency too, and
+are no failure. 2: bad usage.
 
 With --paced, one JSON object per line goes to standard output, and a newline on standard input is
 waited for where said; the end of standard input ends the run at once:

@@ -29,8 +29,7 @@ use self::run::Run;
 use self::summary::Summary;
 use crate::cli::{Cli, Format, Load};
 
-/// Offers load as `options` say and prints the result. Status 0 when the run was complete and every
-/// answer right, else 1.
+/// Offers load as `options` say and prints the result. Status 0 when the run was complete, else 1.
 ///
 /// # Errors
 /// When the run cannot begin, or the result cannot be printed.
@@ -48,7 +47,7 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode> {
     let ended = run.ramp().and_then(|()| run.offer());
     let summary = run.summarize(ended);
     print(&run, &summary)?;
-    Ok(if summary.is_success() {
+    Ok(if summary.complete {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

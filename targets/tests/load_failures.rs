@@ -4,7 +4,12 @@
 #[allow(dead_code, missing_docs, reason = "each test file uses a part")]
 mod generator;
 
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use serde_json::Value;
 
 use generator::{load, misbehaving_server, number, pong};
 
@@ -48,4 +53,86 @@ fn unanswered_requests_are_in_the_latency() {
     near("latency/p90_seconds", 1.2);
     near("latency/p99_seconds", 1.38);
     near("latency/max_seconds", 1.4);
+}
+
+/// 250 PINGs in half a second over 5 connections, each of which is made with a PING of its own.
+fn short_load(address: SocketAddr) -> (i32, Value) {
+    let options = [
+        "--workload",
+        "ping",
+        "--connections",
+        "5",
+        "--rate",
+        "500",
+        "--duration",
+        "500ms",
+        "--warm-up",
+        "0",
+    ];
+    let (status, result, _) = load(address, &options);
+    (status, result)
+}
+
+#[track_caller]
+fn assert_failed((status, result): (i32, Value), reason: &str, errors: &Value) {
+    assert_eq!(status, 1, "{result}");
+    assert_eq!(result["complete"], false, "{result}");
+    assert_eq!(result["reason"], reason, "{result}");
+    assert_eq!(&result["errors"], errors, "{result}");
+}
+
+fn errors(kind: &str, count: u64) -> Value {
+    let mut errors = serde_json::json!({
+        "refused": 0, "reset": 0, "error_replies": 0, "wrong_answers": 0, "timeouts": 0
+    });
+    errors[kind] = count.into();
+    errors
+}
+
+#[test]
+fn lost_connections_alone_fail_a_run() {
+    let requests = AtomicU64::new(0);
+    let address =
+        misbehaving_server(
+            move |_, stream| match requests.fetch_add(1, Ordering::Relaxed) {
+                50 | 60 | 70 => Err(std::io::ErrorKind::ConnectionAborted.into()),
+                _ => pong(stream),
+            },
+        );
+    let outcome = short_load(address);
+    assert!(number(&outcome.1, "requests") > 50.0, "{}", outcome.1);
+    assert_failed(outcome, "3 connections were lost", &errors("reset", 3));
+}
+
+#[test]
+fn error_replies_alone_fail_a_run() {
+    for (every, reason, count) in [(50, "5 error replies", 5), (250, "1 error reply", 1)] {
+        let requests = AtomicU64::new(0);
+        let address =
+            misbehaving_server(
+                move |_, stream| match requests.fetch_add(1, Ordering::Relaxed) {
+                    number if number >= 5 && number % every == 5 => {
+                        stream.write_all(b"-ERR no\r\n")
+                    }
+                    _ => pong(stream),
+                },
+            );
+        let outcome = short_load(address);
+        assert_eq!(number(&outcome.1, "requests"), (250 - count) as f64);
+        assert_failed(outcome, reason, &errors("error_replies", count));
+    }
+}
+
+#[test]
+fn wrong_answers_alone_fail_a_run() {
+    let requests = AtomicU64::new(0);
+    let address =
+        misbehaving_server(
+            move |_, stream| match requests.fetch_add(1, Ordering::Relaxed) {
+                50 | 60 => stream.write_all(b"+PANG\r\n"),
+                _ => pong(stream),
+            },
+        );
+    let outcome = short_load(address);
+    assert_failed(outcome, "2 wrong answers", &errors("wrong_answers", 2));
 }

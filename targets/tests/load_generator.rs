@@ -175,8 +175,8 @@ fn a_wrong_answer_fails_the_run() {
     ];
     let (status, result, _) = load(address, &options);
     assert_eq!(status, 1, "{result}");
-    assert_eq!(result["complete"], true);
-    assert_eq!(result["reason"], "1 wrong answers");
+    assert_eq!(result["complete"], false);
+    assert_eq!(result["reason"], "1 wrong answer, 1 error reply");
     assert_eq!(number(&result, "errors/wrong_answers"), 1.0);
     assert_eq!(number(&result, "errors/error_replies"), 1.0);
     assert_eq!(number(&result, "requests"), 248.0);

@@ -9,7 +9,7 @@ use super::client::Client;
 use super::control::{Control, Event};
 use super::poller::Poller;
 use super::summary::Summary;
-use super::tally::Tally;
+use super::tally::{Errors, Tally};
 use super::workload::{Traffic, Workload};
 use crate::cli::Load;
 use crate::errors::in_words;
@@ -108,7 +108,6 @@ impl<'a> Run<'a> {
         let seconds = self.window_ns as f64 / 1e9;
         let cpu_seconds = self.cpu.as_secs_f64();
         let idle = options.workload == Workload::Idle;
-        let complete = ended.is_ok();
         let reason = ended.err().or_else(|| failure(tally, idle));
         Summary {
             workload: options.workload.name(),
@@ -118,7 +117,7 @@ impl<'a> Run<'a> {
                 "open-loop"
             },
             connections: self.clients.len() as u32,
-            complete,
+            complete: reason.is_none(),
             reason,
             duration_seconds: seconds,
             offered_per_second: (!options.closed && !idle).then_some(options.rate),
@@ -142,11 +141,27 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Why a run that went to its end failed all the same.
+/// Why a run that went to its end failed all the same. Requests left unanswered are no reason:
+/// that is what overload looks like.
 fn failure(tally: &Tally, idle: bool) -> Option<String> {
-    let wrong = tally.errors.wrong_answers;
-    if wrong > 0 {
-        return Some(format!("{wrong} wrong answers"));
+    let Errors {
+        reset,
+        error_replies,
+        wrong_answers,
+        ..
+    } = tally.errors;
+    let kinds = [
+        (wrong_answers, "wrong answer", "wrong answers"),
+        (error_replies, "error reply", "error replies"),
+        (reset, "connection was lost", "connections were lost"),
+    ];
+    let reasons: Vec<String> = kinds
+        .into_iter()
+        .filter(|&(count, ..)| count > 0)
+        .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+        .collect();
+    if !reasons.is_empty() {
+        return Some(reasons.join(", "));
     }
     (!idle && tally.answers == 0 && tally.answered_in_window == 0)
         .then(|| "no request was answered rightly".to_owned())
