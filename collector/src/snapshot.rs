@@ -292,9 +292,12 @@ pub struct Client {
     /// Requests a second that the schedule asked for; 0 without one.
     #[serde(deserialize_with = "zero_if_null")]
     pub offered_per_second: f64,
-    /// Requests answered in the window.
+    /// Right answers to requests that were due in the window: what latencies are of.
     pub requests: u64,
-    /// Requests answered a second.
+    /// Right answers that arrived in the window, whenever their requests were due: what was done in
+    /// it, and what figures per request are relative to.
+    pub answered_in_window: u64,
+    /// `answered_in_window` a second.
     pub throughput_per_second: f64,
     /// From the intended start to the answer; none for `idle`.
     pub latency: Option<ClientLatency>,

@@ -21,9 +21,12 @@ pub struct Client {
     pub duration_seconds: f64,
     /// Requests a second that the schedule asked for.
     pub offered_per_second: f64,
-    /// Requests answered.
+    /// Right answers to requests that were due in the window, many of which may have arrived after
+    /// it: for latencies only.
     pub requests: u64,
-    /// Requests answered a second.
+    /// Right answers that arrived in the window, whenever their requests were due.
+    pub answered_in_window: u64,
+    /// `answered_in_window` a second.
     pub throughput_per_second: f64,
     /// From the intended start to the answer; none where nothing was asked.
     pub latency: Option<Latency>,
@@ -82,10 +85,10 @@ impl Client {
         let count = |figure: fn(&snapshot::Client) -> u64| repeats.iter().map(|c| figure(c)).sum();
         let sum =
             |figure: fn(&snapshot::Client) -> f64| repeats.iter().map(|c| figure(c)).sum::<f64>();
-        let (duration, requests) = (sum(|c| c.duration_seconds), count(|c| c.requests));
+        let (duration, answered) = (sum(|c| c.duration_seconds), count(|c| c.answered_in_window));
         let throughput = match repeats {
             [only] => only.throughput_per_second,
-            _ if duration > 0.0 => requests as f64 / duration,
+            _ if duration > 0.0 => answered as f64 / duration,
             _ => 0.0,
         };
         let errors_by_kind = ErrorsByKind::of(repeats.iter().map(|client| &client.errors));
@@ -104,7 +107,8 @@ impl Client {
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             duration_seconds: duration,
             offered_per_second: sum(|c| c.offered_per_second) / repeats.len() as f64,
-            requests,
+            requests: count(|c| c.requests),
+            answered_in_window: answered,
             throughput_per_second: throughput,
             latency: Latency::of(
                 &repeats.iter().filter_map(|c| c.latency).collect::<Vec<_>>(),

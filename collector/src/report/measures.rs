@@ -54,7 +54,7 @@ pub struct ContextSwitches {
     pub voluntary: u64,
     /// Because another was put in its place.
     pub involuntary: u64,
-    /// Both, for each request answered; none without a load generator.
+    /// Both, for each answer that arrived in the window; none without a load generator.
     pub per_request: Option<f64>,
     /// Both, for each second of the window.
     pub per_second: f64,
@@ -99,8 +99,8 @@ pub struct Cpu {
 pub(super) struct Basis<'a> {
     /// Length of the window, or of the windows of all repeats together.
     pub(super) seconds: f64,
-    /// Requests answered in it, where clients were ours in every repeat.
-    pub(super) requests: Option<u64>,
+    /// Answers that arrived in it, where clients were ours in every repeat.
+    pub(super) answered: Option<u64>,
     pub(super) connections: Option<u32>,
     pub(super) stolen_seconds: Option<f64>,
     pub(super) recording: &'a Recording,
@@ -182,7 +182,7 @@ impl ContextSwitches {
         Self {
             voluntary: totals.voluntary,
             involuntary: totals.involuntary,
-            per_request: per_request(all, basis.requests),
+            per_request: per_request(all, basis.answered),
             per_second: all / basis.seconds,
             arrivals: totals.arrivals,
             unseen: totals.unseen,
@@ -208,7 +208,7 @@ impl Cpu {
         Self {
             seconds,
             stolen_seconds: running - seconds,
-            per_request_seconds: per_request(seconds, basis.requests),
+            per_request_seconds: per_request(seconds, basis.answered),
             host_stolen_seconds: basis.stolen_seconds,
             method: method(basis.recording, "cpu"),
         }
@@ -220,9 +220,9 @@ pub(super) fn switches(totals: &Totals) -> u64 {
     totals.voluntary + totals.involuntary
 }
 
-/// A figure for each request; none without requests.
-pub(super) fn per_request(figure: f64, requests: Option<u64>) -> Option<f64> {
-    requests
-        .filter(|&requests| requests > 0)
-        .map(|requests| figure / requests as f64)
+/// A figure of the window for each answer that arrived in it; none without answers.
+pub(super) fn per_request(figure: f64, answered: Option<u64>) -> Option<f64> {
+    answered
+        .filter(|&answered| answered > 0)
+        .map(|answered| figure / answered as f64)
 }

@@ -10,13 +10,13 @@ use super::window::Window;
 /// The headline figures, one value for each repeat.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Spreads {
-    /// Requests answered a second.
+    /// Right answers that arrived in the window, a second.
     pub throughput_per_second: Option<Spread>,
     /// Median latency as clients saw it, in seconds.
     pub latency_p50_seconds: Option<Spread>,
     /// 99th percentile of it, in seconds.
     pub latency_p99_seconds: Option<Spread>,
-    /// Context switches, voluntary and involuntary, for each request answered.
+    /// Context switches, voluntary and involuntary, for each answer that arrived in the window.
     pub context_switches_per_request: Option<Spread>,
     /// 99th percentile of run-queue wait, in seconds.
     pub run_queue_wait_p99_seconds: Option<Spread>,
@@ -24,7 +24,7 @@ pub struct Spreads {
     pub marginal_bytes_per_connection: Option<Spread>,
     /// CPU time, in seconds.
     pub cpu_seconds: Option<Spread>,
-    /// CPU time for each request answered, in seconds.
+    /// CPU time for each answer that arrived in the window, in seconds.
     pub cpu_per_request_seconds: Option<Spread>,
 }
 
@@ -62,7 +62,6 @@ impl Spreads {
         };
         let latency =
             |window: &Window<'_>| window.run.client.as_ref()?.latency.filter(|l| l.count > 0);
-        let requests = |window: &Window<'_>| window.run.client.as_ref().map(|c| c.requests);
         let cpu = |window: &Window<'_>| window.all.totals.cpu_ns as f64 / 1e9;
         Self {
             throughput_per_second: over(&|w| {
@@ -71,7 +70,7 @@ impl Spreads {
             latency_p50_seconds: over(&|w| latency(w).map(|l| l.p50_seconds)),
             latency_p99_seconds: over(&|w| latency(w).map(|l| l.p99_seconds)),
             context_switches_per_request: over(&|w| {
-                per_request(switches(&w.all.totals) as f64, requests(w))
+                per_request(switches(&w.all.totals) as f64, w.answered())
             }),
             run_queue_wait_p99_seconds: over(&|w| {
                 percentile_ns(&w.all.run_queue_wait, 99).map(|ns| ns / 1e9)
@@ -80,7 +79,7 @@ impl Spreads {
                 slope(&[&w.run.memory_points]).ok().map(|slope| slope.value)
             }),
             cpu_seconds: over(&|w| Some(cpu(w))),
-            cpu_per_request_seconds: over(&|w| per_request(cpu(w), requests(w))),
+            cpu_per_request_seconds: over(&|w| per_request(cpu(w), w.answered())),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Target {
         let held: Vec<Held> = windows.iter().map(Window::held).collect();
         let last = windows[windows.len() - 1].run;
         let of_tasks = Basis {
-            requests: None,
+            answered: None,
             stolen_seconds: None,
             ..self::basis(&windows[windows.len() - 1..], recording)
         };
@@ -134,12 +134,9 @@ impl Target {
 }
 
 fn basis<'a>(windows: &[Window<'_>], recording: &'a Recording) -> Basis<'a> {
-    let requests = windows
-        .iter()
-        .map(|window| window.run.client.as_ref().map(|c| c.requests));
     Basis {
         seconds: windows.iter().map(|window| window.seconds).sum(),
-        requests: requests.sum(),
+        answered: windows.iter().map(Window::answered).sum(),
         connections: windows[0].run.connections,
         stolen_seconds: windows.iter().map(|window| window.stolen_seconds).sum(),
         recording,

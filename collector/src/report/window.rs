@@ -75,6 +75,12 @@ impl<'a> Window<'a> {
         self.roles.iter().map(|role| role.tasks).sum()
     }
 
+    /// Right answers that arrived in the window, where clients were ours.
+    pub(super) fn answered(&self) -> Option<u64> {
+        let client = self.run.client.as_ref()?;
+        Some(client.answered_in_window)
+    }
+
     /// What all tasks held when the window closed.
     pub(super) fn held(&self) -> Held {
         Held::of(self.run.end.roles.iter().flat_map(|role| &role.tasks))

@@ -71,7 +71,8 @@ pub(crate) fn small() -> Run {
         memory_points: Vec::new(),
         memory_unavailable: None,
         client: client.map(|client| connscope::snapshot::Client {
-            requests: 530,
+            requests: 700,
+            answered_in_window: 530,
             ..client
         }),
         incomplete: None,
@@ -280,6 +281,7 @@ fn without_requests_nothing_is_per_request() {
     let mut idle = small();
     if let Some(client) = &mut idle.client {
         client.requests = 0;
+        client.answered_in_window = 0;
         client.latency = None;
     }
     let report = report(idle);

@@ -1,7 +1,7 @@
 //! Repeats of one measurement are one entry.
 
 use connscope::report::{self, Report};
-use connscope::snapshot::Run;
+use connscope::snapshot::{Run, Totals};
 
 use super::sample::{MODELS, attach, recording, run};
 
@@ -22,7 +22,7 @@ fn counts_and_distributions_are_sums() {
         (1, 3)
     );
     let sum = |figure: fn(&Report) -> f64| alone.iter().map(figure).sum::<f64>();
-    let figures: [fn(&Report) -> f64; 6] = [
+    let figures: [fn(&Report) -> f64; 7] = [
         |r| r.targets[0].window_seconds,
         |r| {
             r.targets[0]
@@ -62,6 +62,14 @@ fn counts_and_distributions_are_sums() {
                 .count as f64
         },
         |r| r.targets[0].measures.client.as_ref().unwrap().requests as f64,
+        |r| {
+            r.targets[0]
+                .measures
+                .client
+                .as_ref()
+                .unwrap()
+                .answered_in_window as f64
+        },
     ];
     for (index, figure) in figures.into_iter().enumerate() {
         let (told, expected) = (figure(&together), sum(figure));
@@ -99,7 +107,8 @@ fn headline_figures_keep_each_repeat() {
     for (run, throughput) in runs.iter_mut().zip([300.0, 100.0, 200.0]) {
         let client = run.client.as_mut().unwrap();
         client.throughput_per_second = throughput;
-        client.requests = (throughput * 5.0) as u64;
+        client.requests = 7_000;
+        client.answered_in_window = (throughput * 5.0) as u64;
         client.latency.as_mut().unwrap().p99_seconds = throughput / 1e6;
     }
     let report = merged(runs);
@@ -111,7 +120,11 @@ fn headline_figures_keep_each_repeat() {
     );
     assert_eq!(spread.values, [300.0, 100.0, 200.0]);
     let client = target.measures.client.as_ref().unwrap();
-    assert_eq!((client.requests, client.duration_seconds), (3_000, 15.0));
+    assert_eq!(
+        (client.requests, client.answered_in_window),
+        (21_000, 3_000)
+    );
+    assert_eq!(client.duration_seconds, 15.0);
     assert_eq!(client.throughput_per_second, 200.0);
     assert_eq!(client.latency.as_ref().unwrap().p99_seconds, Some(200e-6));
     let marginal = target
@@ -133,6 +146,38 @@ fn headline_figures_keep_each_repeat() {
         marginal.min <= value && value <= marginal.max,
         "{value}, {marginal:?}"
     );
+}
+
+#[test]
+fn what_is_per_request_is_per_answer_that_arrived_in_the_window() {
+    let mut runs = three();
+    for (run, answered) in runs.iter_mut().zip([1_000, 2_000, 5_000]) {
+        let client = run.client.as_mut().unwrap();
+        (client.requests, client.answered_in_window) = (90_000, answered);
+        let busy = run.end.roles[1].tasks[0].totals;
+        for task in run.end.roles.iter_mut().flat_map(|role| &mut role.tasks) {
+            (task.totals.voluntary, task.totals.involuntary) = (0, 0);
+            task.totals.cpu_ns = 0;
+        }
+        run.end.roles[1].tasks[0].totals = Totals {
+            voluntary: 9_000,
+            involuntary: 1_000,
+            cpu_ns: 2_000_000_000,
+            ..busy
+        };
+    }
+    let report = merged(runs);
+    let target = &report.targets[0];
+    let kernel = &target.measures.kernel;
+    let switches = kernel.context_switches.as_ref().unwrap();
+    assert_eq!(switches.per_request, Some(30_000.0 / 8_000.0));
+    let cpu = kernel.cpu.as_ref().unwrap();
+    assert_eq!(cpu.per_request_seconds, Some(6.0 / 8_000.0));
+    let spread = &target.spread;
+    let switches = spread.context_switches_per_request.as_ref().unwrap();
+    assert_eq!(switches.values, [10.0, 5.0, 2.0]);
+    let cpu = spread.cpu_per_request_seconds.as_ref().unwrap();
+    assert_eq!(cpu.values, [2e-3, 1e-3, 4e-4]);
 }
 
 #[test]

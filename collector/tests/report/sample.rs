@@ -67,7 +67,7 @@ pub(crate) const MODELS: [Model; 3] = [
 ];
 
 const WINDOW_NS: u64 = 5_000_000_000;
-/// Answered in the window.
+/// Due in the window, and answered.
 pub(crate) const REQUESTS: u64 = 100_000;
 
 /// A run of a model, of which everything agrees with everything else.
