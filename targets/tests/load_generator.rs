@@ -55,6 +55,7 @@ fn every_workload_on_every_model() {
                     if workload == "idle" {
                         assert!(result["latency"].is_null());
                         assert_eq!(result["answered_in_window"], 0, "{result}");
+                        assert!(result["send_lateness"].is_null(), "{result}");
                         continue;
                     }
                     assert_eq!(number(&result, "requests"), 150.0, "{model}: {result}");
@@ -119,6 +120,10 @@ fn a_stall_is_charged_to_every_request_it_delayed() {
     let sum = number(&result, "latency/sum_seconds");
     assert!((480.0..560.0).contains(&sum), "{sum}");
     // The stall is the server's fault, not the generator's.
+    assert!(
+        number(&result, "send_lateness/p99_seconds") < 0.05,
+        "{result}"
+    );
     assert!(number(&result, "late_send_max_seconds") < 0.5, "{result}");
 }
 
@@ -138,6 +143,7 @@ fn a_closed_loop_hides_the_stall_and_is_labelled() {
     assert_eq!(status, 0, "{result}");
     assert_eq!(result["mode"], "closed-loop");
     assert!(result["offered_per_second"].is_null());
+    assert!(result["send_lateness"].is_null());
     assert!(
         number(&result, "throughput_per_second") > 1000.0,
         "{result}"
@@ -421,6 +427,14 @@ fn late_sends_are_the_generators_own() {
     let most = number(&result, "late_send_max_seconds");
     assert!((0.49..0.7).contains(&most), "{most}: {result}");
     assert!(number(&result, "latency/max_seconds") >= most, "{result}");
+    // A quarter of the arrivals was 0 to 500 ms late.
+    assert_eq!(number(&result, "send_lateness/max_seconds"), most);
+    assert!(
+        number(&result, "send_lateness/p50_seconds") < 5e-3,
+        "{result}"
+    );
+    let p99 = number(&result, "send_lateness/p99_seconds");
+    assert!((0.45..0.7).contains(&p99), "{p99}: {result}");
     assert_eq!(result["generator_was_bottleneck"], true);
 }
 
@@ -490,6 +504,23 @@ fn a_rate_beyond_the_generator_is_said_to_be() {
 }
 
 #[test]
+fn the_table_says_that_latency_is_in_doubt() {
+    let server = Server::start("event-loop", &[]);
+    let output = Command::new(TARGET)
+        .args(["load", "--connect", &server.address.to_string()])
+        .args(["--rate", "3000000", "--duration", "50ms", "--warm-up", "0"])
+        .output()
+        .expect("cannot run the load");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("latency is in doubt"), "{text}");
+    let share = text.split_once("more than 1 ms late: ").expect("its share");
+    let share = share.1.split_once('(').expect("a share").1;
+    let (share, _) = share.split_once(" %)").expect("a share");
+    let share: f64 = share.parse().expect("a number");
+    assert!((50.0..=100.0).contains(&share), "{text}");
+}
+
+#[test]
 fn the_table_is_for_people() {
     let server = Server::start("event-loop", &[]);
     let output = Command::new(TARGET)
@@ -509,4 +540,5 @@ fn the_table_is_for_people() {
         "{text}"
     );
     assert!(text.contains("(200 requests)"), "{text}");
+    assert!(text.contains("; more than 1 ms late: "), "{text}");
 }

@@ -189,9 +189,7 @@ impl Offer<'_, '_> {
         };
         let first = self.next.max(schedule.arrivals_before(self.opens_ns));
         for arrival in first..schedule.arrivals_before(self.closes_ns.min(now)) {
-            let waited = now - schedule.due_ns(arrival);
-            self.run.tally.offer(waited);
-            self.run.tally.give_up(waited);
+            self.run.tally.never_handled(now - schedule.due_ns(arrival));
         }
     }
 

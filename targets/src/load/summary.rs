@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::tally::{Errors, Latency};
+use super::tally::{Errors, Latency, Lateness};
 
 /// The result of a run. Times are in seconds.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -29,13 +29,20 @@ pub(crate) struct Summary {
     pub(crate) throughput_per_second: f64,
     /// Null without a request.
     pub(crate) latency: Option<Latency>,
+    /// How late the generator handled the arrivals of the window; null where no schedule says when
+    /// they are due.
+    pub(crate) send_lateness: Option<Lateness>,
     /// Arrivals that the generator itself handled more than 1 ms late.
     pub(crate) late_sends: u64,
     /// The latest of all arrivals.
     pub(crate) late_send_max_seconds: f64,
     /// The figures may be the generator's own rather than the server's: in an open loop more than
-    /// 0.1 % of sends were late, in a closed loop it used more than 95 % of a CPU.
+    /// 1 % of the arrivals were handled more than 1 ms late or some never, in a closed loop it used
+    /// more than 95 % of a CPU.
     pub(crate) generator_was_bottleneck: bool,
+    /// Requests that fell due in the window.
+    #[serde(skip)]
+    pub(crate) offered: u64,
     /// Failures in the whole run.
     pub(crate) errors: Errors,
     /// Requests due in the window and not answered within 1 s of its end.
@@ -91,21 +98,30 @@ impl Summary {
             ),
         );
         line("unanswered", self.unanswered.to_string());
-        line(
-            "generator",
-            format!(
-                "{} late sends (at most {:.3} ms late), {:.3} s of CPU{}",
-                self.late_sends,
-                self.late_send_max_seconds * 1e3,
-                self.cpu_seconds,
-                if self.generator_was_bottleneck {
-                    "; WAS THE BOTTLENECK"
-                } else {
-                    ""
-                }
-            ),
-        );
+        if let Some(lateness) = &self.send_lateness {
+            line("send lateness", self.lateness_line(lateness));
+        }
+        line("generator", self.generator_line());
         text
+    }
+
+    fn lateness_line(&self, lateness: &Lateness) -> String {
+        format!(
+            "p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms; more than 1 ms late: {} ({:.3} %)",
+            lateness.p50_seconds * 1e3,
+            lateness.p99_seconds * 1e3,
+            lateness.max_seconds * 1e3,
+            self.late_sends,
+            self.late_sends as f64 * 100.0 / self.offered.max(1) as f64,
+        )
+    }
+
+    fn generator_line(&self) -> String {
+        let doubt = match self.generator_was_bottleneck {
+            true => "; it was the bottleneck: latency is in doubt",
+            false => "",
+        };
+        format!("{:.3} s of CPU{doubt}", self.cpu_seconds)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-/// A send handled so much after it was due is late, in nanoseconds.
+/// An arrival handled so much after it was due is late, in nanoseconds.
 pub(crate) const LATE_NS: u64 = 1_000_000;
 /// Latencies are kept to this part of their value: three decimal digits.
 pub(crate) const RELATIVE_ERROR: f64 = 1e-3;
@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     latencies: Histogram<u64>,
     /// Some of the latencies are of requests that were never answered.
     is_bound: bool,
+    /// How late the generator handled each arrival.
+    lateness: Histogram<u64>,
     sum_ns: u128,
     max_ns: u64,
     min_ns: u64,
@@ -24,10 +26,12 @@ pub(crate) struct Tally {
     pub(crate) finished: u64,
     /// Of these, those answered rightly.
     pub(crate) answers: u64,
-    /// Sends that the generator itself handled late.
+    /// Arrivals that the generator itself handled late.
     pub(crate) late_sends: u64,
-    /// The most that a send was late, in nanoseconds.
+    /// The most that an arrival was late, in nanoseconds.
     pub(crate) late_max_ns: u64,
+    /// Arrivals that the generator was late for and never came to handle.
+    pub(crate) unhandled: u64,
     /// Right answers that arrived in the window, whenever their requests were due.
     pub(crate) answered_in_window: u64,
     /// Requests that failed, in the whole run.
@@ -47,6 +51,18 @@ pub(crate) struct Errors {
     pub(crate) wrong_answers: u64,
     /// Connections that were not made or answered in time.
     pub(crate) timeouts: u64,
+}
+
+/// How long after its intended start the generator handled an arrival, in seconds: its own share of
+/// the latency. Waiting for a busy connection is the server's.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct Lateness {
+    /// Half were no later.
+    pub(crate) p50_seconds: f64,
+    /// 99 % were no later.
+    pub(crate) p99_seconds: f64,
+    /// The latest, exactly.
+    pub(crate) max_seconds: f64,
 }
 
 /// Latencies in seconds, counted from the intended start. A request that was never answered is in
@@ -79,8 +95,10 @@ impl Tally {
     /// Nothing counted.
     pub(crate) fn new() -> Self {
         let latencies = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3);
+        let latencies = latencies.expect("constant bounds are valid");
         Self {
-            latencies: latencies.expect("constant bounds are valid"),
+            lateness: latencies.clone(),
+            latencies,
             is_bound: false,
             sum_ns: 0,
             max_ns: 0,
@@ -90,6 +108,7 @@ impl Tally {
             answers: 0,
             late_sends: 0,
             late_max_ns: 0,
+            unhandled: 0,
             answered_in_window: 0,
             errors: Errors::default(),
         }
@@ -100,6 +119,15 @@ impl Tally {
         self.offered += 1;
         self.late_sends += u64::from(late_ns > LATE_NS);
         self.late_max_ns = self.late_max_ns.max(late_ns);
+        self.lateness.saturating_record(late_ns);
+    }
+
+    /// A request fell due so long ago and was never handled.
+    pub(crate) fn never_handled(&mut self, waited_ns: u64) {
+        self.offer(waited_ns);
+        self.give_up(waited_ns);
+        // A run that ends early may end between an arrival and its handling.
+        self.unhandled += u64::from(waited_ns > LATE_NS);
     }
 
     /// A right answer came so long after the request was due.
@@ -121,13 +149,25 @@ impl Tally {
         self.min_ns = self.min_ns.min(latency_ns);
     }
 
+    /// Whether the latencies may be the generator's own: more than 1 % of the arrivals were
+    /// handled late, or some never.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.late_sends * 100 > self.offered || self.unhandled > 0
+    }
+
+    /// How late the arrivals were handled, `None` without one.
+    pub(crate) fn lateness(&self) -> Option<Lateness> {
+        (self.offered > 0).then(|| Lateness {
+            p50_seconds: quantile(&self.lateness, 0.5, self.late_max_ns),
+            p99_seconds: quantile(&self.lateness, 0.99, self.late_max_ns),
+            max_seconds: self.late_max_ns as f64 / 1e9,
+        })
+    }
+
     /// The latencies, `None` without a request.
     pub(crate) fn latency(&self) -> Option<Latency> {
         let count = self.latencies.len();
-        let percentile = |part| {
-            // A bucket's upper end may lie above the longest value in it.
-            self.latencies.value_at_quantile(part).min(self.max_ns) as f64 / 1e9
-        };
+        let percentile = |part| quantile(&self.latencies, part, self.max_ns);
         (count > 0).then(|| Latency {
             count,
             is_bound: self.is_bound,
@@ -141,6 +181,11 @@ impl Tally {
             relative_error: RELATIVE_ERROR,
         })
     }
+}
+
+/// A quantile in seconds. A bucket's upper end may lie above the longest value in it.
+fn quantile(histogram: &Histogram<u64>, part: f64, max_ns: u64) -> f64 {
+    histogram.value_at_quantile(part).min(max_ns) as f64 / 1e9
 }
 
 #[cfg(test)]
@@ -158,5 +203,32 @@ mod tests {
         assert!(latency.is_bound);
         assert!(latency.p90_seconds < 2e-6, "{latency:?}");
         assert!(latency.p99_seconds > 1.99, "{latency:?}");
+    }
+
+    #[test]
+    fn one_late_arrival_in_a_hundred_is_no_bottleneck() {
+        let mut tally = Tally::new();
+        (0..198).for_each(|_| tally.offer(20_000));
+        (0..2).for_each(|_| tally.offer(3_000_000));
+        assert!(!tally.is_in_doubt(), "1 %");
+        let lateness = tally.lateness().expect("200 arrivals");
+        assert!((lateness.p50_seconds - 20e-6).abs() < 1e-7, "{lateness:?}");
+        assert!((lateness.p99_seconds - 20e-6).abs() < 1e-7, "{lateness:?}");
+        assert!((lateness.max_seconds - 3e-3).abs() < 1e-9, "{lateness:?}");
+        tally.offer(1_000_001);
+        assert!(tally.is_in_doubt(), "3 of 201");
+        let lateness = tally.lateness().expect("201 arrivals");
+        assert!(lateness.p99_seconds > 1e-3, "{lateness:?}");
+    }
+
+    #[test]
+    fn an_arrival_never_handled_is_a_bottleneck() {
+        let mut tally = Tally::new();
+        (0..10_000).for_each(|_| tally.offer(0));
+        tally.never_handled(LATE_NS);
+        assert!(!tally.is_in_doubt(), "the run ended just then");
+        tally.never_handled(LATE_NS + 1);
+        assert!(tally.is_in_doubt());
+        assert_eq!(tally.latency().expect("two requests").count, 2);
     }
 }
