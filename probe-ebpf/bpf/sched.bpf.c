@@ -6,12 +6,6 @@
 #include "watch.h"
 #include "histogram.h"
 
-struct rq___v613 {
-	struct cfs_rq___v613 {
-		unsigned int h_nr_runnable;
-	} cfs;
-} __attribute__((preserve_access_index));
-
 static __always_inline __u32 runnable_tasks(struct rq *rq)
 {
 	if (bpf_core_field_exists(rq->cfs.h_nr_runnable))
@@ -119,6 +113,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	} else {
 		slice = clock - since;
 	}
+	entry->assigned_running = 0;
 	entry->running += slice;
 	entry->pcount += arrivals;
 	entry->run_delay = prev->sched_info.run_delay;

@@ -5,7 +5,7 @@
  */
 #include "memory.h"
 
-enum { ANCESTORS_MAX = 64, READ_TRIES = 8 };
+enum { ANCESTORS_MAX = 1024, READ_TRIES = 8 };
 
 /* The processes to put on the watch list, by pid. */
 struct {
@@ -76,6 +76,13 @@ static __always_inline void watch_task(struct task_struct *task, __u32 group, st
 		count_loss(LOSS_STORAGE);
 	else if (made->begin == now && made->end == now) /* not made by its creator meanwhile */
 		control->assigned++;
+	/* If its last switch came before the entry could be found, nobody else will end the watch. */
+	if (made && task->__state & TASK_DEAD) {
+		struct task_entry *left = watched_entry(task);
+
+		if (left && __sync_lock_test_and_set(&left->claim, CLAIM_ENDED) != CLAIM_ENDED)
+			leave_slot(task, left);
+	}
 }
 
 /* The walk from a process to its ancestors, for bpf_loop: one pass for the verifier. */
@@ -188,13 +195,9 @@ static __always_inline bool claim_task(struct task_entry *entry, __u64 epoch)
 {
 	__u64 claim = entry->claim;
 
-	if (claim != CLAIM_ENDED)
-		claim = __sync_lock_test_and_set(&entry->claim, epoch);
-	if (claim == CLAIM_ENDED) {
-		entry->claim = CLAIM_ENDED;
-		/* The same task is visited again if its first record did not fit the buffer. */
-		return entry->visited == epoch;
-	}
+	/* Nobody but the end of the task changes a claim while a snapshot is under way. */
+	if (claim == CLAIM_ENDED || __sync_val_compare_and_swap(&entry->claim, claim, epoch) != claim)
+		return entry->visited == epoch; /* visited again, since its record did not fit the buffer */
 	entry->visited = epoch;
 	return true;
 }

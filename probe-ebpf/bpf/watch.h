@@ -39,7 +39,7 @@ struct task_entry {
 	__u64 owner; /* in the array: address of the task, 0 for none, or SLOT_TAKEN */
 	__u32 group;
 	__u16 assigned_running; /* on a CPU when first watched: no arrival precedes its first switch-out */
-	__u16 in_slot;          /* in the storage: the entry is in the array */
+	__u16 in_slot;          /* in the storage: 1 + the place of the entry in the array, 0 for none */
 	/* A writer sets `begin` first and `end` last, both to the clock of the switch: a reader that
 	 * reads them the other way round and finds them equal has read one state. */
 	__u64 begin;
@@ -103,6 +103,20 @@ static __always_inline struct task_entry *slot_of(struct task_struct *task)
 	return bpf_map_lookup_elem(&slots, &slot);
 }
 
+/* The slow way: for an entry in the storage, and for a task whose pid is no more what it was (an
+ * exec from a thread gives it the pid of its process). */
+static __always_inline struct task_entry *watched_entry_by_storage(struct task_struct *task)
+{
+	struct task_entry *entry = bpf_task_storage_get(&watched, task, NULL, 0);
+	__u32 slot;
+
+	if (!entry || !entry->in_slot)
+		return entry;
+	slot = entry->in_slot - 1;
+	entry = bpf_map_lookup_elem(&slots, &slot);
+	return entry && entry->owner == (__u64)task ? entry : NULL;
+}
+
 /* The watched entry of a task, or NULL. Costs an unwatched task one load. */
 static __always_inline struct task_entry *watched_entry(struct task_struct *task)
 {
@@ -113,8 +127,7 @@ static __always_inline struct task_entry *watched_entry(struct task_struct *task
 	entry = slot_of(task);
 	if (entry && entry->owner == (__u64)task)
 		return entry;
-	entry = bpf_task_storage_get(&watched, task, NULL, 0);
-	return entry && !entry->in_slot ? entry : NULL;
+	return watched_entry_by_storage(task);
 }
 
 /* Puts a task on the watch list. Returns its entry in the storage, or NULL if there is no memory. */
@@ -124,7 +137,7 @@ static __always_inline struct task_entry *watch(struct task_struct *task, struct
 
 	if (slot && __sync_val_compare_and_swap(&slot->owner, 0, SLOT_TAKEN) == 0) {
 		initial->owner = SLOT_TAKEN;
-		initial->in_slot = 1;
+		initial->in_slot = 1 + (task->pid & (SLOTS - 1));
 		*slot = *initial;
 	}
 	stored = bpf_task_storage_get(&watched, task, initial, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -141,6 +154,7 @@ static __always_inline void leave_slot(struct task_struct *task, struct task_ent
 	if (!stored || stored == entry)
 		return;
 	*stored = *entry;
+	stored->claim = CLAIM_ENDED;
 	stored->in_slot = 0;
 	entry->owner = 0;
 }

@@ -51,6 +51,7 @@ impl Probe {
 pub static PROBES: [&Probe; 3] = [&tasks::PROBE, &creations::PROBE, &sched::PROBE];
 
 /// Not a probe: what the kernel's verifier refuses, to see what users are then told.
+#[doc(hidden)]
 pub static REFUSED: Probe = Probe {
     name: "refused",
     object: object!("refused"),

@@ -210,7 +210,7 @@ const LOSSES: [(abi::loss, &str, &str); abi::loss::LOSS_KINDS.0 as usize] = [
     (
         abi::loss::LOSS_STORAGE,
         "tasks",
-        "created tasks that could not be watched (no memory for task storage)",
+        "tasks that could not be watched (no memory for task storage)",
     ),
     (
         abi::loss::LOSS_CREATION,

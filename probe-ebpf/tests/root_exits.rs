@@ -4,7 +4,7 @@
 mod workload;
 
 use probe_ebpf::sample::Creation;
-use std::{ffi::CString, time::Duration};
+use std::{ffi::CString, path::Path, time::Duration};
 use workload::*;
 
 fn children() -> u64 {
@@ -30,23 +30,15 @@ fn fork_and_exit(count: u64) {
     while unsafe { libc::wait(std::ptr::null_mut()) } > 0 {}
 }
 
-/// Voluntary and involuntary switches of children waited for, as the kernel summed them.
-fn switches_of_children(pid: u32) -> u64 {
-    // /proc has no file for it: the workload says it itself.
-    let text = std::fs::read_to_string(format!("/tmp/connscope-test-{pid}"))
-        .expect("the workload wrote it");
-    std::fs::remove_file(format!("/tmp/connscope-test-{pid}")).expect("the file is ours");
-    text.parse().expect("a number")
-}
-
-fn say_switches_of_children() {
+/// Writes the voluntary and involuntary switches of the children waited for, as the kernel summed
+/// them: /proc has no file for it.
+fn say_switches_of_children(path: &Path) {
     // SAFETY: getrusage fills the structure it is given.
     let usage = unsafe {
         let mut usage = std::mem::zeroed::<libc::rusage>();
         assert_eq!(libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage), 0);
         usage
     };
-    let path = format!("/tmp/connscope-test-{}", std::process::id());
     std::fs::write(path, (usage.ru_nvcsw + usage.ru_nivcsw).to_string()).expect("a temporary file");
 }
 
@@ -81,10 +73,11 @@ fn processes_that_exit_at_once() {
     let child = &sample.groups[CHILD];
     assert_eq!(child.ended_tasks, children());
     assert_eq!(child.tasks.len(), 0);
-    assert_eq!(
-        child.ended.voluntary + child.ended.involuntary,
-        switches_of_children(workload.pid)
-    );
+    let by_kernel: u64 = std::fs::read_to_string(said.path())
+        .expect("said")
+        .parse()
+        .expect("a number");
+    assert_eq!(child.ended.voluntary + child.ended.involuntary, by_kernel);
     let creations = &sample.groups[MAIN].creations;
     assert_eq!(
         creations.iter().map(|creation| creation.count).sum::<u64>(),

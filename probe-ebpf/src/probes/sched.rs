@@ -23,7 +23,7 @@ pub static PROBE: Probe = Probe {
         },
         Measure {
             name: "run_queue_depth",
-            method: "rq.cfs.h_nr_runnable (rq.nr_running before 6.13) at switch-out, tp_btf/sched_switch",
+            method: "rq.cfs.h_nr_runnable where the kernel has it, else rq.nr_running, at switch-out, tp_btf/sched_switch",
         },
         Measure {
             name: "time_in_state",

@@ -3,7 +3,7 @@
 
 use probe_ebpf::{
     Assignment, GroupRule, Watch,
-    sample::{Histogram, Loss, Sample, TaskSample, Totals, add_totals},
+    sample::{Histogram, Loss, Sample, State, TaskSample, Totals, add_totals},
 };
 use std::{
     collections::BTreeMap,
@@ -193,6 +193,22 @@ pub fn kernel_view(pid: u32) -> BTreeMap<u32, Kernel> {
         }
     }
     view
+}
+
+/// A sample, and the kernel's view of the same moment: every task blocked, and none switched between
+/// the two. (A task that waits for a CPU is in our figures already, and in the kernel's when it gets one.)
+pub fn at_rest(pid: u32, watch: &mut Watch) -> (Sample, BTreeMap<u32, Kernel>) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end {
+        let earlier = kernel_view(pid);
+        let sample = watch.read().expect("probes can be read");
+        let later = kernel_view(pid);
+        if earlier == later && tasks(&sample).all(|task| task.state == State::Blocked) {
+            return (sample, later);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("process {pid} does not come to rest");
 }
 
 pub fn tasks(sample: &Sample) -> impl Iterator<Item = &TaskSample> {

@@ -1,0 +1,180 @@
+//! Tasks whose life is not simple: watched while they run, renamed by exec, in each other's way.
+
+#[path = "support/workload.rs"]
+mod workload;
+
+use probe_ebpf::sample::{Sample, TaskSample};
+use std::{thread, time::Duration};
+use workload::*;
+
+fn of_task(sample: &Sample, tid: u32) -> &TaskSample {
+    tasks(sample)
+        .find(|task| task.tid == tid)
+        .expect("the task is watched")
+}
+
+#[test]
+fn a_task_on_its_cpu_when_first_watched() {
+    let mut workload = Workload::new(|| || burn(Duration::from_millis(1_500)));
+    workload.start();
+    thread::sleep(Duration::from_millis(300));
+    let mut watch = watch(workload.pid);
+    let first = watch.read().expect("read");
+    workload.finish();
+    thread::sleep(Duration::from_secs(2));
+    let last = watch.read().expect("read");
+    let (first, last) = (of_task(&first, workload.pid), of_task(&last, workload.pid));
+    let running = (last.totals.running - first.totals.running) as f64;
+    let blocked = (last.totals.blocked - first.totals.blocked) as f64;
+    let cpu = (last.totals.cpu - first.totals.cpu) as f64;
+    assert!(blocked > 1.9e9, "{blocked} ns asleep of 2 s");
+    // Stamps of the running task are up to a tick old in the first sample.
+    assert!(
+        (running - cpu).abs() < 0.05 * cpu + 10e6,
+        "{running} ns on a CPU, {cpu} ns charged"
+    );
+}
+
+/// `de_thread()` gives the thread that calls exec the pid of its process.
+#[test]
+fn an_exec_from_a_thread_stays_watched() {
+    let mut workload = Workload::new(|| {
+        || {
+            let script = c"i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 100; true";
+            let exec = move || {
+                let arguments = [
+                    c"sh".as_ptr(),
+                    c"-c".as_ptr(),
+                    script.as_ptr(),
+                    std::ptr::null(),
+                ];
+                // SAFETY: the arguments are C strings, and the list of them ends with a null.
+                unsafe { libc::execv(c"/bin/sh".as_ptr(), arguments.as_ptr()) };
+            };
+            thread::spawn(exec).join().expect("exec replaces us");
+        }
+    });
+    let mut watch = watch(workload.pid);
+    workload.start();
+    thread::sleep(Duration::from_millis(300));
+    let (sample, kernel) = at_rest(workload.pid, &mut watch);
+    // The thread was created under watch, so all the kernel charges it is ours.
+    let seen = of_task(&sample, workload.pid).totals;
+    let kernel = kernel[&workload.pid];
+    assert!(
+        kernel.run_ns > 50_000_000,
+        "the shell counted for {} ns only",
+        kernel.run_ns
+    );
+    assert_eq!(seen.cpu, kernel.run_ns);
+    assert_eq!(
+        (seen.runnable, seen.arrivals),
+        (kernel.wait_ns, kernel.arrivals)
+    );
+    assert_eq!(
+        (seen.voluntary, seen.involuntary),
+        (kernel.voluntary, kernel.involuntary)
+    );
+    assert!(
+        !sample.groups[CHILD].tasks.is_empty(),
+        "what it forks is watched too"
+    );
+    assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
+}
+
+/// Forks a child with a pid of our choice (needs CAP_CHECKPOINT_RESTORE); `None` if that is taken.
+fn fork_as(pid: i32) -> Option<i32> {
+    #[repr(C, align(8))]
+    #[derive(Default)]
+    struct CloneArgs {
+        flags: u64,
+        pidfd: u64,
+        child_tid: u64,
+        parent_tid: u64,
+        exit_signal: u64,
+        stack: u64,
+        stack_size: u64,
+        tls: u64,
+        set_tid: u64,
+        set_tid_size: u64,
+        cgroup: u64,
+    }
+    let arguments = CloneArgs {
+        exit_signal: libc::SIGCHLD as u64,
+        set_tid: std::ptr::from_ref(&pid) as u64,
+        set_tid_size: 1,
+        ..CloneArgs::default()
+    };
+    // SAFETY: a plain fork by another name; the structure outlives the call.
+    let made = unsafe { libc::syscall(libc::SYS_clone3, &arguments, size_of::<CloneArgs>()) };
+    (made >= 0).then_some(made as i32)
+}
+
+/// Two tasks whose pids tell the same place of the array: one of them has its entry in its storage.
+#[test]
+fn tasks_that_share_a_place() {
+    const PLACES: i32 = 16_384;
+    const PAIRS: usize = 4;
+    let mut workload = Workload::new(|| {
+        || {
+            let mut made = 0;
+            for low in 5_000..PLACES - 1 {
+                for pid in [low, low + PLACES] {
+                    if fork_as(pid) == Some(0) {
+                        let with_parent = Some(rustix::process::Signal::KILL);
+                        rustix::process::set_parent_process_death_signal(with_parent)
+                            .expect("prctl");
+                        burn(Duration::from_millis(100));
+                        thread::sleep(Duration::from_millis(300));
+                        // The upper halves of the pairs end, the lower ones stay.
+                        if pid > PLACES {
+                            // SAFETY: ends the child.
+                            unsafe { libc::_exit(0) };
+                        }
+                        loop {
+                            thread::park();
+                        }
+                    }
+                }
+                made +=
+                    usize::from(std::path::Path::new(&format!("/proc/{}", low + PLACES)).exists());
+                if made == PAIRS {
+                    break;
+                }
+            }
+            assert_eq!(made, PAIRS, "there are {PAIRS} free pairs of pids");
+            thread::sleep(Duration::from_millis(2_500));
+        }
+    });
+    let mut watch = watch(workload.pid);
+    workload.run();
+    let (sample, kernel) = at_rest(workload.pid, &mut watch);
+    let child = &sample.groups[CHILD];
+    assert!(
+        child.ended_tasks >= PAIRS as u64,
+        "{} children ended",
+        child.ended_tasks
+    );
+    assert!(
+        child.tasks.len() >= PAIRS,
+        "{} children live",
+        child.tasks.len()
+    );
+    assert!(
+        child.ended.cpu >= PAIRS as u64 * 10_000_000,
+        "{} ns of the ended",
+        child.ended.cpu
+    );
+    for task in &child.tasks {
+        let kernel = kernel[&task.tid];
+        assert_eq!(
+            (task.totals.cpu, task.totals.runnable),
+            (kernel.run_ns, kernel.wait_ns)
+        );
+        assert_eq!(
+            (task.totals.voluntary, task.totals.involuntary),
+            (kernel.voluntary, kernel.involuntary)
+        );
+    }
+    assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
+}
