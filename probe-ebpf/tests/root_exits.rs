@@ -44,10 +44,11 @@ fn say_switches_of_children(path: &Path) {
 
 #[test]
 fn processes_that_exit_at_once() {
+    let said = tempfile::NamedTempFile::new().expect("a temporary file");
     let mut workload = Workload::new(|| {
         || {
             fork_and_exit(children());
-            say_switches_of_children();
+            say_switches_of_children(said.path());
         }
     });
     let mut watch = watch(workload.pid);
