@@ -303,9 +303,11 @@ pub struct Client {
     pub latency: Option<ClientLatency>,
     /// Arrivals that the generator itself handled more than 1 ms late.
     pub late_sends: u64,
-    /// The latest of them.
+    /// The latest of all arrivals.
     pub late_send_max_seconds: f64,
-    /// Whether the generator limited the result.
+    /// How late the generator handled arrivals; none without arrivals on a schedule.
+    pub send_lateness: Option<SendLateness>,
+    /// Whether the generator doubts its own figures.
     pub generator_was_bottleneck: bool,
     /// What went wrong, by kind.
     pub errors: ClientErrors,
@@ -324,6 +326,9 @@ fn zero_if_null<'de, D: serde::Deserializer<'de>>(number: D) -> Result<f64, D::E
 #[allow(missing_docs)]
 pub struct ClientLatency {
     pub count: u64,
+    /// Unanswered requests are in it with the time they had waited: percentiles and `max_seconds`
+    /// are lower bounds.
+    pub is_bound: bool,
     pub sum_seconds: f64,
     pub min_seconds: f64,
     pub p50_seconds: f64,
@@ -334,7 +339,17 @@ pub struct ClientLatency {
     pub relative_error: f64,
 }
 
-/// Failures as clients saw them.
+/// How long after it was due the load generator handled an arrival. Latency counts from when it was
+/// due, so this is the generator's own share of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SendLateness {
+    pub p50_seconds: f64,
+    pub p99_seconds: f64,
+    pub max_seconds: f64,
+}
+
+/// Failures as clients saw them, in the whole run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct ClientErrors {

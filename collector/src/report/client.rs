@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::spread::median;
-use crate::snapshot::{self, ClientErrors, ClientLatency};
+use crate::snapshot::{self, ClientErrors, ClientLatency, SendLateness};
 
 /// What the load generator reported. Over several repeats, counts are summed, rates follow from
 /// the sums, and percentiles are the median of the repeats' percentiles.
@@ -38,9 +38,11 @@ pub struct Client {
     pub unanswered: u64,
     /// Arrivals that the generator itself handled more than 1 ms late.
     pub late_sends: u64,
-    /// The latest of them, in seconds.
+    /// The latest of all arrivals, in seconds.
     pub late_send_max_seconds: f64,
-    /// Whether the generator limited the result in any repeat.
+    /// The generator's own share of latency; none without arrivals on a schedule.
+    pub send_lateness: Option<SendLateness>,
+    /// Whether the generator doubts its own figures in any repeat.
     pub generator_was_bottleneck: bool,
     /// CPU time of the generator, user and system, in seconds.
     pub cpu_seconds: f64,
@@ -53,6 +55,9 @@ pub struct Client {
 #[allow(missing_docs)]
 pub struct Latency {
     pub count: u64,
+    /// Unanswered requests are in it with the time they had waited: percentiles and `max_seconds`
+    /// are lower bounds.
+    pub is_bound: bool,
     pub sum_seconds: f64,
     pub min_seconds: Option<f64>,
     pub p50_seconds: Option<f64>,
@@ -60,7 +65,7 @@ pub struct Latency {
     pub p99_seconds: Option<f64>,
     pub p99_9_seconds: Option<f64>,
     pub max_seconds: Option<f64>,
-    /// Of clients' latencies the largest is always known.
+    /// Of clients' latencies the largest is never an upper bound only.
     pub max_is_bound: bool,
     /// A percentile is at most this fraction of itself away from the sample it stands for.
     pub relative_error: Option<f64>,
@@ -79,6 +84,14 @@ pub struct ErrorsByKind {
 }
 
 impl Client {
+    /// Requests that were due in the window, where that can be told: failures are counted in the
+    /// whole run.
+    #[must_use]
+    pub fn arrivals(&self) -> Option<u64> {
+        let failed = self.errors_by_kind.error_replies + self.errors_by_kind.wrong_answers;
+        (failed == 0).then_some(self.requests + self.unanswered)
+    }
+
     /// What the clients of all repeats saw; none where there were none.
     pub(super) fn of(repeats: &[&snapshot::Client], method: &str) -> Option<Self> {
         let first = repeats.first()?;
@@ -119,11 +132,25 @@ impl Client {
             unanswered: count(|c| c.unanswered),
             late_sends: count(|c| c.late_sends),
             late_send_max_seconds: latest,
+            send_lateness: send_lateness(repeats),
             generator_was_bottleneck: repeats.iter().any(|c| c.generator_was_bottleneck),
             cpu_seconds: sum(|c| c.cpu_seconds),
             method: method.to_owned(),
         })
     }
+}
+
+/// Percentiles are the median of the repeats' that have them.
+fn send_lateness(repeats: &[&snapshot::Client]) -> Option<SendLateness> {
+    let all = |figure: fn(&SendLateness) -> f64| {
+        let known = repeats.iter().filter_map(|c| c.send_lateness.as_ref());
+        known.map(figure).collect::<Vec<_>>()
+    };
+    Some(SendLateness {
+        p50_seconds: median(&all(|l| l.p50_seconds))?,
+        p99_seconds: median(&all(|l| l.p99_seconds))?,
+        max_seconds: all(|l| l.max_seconds).into_iter().reduce(f64::max)?,
+    })
 }
 
 impl Latency {
@@ -136,6 +163,7 @@ impl Latency {
         let middle = |figure| median(&all(figure).collect::<Vec<_>>());
         Some(Self {
             count: repeats.iter().map(|latency| latency.count).sum(),
+            is_bound: repeats.iter().any(|latency| latency.is_bound),
             sum_seconds: repeats.iter().map(|latency| latency.sum_seconds).sum(),
             min_seconds: all(|l| l.min_seconds).reduce(f64::min),
             p50_seconds: middle(|l| l.p50_seconds),

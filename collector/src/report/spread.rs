@@ -16,6 +16,10 @@ pub struct Spreads {
     pub latency_p50_seconds: Option<Spread>,
     /// 99th percentile of it, in seconds.
     pub latency_p99_seconds: Option<Spread>,
+    /// Median of how late the load generator handled arrivals, in seconds.
+    pub send_lateness_p50_seconds: Option<Spread>,
+    /// 99th percentile of it, in seconds.
+    pub send_lateness_p99_seconds: Option<Spread>,
     /// Context switches, voluntary and involuntary, for each answer that arrived in the window.
     pub context_switches_per_request: Option<Spread>,
     /// 99th percentile of run-queue wait, in seconds.
@@ -62,6 +66,7 @@ impl Spreads {
         };
         let latency =
             |window: &Window<'_>| window.run.client.as_ref()?.latency.filter(|l| l.count > 0);
+        let lateness = |window: &Window<'_>| window.run.client.as_ref()?.send_lateness;
         let cpu = |window: &Window<'_>| window.all.totals.cpu_ns as f64 / 1e9;
         Self {
             throughput_per_second: over(&|w| {
@@ -69,6 +74,8 @@ impl Spreads {
             }),
             latency_p50_seconds: over(&|w| latency(w).map(|l| l.p50_seconds)),
             latency_p99_seconds: over(&|w| latency(w).map(|l| l.p99_seconds)),
+            send_lateness_p50_seconds: over(&|w| lateness(w).map(|l| l.p50_seconds)),
+            send_lateness_p99_seconds: over(&|w| lateness(w).map(|l| l.p99_seconds)),
             context_switches_per_request: over(&|w| {
                 per_request(switches(&w.all.totals) as f64, w.answered())
             }),

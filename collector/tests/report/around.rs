@@ -1,6 +1,8 @@
 //! What stands around the snapshots of a sample: the machine, its clients, its random numbers.
 
-use connscope::snapshot::{Client, ClientErrors, ClientLatency, Histogram, Host, Method};
+use connscope::snapshot::{
+    Client, ClientErrors, ClientLatency, Histogram, Host, Method, SendLateness,
+};
 
 use super::sample::{Model, REQUESTS, SUB_BITS};
 
@@ -68,6 +70,7 @@ pub(crate) fn client(model: &Model, connections: u32, wobble: f64) -> Client {
         throughput_per_second: answered as f64 / 5.0,
         latency: Some(ClientLatency {
             count: REQUESTS,
+            is_bound: false,
             sum_seconds: latency * 1.3 * REQUESTS as f64,
             min_seconds: latency * 0.4,
             p50_seconds: latency,
@@ -78,7 +81,12 @@ pub(crate) fn client(model: &Model, connections: u32, wobble: f64) -> Client {
             relative_error: 0.001,
         }),
         late_sends: 0,
-        late_send_max_seconds: 0.0,
+        late_send_max_seconds: 0.000_4,
+        send_lateness: Some(SendLateness {
+            p50_seconds: 3e-6 * wobble,
+            p99_seconds: 61e-6 * wobble,
+            max_seconds: 0.000_4,
+        }),
         generator_was_bottleneck: false,
         errors: ClientErrors::default(),
         unanswered: 0,

@@ -1,7 +1,7 @@
 //! Repeats of one measurement are one entry.
 
 use connscope::report::{self, Report};
-use connscope::snapshot::{Run, Totals};
+use connscope::snapshot::{Run, SendLateness, Totals};
 
 use super::sample::{MODELS, attach, recording, run};
 
@@ -178,6 +178,59 @@ fn what_is_per_request_is_per_answer_that_arrived_in_the_window() {
     assert_eq!(switches.values, [10.0, 5.0, 2.0]);
     let cpu = spread.cpu_per_request_seconds.as_ref().unwrap();
     assert_eq!(cpu.values, [2e-3, 1e-3, 4e-4]);
+}
+
+#[test]
+fn one_repeat_of_bounds_makes_bounds_and_lateness_is_the_median() {
+    let mut runs = three();
+    let client = |run: &mut Run| run.client.take().unwrap();
+    for (run, late) in runs.iter_mut().zip([3e-3, 1e-3, 2e-3]) {
+        let mut seen = client(run);
+        seen.send_lateness = Some(SendLateness {
+            p50_seconds: late / 10.0,
+            p99_seconds: late,
+            max_seconds: late * 2.0,
+        });
+        run.client = Some(seen);
+    }
+    let of = |runs: &[Run]| merged(runs.to_vec()).targets.remove(0);
+    let target = of(&runs);
+    let saw = target.measures.client.as_ref().unwrap();
+    assert!(!saw.latency.as_ref().unwrap().is_bound);
+    let late = saw.send_lateness.unwrap();
+    assert_eq!(
+        (late.p50_seconds, late.p99_seconds, late.max_seconds),
+        (2e-4, 2e-3, 6e-3)
+    );
+    let spread = target.spread.send_lateness_p99_seconds.unwrap();
+    assert_eq!(spread.values, [3e-3, 1e-3, 2e-3]);
+
+    let seen = runs[1].client.as_mut().unwrap();
+    seen.latency.as_mut().unwrap().is_bound = true;
+    let saw = of(&runs).measures.client.unwrap();
+    assert!(saw.latency.unwrap().is_bound);
+
+    // Without a schedule nothing is late for it.
+    for run in &mut runs {
+        run.client.as_mut().unwrap().send_lateness = None;
+    }
+    let target = of(&runs);
+    assert_eq!(target.measures.client.unwrap().send_lateness, None);
+    assert_eq!(target.spread.send_lateness_p50_seconds, None);
+}
+
+#[test]
+fn arrivals_are_not_told_where_failures_may_be_of_the_warm_up() {
+    let mut runs = vec![run(&MODELS[1], 100, 1)];
+    let client = runs[0].client.as_mut().unwrap();
+    (client.requests, client.unanswered) = (900, 100);
+    let arrivals = |runs: &[Run]| {
+        let target = merged(runs.to_vec()).targets.remove(0);
+        target.measures.client.unwrap().arrivals()
+    };
+    assert_eq!(arrivals(&runs), Some(1_000));
+    runs[0].client.as_mut().unwrap().errors.error_replies = 1;
+    assert_eq!(arrivals(&runs), None);
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn troubled() -> Recording {
     client.generator_was_bottleneck = true;
     client.errors.reset = 7;
     client.unanswered = 2;
+    client.latency.as_mut().unwrap().is_bound = true;
     recording.runs[3].memory_points.clear();
     recording.runs[3].memory_unavailable =
         Some("no cgroup could be made: read-only file system".to_owned());
@@ -97,6 +98,19 @@ fn models_on_a_narrow_screen() {
 #[test]
 fn what_went_wrong_is_said() {
     same_as_file("troubled.txt", &table(&troubled(), plain(100)));
+}
+
+#[test]
+fn a_closed_loop_that_is_in_doubt_says_how_busy_it_was() {
+    let mut recording = compare(1);
+    let client = recording.runs[0].client.as_mut().unwrap();
+    client.mode = "closed-loop".to_owned();
+    client.generator_was_bottleneck = true;
+    client.cpu_seconds = 4.9;
+    let table = table(&recording, Style::default());
+    let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected = "the load generator used 98 % of a CPU: latency is in doubt";
+    assert!(words.contains(expected), "{table}");
 }
 
 #[test]

@@ -16,22 +16,33 @@ pub(super) fn throughput(c: &Column<'_>) -> Figure {
 }
 
 pub(super) fn latency(c: &Column<'_>, figure: fn(&Spreads) -> Option<&Spread>) -> Figure {
-    c.client_spread(figure(&c.target.spread), Unit::Time)
+    bounded(c, c.client_spread(figure(&c.target.spread), Unit::Time))
 }
 
 pub(super) fn latency_max(c: &Column<'_>) -> Figure {
     if !c.has_clients() {
         return Figure::Absent;
     }
-    let latency = c
-        .target
-        .measures
-        .client
-        .as_ref()
-        .and_then(|client| client.latency.as_ref());
-    Figure::of(latency.and_then(|l| l.max_seconds).map(units::time), || {
-        c.no_client()
-    })
+    let max = c.client_latency().and_then(|latency| latency.max_seconds);
+    bounded(c, Figure::of(max.map(units::time), || c.no_client()))
+}
+
+/// Latencies that count what was never answered are no shorter than this.
+fn bounded(c: &Column<'_>, latency: Figure) -> Figure {
+    match latency {
+        Figure::Value(value) if c.client_latency().is_some_and(|latency| latency.is_bound) => {
+            Figure::Value(format!("≥ {value}"))
+        }
+        figure => figure,
+    }
+}
+
+/// The load generator's own share of latency, where there was a schedule to be late for.
+pub(super) fn sent_late(c: &Column<'_>, figure: fn(&Spreads) -> Option<&Spread>) -> Figure {
+    match (&c.target.measures.client, figure(&c.target.spread)) {
+        (Some(_), None) => Figure::Absent,
+        (_, spread) => c.client_spread(spread, Unit::Time),
+    }
 }
 
 pub(super) fn errors(c: &Column<'_>) -> Figure {

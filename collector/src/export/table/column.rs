@@ -2,6 +2,7 @@
 
 use super::figures::{Figure, why_unavailable};
 use super::units::{self, Unit};
+use crate::report::client::Latency;
 use crate::report::distribution::Distribution;
 use crate::report::measures::KernelMeasures;
 use crate::report::spread::Spread;
@@ -32,6 +33,10 @@ impl Column<'_> {
     pub(super) fn has_clients(&self) -> bool {
         !self.is_role
             && (self.target.measures.client.is_some() || self.target.kind == TargetKind::Reference)
+    }
+
+    pub(super) fn client_latency(&self) -> Option<&Latency> {
+        self.target.measures.client.as_ref()?.latency.as_ref()
     }
 
     pub(super) fn no_client(&self) -> String {

@@ -29,6 +29,7 @@ pub(super) fn write(
     );
     notes.extend(incomplete(report));
     notes.extend(unshown(report, footnotes));
+    notes.extend(bounds(report));
     notes.extend(generator(report));
     notes.extend(lost(report));
     notes.extend(accuracy(report));
@@ -114,6 +115,20 @@ fn unshown(report: &Report, footnotes: &Footnotes) -> Vec<Note> {
     .collect()
 }
 
+/// Where requests were never answered, latencies were longer than what is shown.
+fn bounds(report: &Report) -> Vec<Note> {
+    let of_target = |target: &Target| {
+        let latency = target.measures.client.as_ref()?.latency.as_ref()?;
+        let note = format!(
+            "{}: unanswered requests count with the time they had waited: latencies are at least \
+             those shown",
+            name(target)
+        );
+        latency.is_bound.then(|| ("latency ≥".to_owned(), note))
+    };
+    report.targets.iter().filter_map(of_target).collect()
+}
+
 /// Where the load generator itself was late, the clients' figures are in doubt.
 fn generator(report: &Report) -> Vec<Note> {
     let clients = report
@@ -137,13 +152,25 @@ fn generator(report: &Report) -> Vec<Note> {
 }
 
 fn late(target: &Target, client: &Client) -> String {
-    let verdict = if client.generator_was_bottleneck {
-        "; the load generator limited the result"
-    } else {
-        ""
+    let share = match client.arrivals() {
+        Some(all) if all > 0 => format!(
+            " of {} arrivals ({})",
+            units::count(all as f64),
+            units::percent(client.late_sends as f64 / all as f64)
+        ),
+        _ => " arrivals".to_owned(),
+    };
+    let verdict = match (client.generator_was_bottleneck, client.mode.as_str()) {
+        (false, _) => String::new(),
+        // Without a schedule there is none to be late for: what tells is the CPU time.
+        (true, "closed-loop") => format!(
+            "; the load generator used {} of a CPU: latency is in doubt",
+            units::percent(client.cpu_seconds / client.duration_seconds)
+        ),
+        (true, _) => "; latency is in doubt".to_owned(),
     };
     format!(
-        "{}: {} more than 1 ms late, the latest {}{verdict}",
+        "{}: {}{share} more than 1 ms late, the latest {}{verdict}",
         name(target),
         units::count(client.late_sends as f64),
         units::time(client.late_send_max_seconds),

@@ -2,8 +2,8 @@
 
 use super::cells::{
     accounted, accounted_per_connection, blocked, cpu, cpu_per_request, created, depth, errors,
-    first_run, if_any, latency, latency_max, marginal, mean_tasks, slice, stolen, switches,
-    switches_per_request, throughput, wait, wait_max, wait_total,
+    first_run, if_any, latency, latency_max, marginal, mean_tasks, sent_late, slice, stolen,
+    switches, switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
 use super::figures::Figure;
@@ -26,6 +26,12 @@ const GROUPS: [(&str, &[(&str, Cell)]); 5] = [
                 latency(c, |s| s.latency_p99_seconds.as_ref())
             }),
             ("latency max", latency_max),
+            ("sent late by p50", |c| {
+                sent_late(c, |s| s.send_lateness_p50_seconds.as_ref())
+            }),
+            ("sent late by p99", |c| {
+                sent_late(c, |s| s.send_lateness_p99_seconds.as_ref())
+            }),
             ("errors, unanswered", errors),
         ],
     ),
