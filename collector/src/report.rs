@@ -101,7 +101,7 @@ pub fn build(recording: &Recording) -> Result<Report, Error> {
         host: recording.host.clone(),
         window_seconds: windows.iter().map(|window| window.seconds).reduce(f64::max),
         targets: targets(windows, recording)?,
-        unavailable: unavailable(recording),
+        unavailable: recording.unavailable.clone(),
         lost,
         observer,
     })
@@ -110,26 +110,6 @@ pub fn build(recording: &Recording) -> Result<Report, Error> {
 /// Whether two runs are of one watch: their snapshots were taken at the same instants.
 fn watched_at_once(one: &Run, other: &Run) -> bool {
     (one.before.at_ns, one.end.at_ns) == (other.before.at_ns, other.end.at_ns)
-}
-
-/// What was said to be unavailable, and the memory of each run's cgroup where it was.
-fn unavailable(recording: &Recording) -> Vec<Unavailable> {
-    let mut all = recording.unavailable.clone();
-    for reason in recording
-        .runs
-        .iter()
-        .filter_map(|run: &Run| run.memory_unavailable.as_ref())
-    {
-        let measure = "marginal_bytes_per_connection".to_owned();
-        let entry = Unavailable {
-            measure,
-            reason: reason.clone(),
-        };
-        if !all.contains(&entry) {
-            all.push(entry);
-        }
-    }
-    all
 }
 
 impl Report {

@@ -66,8 +66,6 @@ pub struct Run {
     pub end: Snapshot,
     /// Memory of the target's own cgroup while connections were added, one point per step.
     pub memory_points: Vec<MemoryPoint>,
-    /// Why there are no memory points, if that is not by intention.
-    pub memory_unavailable: Option<String>,
     /// What the load generator saw.
     pub client: Option<Client>,
     /// Why this run ended before its time, if it did.

@@ -156,7 +156,6 @@ fn attached(pid: u32, name: String, first: Snapshot, last: Snapshot) -> Run {
         start: first,
         end: last,
         memory_points: Vec::new(),
-        memory_unavailable: None,
         client: None,
         incomplete: None,
     }

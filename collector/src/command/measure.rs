@@ -79,7 +79,6 @@ pub(crate) fn measure(bench: &Bench<'_>, model: &str, repeat: u32, plan: &Plan) 
         start,
         end,
         memory_points: seen.memory_points,
-        memory_unavailable: None,
         client: seen.client,
         incomplete: seen.trouble,
     };

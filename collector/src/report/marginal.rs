@@ -15,12 +15,25 @@ pub struct Marginal {
     pub confidence_95: Option<[f64; 2]>,
     /// Points the line was laid through.
     pub points: u64,
+    /// The points themselves, by repeat.
+    pub points_detail: Vec<Point>,
     /// The fewest and the most connections among them: the range the slope was seen over.
     pub connections: Option<[u32; 2]>,
     /// Why there is no value.
     pub reason: Option<String>,
     /// How it was measured.
     pub method: String,
+}
+
+/// What the target held with so many connections open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Point {
+    /// Which of the repeats, from 1: each has an intercept of its own.
+    pub repeat: u64,
+    /// Open connections.
+    pub connections: u32,
+    /// Bytes charged to the target's cgroup.
+    pub bytes: u64,
 }
 
 /// A slope and half the width of its confidence interval.
@@ -95,6 +108,7 @@ impl Marginal {
                 .ok()
                 .map(|slope| [slope.value - slope.margin_95, slope.value + slope.margin_95]),
             points: connections().count() as u64,
+            points_detail: points_of(repeats),
             connections: connections()
                 .min()
                 .zip(connections().max())
@@ -105,6 +119,18 @@ impl Marginal {
             method,
         }
     }
+}
+
+fn points_of(repeats: &[&[MemoryPoint]]) -> Vec<Point> {
+    let of_repeat = |(repeat, points): (u64, &&[MemoryPoint])| {
+        let point = |&MemoryPoint { connections, bytes }: &MemoryPoint| Point {
+            repeat,
+            connections,
+            bytes,
+        };
+        points.iter().map(point).collect::<Vec<_>>()
+    };
+    (1..).zip(repeats).flat_map(of_repeat).collect()
 }
 
 /// The slope through the points of all repeats, in bytes to a connection.

@@ -11,8 +11,8 @@ const MARGINAL: &str = "memory of the target's own cgroup, kernel memory include
     over connections at rest, with an intercept for each repeat; 95 % interval by Student's t";
 const CLIENT: &str = "load generator, from the intended start to the answer; over repeats: sums, \
     and the median of the repeats' percentiles";
-const CREATIONS: &str = "from before the first connection to the end of the window";
-const FIRST_RUN: &str = "by the role of the task created, from before the first connection";
+const CREATIONS: &str = "from the beginning of the watch to the end of the window";
+const FIRST_RUN: &str = "by the role of the task created, from the beginning of the watch";
 
 /// What was made of the figures that were read.
 const MADE_OF_THEM: [(&str, &str); 5] = [

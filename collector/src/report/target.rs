@@ -17,6 +17,9 @@ use crate::snapshot::{MemoryPoint, Recording, Run, TargetKind};
 /// The measure's name in the recording.
 const MARGINAL: &str = "marginal_bytes_per_connection";
 
+/// Why a running process has no slope.
+const NO_CGROUP: &str = "no cgroup of its own was read";
+
 /// A target with so many connections. Counts and distributions are sums over its repeats.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Target {
@@ -189,10 +192,12 @@ fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {
         .map(|window| window.run.memory_points.as_slice())
         .collect();
     let of_host = recording.unavailable.iter().find(|u| u.measure == MARGINAL);
-    let of_runs = windows
-        .iter()
-        .find_map(|window| window.run.memory_unavailable.as_deref());
-    let why_not = of_runs.or(of_host.map(|unavailable| unavailable.reason.as_str()));
+    let of_host = of_host.map(|unavailable| unavailable.reason.as_str());
+    // What runs already shares a cgroup with others, and cannot be moved into one of its own.
+    let why_not = of_host.or(match windows[0].run.kind {
+        TargetKind::Reference => None,
+        TargetKind::Process => Some(NO_CGROUP),
+    });
     Marginal::of(&points, why_not, method(recording, MARGINAL))
 }
 

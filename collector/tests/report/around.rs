@@ -126,7 +126,7 @@ pub(crate) fn methods() -> Vec<Method> {
         ),
         (
             "run_queue_depth",
-            "rq.cfs.h_nr_runnable (rq.nr_running before 6.13) at switch-out, tp_btf/sched_switch",
+            "rq.cfs.h_nr_runnable where the kernel has it, else rq.nr_running, at switch-out, tp_btf/sched_switch",
         ),
         (
             "blocked",

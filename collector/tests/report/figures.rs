@@ -69,7 +69,6 @@ pub(crate) fn small() -> Run {
         start,
         end,
         memory_points: Vec::new(),
-        memory_unavailable: None,
         client: client.map(|client| connscope::snapshot::Client {
             requests: 700,
             answered_in_window: 530,

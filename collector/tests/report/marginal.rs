@@ -1,6 +1,6 @@
 //! Slopes and their intervals against worked examples from elsewhere.
 
-use connscope::report::marginal::{Marginal, fit};
+use connscope::report::marginal::{Marginal, Point, fit};
 use connscope::report::student::t_quantile;
 use connscope::snapshot::MemoryPoint;
 
@@ -102,7 +102,37 @@ fn a_slope_says_over_what_it_was_seen() {
         "{marginal:?}"
     );
     close(value - lower, upper - value, 1e-9);
+    let told: Vec<_> = marginal.points_detail.iter().map(plain).collect();
+    assert_eq!(
+        told,
+        [
+            (1, 0, 1_000),
+            (1, 10, 2_010),
+            (1, 20, 2_990),
+            (1, 40, 5_000)
+        ]
+    );
     assert_eq!((marginal.reason, marginal.method.as_str()), (None, "how"));
+}
+
+fn plain(point: &Point) -> (u64, u32, u64) {
+    (point.repeat, point.connections, point.bytes)
+}
+
+#[test]
+fn the_slope_follows_from_the_points_that_are_told() {
+    let one = points(&[(0, 1_000), (10, 2_010), (20, 2_990)]);
+    let other = points(&[(0, 5_000), (10, 6_020), (30, 8_050)]);
+    let marginal = Marginal::of(&[&one, &[], &other], None, String::new());
+    let of_repeat = |repeat: u64| {
+        let told = marginal.points_detail.iter().map(plain);
+        told.filter(|point| point.0 == repeat)
+            .map(|(_, x, y)| (f64::from(x), y as f64))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((of_repeat(2).len(), of_repeat(3).len()), (0, 3));
+    let again = fit(&[&of_repeat(1), &of_repeat(3)]).unwrap();
+    assert_eq!(marginal.value, Some(again.value));
 }
 
 #[test]

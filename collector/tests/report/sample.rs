@@ -96,7 +96,6 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
         start,
         end,
         memory_points: points(model, connections, &mut numbers),
-        memory_unavailable: None,
         client: Some(client(model, connections, wobble)),
         incomplete: None,
     }
@@ -188,7 +187,7 @@ pub(crate) fn losses() -> Vec<Loss> {
         ),
         loss(
             "tasks",
-            "created tasks that could not be watched (no memory for task storage)",
+            "tasks that could not be watched (no memory for task storage)",
         ),
     ]
 }

@@ -123,3 +123,19 @@ fn nothing_watched_is_a_report_still() {
     assert_eq!((report.window_seconds, report.targets.len()), (None, 0));
     assert_eq!(report.incomplete.as_deref(), Some("interrupted by SIGINT"));
 }
+
+#[test]
+fn a_running_process_has_no_cgroup_of_its_own_and_no_first_connection() {
+    let report = report::build(&attach()).unwrap();
+    let kernel = &only(&report).measures.kernel;
+    let marginal = kernel.memory.marginal_bytes_per_connection.as_ref();
+    let marginal = marginal.unwrap();
+    assert_eq!((marginal.value, marginal.points), (None, 0));
+    let reason = marginal.reason.as_deref();
+    assert_eq!(reason, Some("no cgroup of its own was read"));
+    let creations = kernel.creations.as_ref().unwrap();
+    let first_run = creations.first_run.as_ref().unwrap();
+    for method in [&creations.method, &first_run.method] {
+        assert!(!method.contains("connection"), "{method}");
+    }
+}
