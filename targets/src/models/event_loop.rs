@@ -65,7 +65,7 @@ fn serve(server: Server) -> Result<()> {
         accept_at: None,
         connections: Connections::default(),
         timers: BinaryHeap::new(),
-        unfinished: Vec::new(),
+        queue: Vec::new(),
         buffers: Buffers::default(),
         end_at: None,
     };
@@ -83,8 +83,8 @@ struct EventLoop<'a> {
     connections: Connections,
     /// When a `WAIT` ends, in which slot, of which connection.
     timers: BinaryHeap<Reverse<(Instant, usize, u64)>>,
-    /// Slots that had more to do than one turn allows.
-    unfinished: Vec<usize>,
+    /// Slots whose connections are to have a turn, each once.
+    queue: Vec<usize>,
     buffers: Buffers,
     /// When the drain is over, once asked to end.
     end_at: Option<Instant>,
@@ -101,7 +101,6 @@ impl EventLoop<'_> {
                 }
                 _ => {}
             }
-            let unfinished = std::mem::take(&mut self.unfinished);
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept(),
@@ -109,14 +108,12 @@ impl EventLoop<'_> {
                     Token(slot) => {
                         if let Some(connection) = self.connections.get(slot) {
                             connection.note(event);
-                            self.turn(slot);
+                            self.enqueue(slot);
                         }
                     }
                 }
             }
-            for slot in unfinished {
-                self.turn(slot);
-            }
+            self.take_turns();
             self.fire_timers();
             self.connections.free_ended();
         }
@@ -129,7 +126,7 @@ impl EventLoop<'_> {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.unfinished.is_empty() {
+        if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
@@ -175,6 +172,26 @@ impl EventLoop<'_> {
         }
     }
 
+    /// Queues a connection for a turn. Once is enough, whether it has an event, has more to do than
+    /// its last turn allowed, or both: with two turns it would take more than its share.
+    fn enqueue(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get(slot)
+            && !std::mem::replace(&mut connection.queued, true)
+        {
+            self.queue.push(slot);
+        }
+    }
+
+    /// Gives every queued connection one turn; what they leave is for the next round.
+    fn take_turns(&mut self) {
+        for slot in std::mem::take(&mut self.queue) {
+            if let Some(connection) = self.connections.get(slot) {
+                connection.queued = false;
+                self.turn(slot);
+            }
+        }
+    }
+
     /// Lets one connection do what it can without blocking.
     fn turn(&mut self, slot: usize) {
         let ending = self.end_at.is_some();
@@ -186,7 +203,7 @@ impl EventLoop<'_> {
         connection.session.return_buffers(&mut self.buffers);
         match turn {
             Turn::Idle => {}
-            Turn::Unfinished => self.unfinished.push(slot),
+            Turn::Unfinished => self.enqueue(slot),
             Turn::Wait(time) => {
                 let serial = self.connections.serials[slot];
                 self.timers

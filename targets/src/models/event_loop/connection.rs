@@ -6,21 +6,23 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
-use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::listen::shut_down;
-use crate::session::{Session, Stop};
+use crate::session::{READ_BYTES, Session, Stop};
 use crate::store::SingleThread;
 use crate::work::Context;
 
-/// Reads that one connection may do before others get their turn.
-const READS_PER_TURN: usize = 4;
+/// What one connection may read before others get their turn, in bytes. Reads are not counted: a
+/// buffer that was made for a large request holds many times the usual read.
+const BYTES_PER_TURN: usize = 4 * READ_BYTES;
 
 /// A non-blocking connection.
 pub(crate) struct Connection {
     socket: OwnedFd,
+    /// The loop has queued it for a turn.
+    pub(crate) queued: bool,
     /// Its state in the protocol.
     pub(crate) session: Session,
     /// A read may bring something.
@@ -55,6 +57,7 @@ impl Connection {
     pub(crate) fn new(socket: OwnedFd) -> Self {
         Self {
             socket,
+            queued: false,
             session: Session::default(),
             readable: false,
             read_closed: false,
@@ -92,7 +95,7 @@ impl Connection {
         token: Token,
         ending: bool,
     ) -> Turn {
-        let mut reads = 0;
+        let mut budget = BYTES_PER_TURN;
         loop {
             match self.write() {
                 Ok(true) => {}
@@ -132,12 +135,12 @@ impl Connection {
             if !self.readable {
                 return Turn::Idle;
             }
-            if reads == READS_PER_TURN {
+            if budget == 0 {
                 return Turn::Unfinished;
             }
-            reads += 1;
-            if !self.read() {
-                return Turn::Over;
+            match self.read(budget) {
+                Some(read) => budget -= read,
+                None => return Turn::Over,
             }
         }
     }
@@ -147,23 +150,30 @@ impl Connection {
         shut_down(self.socket.as_fd());
     }
 
-    /// Reads once; `false` when the client has gone.
-    fn read(&mut self) -> bool {
+    /// Reads once, at most `budget` bytes; `None` when the client has gone.
+    fn read(&mut self, budget: usize) -> Option<usize> {
         let input = self.session.input();
-        let room = input.capacity() - input.len();
-        match recv(&self.socket, spare_capacity(input), RecvFlags::empty()) {
-            Ok((0, _)) => return false,
-            Ok((read, _)) => {
+        let length = input.len();
+        let spare = input.spare_capacity_mut();
+        let room = spare.len().min(budget);
+        match recv(&self.socket, &mut spare[..room], RecvFlags::empty()) {
+            Ok((_, 0)) => None,
+            Ok((_, read)) => {
+                // SAFETY: the kernel has written so many bytes behind the first `length`.
+                unsafe { input.set_len(length + read) };
                 self.executable = true;
                 // A short read has emptied the socket, and what comes later is a new event; only
                 // the end of the stream may have been reported already.
                 self.readable = read == room || self.read_closed;
+                Some(read)
             }
-            Err(Errno::AGAIN) => self.readable = false,
-            Err(Errno::INTR) => {}
-            Err(_) => return false,
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                Some(0)
+            }
+            Err(Errno::INTR) => Some(0),
+            Err(_) => None,
         }
-        true
     }
 
     /// Writes what is to be written; `false` when the socket takes no more now.
