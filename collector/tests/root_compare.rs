@@ -84,6 +84,28 @@ fn a_mebibyte_touched_by_each_connection_is_a_mebibyte_of_marginal_memory() {
     }
 }
 
+/// What the workload puts into the server's shared state is no part of what a connection costs.
+#[test]
+fn the_workloads_data_is_not_in_marginal_memory() {
+    for workload in ["ping", "get-set"] {
+        let arguments = [
+            "--models",
+            "event-loop",
+            "--connections",
+            "200",
+            "--duration",
+            "200ms",
+        ];
+        let report = compare(&[&arguments[..], &["--workload", workload]].concat());
+        let memory = &target(&report, "event-loop", 200)["measures"]["memory"];
+        let marginal = number(&memory["marginal_bytes_per_connection"]["value"]);
+        assert!(
+            (0.0..8_192.0).contains(&marginal),
+            "{workload}: {marginal} bytes for one more socket"
+        );
+    }
+}
+
 #[test]
 fn each_model_creates_the_tasks_it_is_named_for() {
     let report = compare(&[

@@ -48,16 +48,33 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
         .into_iter()
         .zip(snapshots)
         .map(|((pid, name), (first, last))| attached(pid, name, first, last));
+    let (runs, contradictions) = sound(runs);
+    if runs.is_empty() {
+        bail!(contradictions.join("; "));
+    }
+    let troubles: Vec<String> = ended_early.into_iter().chain(contradictions).collect();
     let recording = Recording {
         command: "attach".into(),
         host: host::describe(None),
-        runs: runs.collect(),
+        runs,
         methods: sample::methods(),
         unavailable: Vec::new(),
-        incomplete: ended_early,
+        incomplete: (!troubles.is_empty()).then(|| troubles.join("; ")),
     };
     sink.write(&report::build(&recording)?, &args.output)?;
     Ok(conclude(recording.incomplete.as_slice()))
+}
+
+/// The runs that can be reported on, and what is wrong with the others.
+fn sound(runs: impl Iterator<Item = Run>) -> (Vec<Run>, Vec<String>) {
+    let (mut sound, mut contradictions) = (Vec::new(), Vec::new());
+    for run in runs {
+        match report::check(&run) {
+            Ok(()) => sound.push(run),
+            Err(error) => contradictions.push(error.to_string()),
+        }
+    }
+    (sound, contradictions)
 }
 
 /// Each process once, with its name.
@@ -99,7 +116,9 @@ fn watch(
     interrupt: &Interrupt,
 ) -> Result<Option<String>> {
     let begun = Instant::now();
-    let progress = Progress::new(args.duration.unwrap_or_default(), quiet);
+    let time = args.duration.unwrap_or_default();
+    let progress = Progress::new(time, quiet);
+    progress.begin("watching", Duration::ZERO, time);
     if args.duration.is_none() && !quiet {
         say("watching until Ctrl-C");
     }
@@ -111,8 +130,6 @@ fn watch(
         if left.is_zero() {
             return Ok(None);
         }
-        progress.set(elapsed);
-        progress.say("watching");
         if interrupt.sleep(left.min(LOOK)) {
             let signal = interrupt.signal().unwrap_or("a signal");
             let early = |duration: Duration| {

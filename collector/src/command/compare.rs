@@ -100,8 +100,7 @@ fn measure_all(
             break;
         }
         let name = format!("{} at {}", cell.model, connections(cell.connections));
-        progress.set(each * number);
-        progress.say(name.clone());
+        progress.begin(name.clone(), each * number, each);
         let trouble = match measure(
             bench,
             cell.model,

@@ -59,7 +59,8 @@ pub(crate) fn measure(bench: &Bench<'_>, model: &str, repeat: u32, plan: &Plan) 
         client: None,
         trouble: None,
     };
-    seen.add_memory_point(&server, 0)?;
+    // No memory point yet: what the workload prepares comes before the first connections are at rest,
+    // and is no part of what one more costs.
     let load = Load::start(bench.binary, server.address, plan)?;
     follow(bench, load, &mut server, &mut sampler, plan, &mut seen)?;
     let start = seen
