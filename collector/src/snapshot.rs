@@ -106,7 +106,7 @@ pub struct Snapshot {
     pub observer_cpu_ns: u64,
     /// Resident bytes of connscope itself.
     pub observer_rss_bytes: u64,
-    /// Run time of each BPF program of ours, where statistics are on.
+    /// What each BPF program of ours has cost; none of them where the kernel's statistics are off.
     pub programs: Vec<Program>,
 }
 
@@ -248,9 +248,9 @@ pub struct Loss {
 pub struct Program {
     /// Its name in the kernel.
     pub name: String,
-    /// Times it ran; 0 with statistics off.
+    /// Times it ran.
     pub runs: u64,
-    /// Time it took, in all; 0 with statistics off.
+    /// Time it took, in all.
     pub run_ns: u64,
 }
 

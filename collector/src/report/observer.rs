@@ -14,7 +14,7 @@ pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
 /// What connscope itself cost, from the first snapshot to the last of each run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Observer {
-    /// BPF programs, by name.
+    /// BPF programs, by name; none of them where the kernel's BPF statistics are off.
     pub programs: Vec<Program>,
     /// CPU time of the collector, user and system, in seconds.
     pub cpu_seconds: f64,
@@ -27,9 +27,9 @@ pub struct Observer {
 pub struct Program {
     /// Its name in the kernel.
     pub name: String,
-    /// Times it ran; 0 where the kernel's BPF statistics are off.
+    /// Times it ran.
     pub runs: u64,
-    /// Time that took, in seconds; 0 where they are off.
+    /// Time that took, in seconds.
     pub run_seconds: f64,
 }
 

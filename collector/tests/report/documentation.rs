@@ -1,6 +1,7 @@
 //! `docs/json.md` says what every field is, and of no field that does not exist.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use connscope::export::{Format, Style, write};
 use connscope::report;
@@ -35,8 +36,13 @@ fn json(recording: &connscope::snapshot::Recording) -> Value {
     serde_json::from_slice(&out).unwrap()
 }
 
-/// Names in the first column of the document's tables.
-fn documented() -> BTreeSet<String> {
+/// The document's part about reports, and the one about `connscope doctor`.
+fn parts() -> (&'static str, &'static str) {
+    DOCUMENT.split_once("\n## doctor\n").unwrap()
+}
+
+/// Names in the first column of the tables of a text.
+fn documented(text: &str) -> BTreeSet<String> {
     let row = |line: &str| {
         let cell = line.strip_prefix("| ")?.split('|').next()?;
         Some(
@@ -47,7 +53,7 @@ fn documented() -> BTreeSet<String> {
                 .collect::<Vec<_>>(),
         )
     };
-    DOCUMENT.lines().filter_map(row).flatten().collect()
+    text.lines().filter_map(row).flatten().collect()
 }
 
 #[test]
@@ -57,7 +63,7 @@ fn every_field_is_documented_and_none_besides() {
     with_gaps.unavailable = attach().unavailable;
     fields(&json(&with_gaps), &mut names);
     fields(&json(&attach()), &mut names);
-    let documented = documented();
+    let documented = documented(parts().0);
     let missing: Vec<_> = names.difference(&documented).collect();
     let stale: Vec<_> = documented.difference(&names).collect();
     assert!(missing.is_empty(), "not in docs/json.md: {missing:?}");
@@ -65,6 +71,22 @@ fn every_field_is_documented_and_none_besides() {
         stale.is_empty(),
         "in docs/json.md but in no report: {stale:?}"
     );
+}
+
+#[test]
+fn what_doctor_says_is_documented_and_nothing_besides() {
+    let output = Command::new(env!("CARGO_BIN_EXE_connscope"))
+        .args(["doctor", "--format", "json"])
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["can_compare"], output.status.success());
+    assert_eq!(said["schema"], 1);
+    let mut names = BTreeSet::new();
+    fields(&said, &mut names);
+    // There may be nothing to remedy here.
+    names.insert("remedy".to_owned());
+    assert_eq!(names, documented(parts().1));
 }
 
 /// The shape that programs rely on: fields may be added, not renamed or moved.

@@ -1,5 +1,6 @@
 //! What watching cost and lost, the tasks one by one, and a watch of nothing.
 
+use connscope::export::{Format, Style, write};
 use connscope::report;
 use connscope::snapshot::{Host, Recording};
 
@@ -48,6 +49,23 @@ fn the_observer_counts_from_the_first_snapshot_to_the_last() {
         (runs, 1)
     );
     assert!((observer.programs[0].run_seconds - runs as f64 * 92e-9).abs() < 1e-9);
+}
+
+#[test]
+fn without_statistics_no_program_is_told_rather_than_free_ones() {
+    let mut recording = attach();
+    let run = &mut recording.runs[0];
+    for snapshot in [&mut run.before, &mut run.start, &mut run.end] {
+        snapshot.programs.clear();
+    }
+    let report = report::build(&recording).unwrap();
+    assert_eq!(report.observer.programs, []);
+    let mut table = Vec::new();
+    write(&report, Format::Table, &Style::default(), &mut table).unwrap();
+    let table = String::from_utf8(table).unwrap();
+    let words: Vec<_> = table.split_whitespace().collect();
+    let expected = "cost of the BPF programs not known";
+    assert!(words.join(" ").contains(expected), "{table}");
 }
 
 #[test]
