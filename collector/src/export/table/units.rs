@@ -1,4 +1,4 @@
-//! Figures in human units: three significant digits and the unit that fits.
+//! Figures in human units: three significant digits, fewer below 1, and the unit that fits.
 
 /// Units by their size, smallest first.
 type Scale = [(f64, &'static str)];
@@ -106,7 +106,8 @@ fn fitting(value: f64, scale: &Scale) -> (f64, &'static str) {
         .unwrap_or(last)
 }
 
-/// Three significant digits, or more before the point; zero has one.
+/// Three significant digits, or more before the point; below 1 three decimals, and where those would
+/// all be zero two significant digits and an exponent; zero has one.
 fn digits(value: f64) -> String {
     let size = value.abs();
     let text = match size {
