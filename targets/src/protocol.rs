@@ -169,21 +169,18 @@ impl Decoder {
                 Some(b'$') => {}
                 Some(&other) => return Err(ProtocolError::ExpectedBulk(other)),
             }
+            // The decoder takes lengths that are none, such as `+4`: it sees only what was checked,
+            // so that a request is judged alike whole and in pieces.
+            check_bulk(rest, self.decoded)?;
             // Begins with `$`, so there is no recursion and no allocation in here.
             let Some((frame, length)) =
                 decode_range(rest).map_err(|_| ProtocolError::InvalidBulkLength)?
             else {
-                return check_partial_bulk(rest, self.decoded).map(|()| None);
+                return Ok(None);
             };
             let RangeFrame::BulkString((from, to)) = frame else {
                 return Err(ProtocolError::InvalidBulkLength);
             };
-            if to - from > MAX_BULK_BYTES {
-                return Err(ProtocolError::InvalidBulkLength);
-            }
-            if self.decoded + length > MAX_REQUEST_BYTES {
-                return Err(ProtocolError::RequestTooLong);
-            }
             self.arguments
                 .push(((self.decoded + from) as u32, (self.decoded + to) as u32));
             self.decoded += length;
@@ -210,9 +207,9 @@ impl Decoder {
     }
 }
 
-/// Refuses what can be refused of a bulk string before it has arrived: `rest` begins with it, `start`
-/// bytes of the request lie before it.
-fn check_partial_bulk(rest: &[u8], start: usize) -> Result<(), ProtocolError> {
+/// Refuses what can be refused of a bulk string by its length line, as soon as it is there: `rest`
+/// begins with it, `start` bytes of the request lie before it.
+fn check_bulk(rest: &[u8], start: usize) -> Result<(), ProtocolError> {
     let line = &rest[..rest.len().min(MAX_LENGTH_LINE_BYTES)];
     let Some(end) = line.iter().position(|&byte| byte == b'\r') else {
         return match line.len() {
@@ -221,6 +218,9 @@ fn check_partial_bulk(rest: &[u8], start: usize) -> Result<(), ProtocolError> {
         };
     };
     let length = parse_length(&line[1..end]).ok_or(ProtocolError::InvalidBulkLength)?;
+    if rest.get(end + 1).is_some_and(|&byte| byte != b'\n') {
+        return Err(ProtocolError::InvalidBulkLength);
+    }
     if length > MAX_BULK_BYTES {
         return Err(ProtocolError::InvalidBulkLength);
     }

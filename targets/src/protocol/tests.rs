@@ -2,14 +2,22 @@
 
 use super::*;
 
-/// Decodes all of `input` given in pieces of `step` bytes: the requests, and the error that ended
-/// it.
-fn decode(input: &[u8], step: usize) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
+/// The requests in an input, and the error that ended it.
+type Decoded = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>);
+
+/// Decodes all of `input` given in pieces of `step` bytes.
+fn decode(input: &[u8], step: usize) -> Decoded {
+    let ends = (1..).map(|piece| piece * step);
+    let inner = ends.take_while(|&end| end < input.len());
+    decode_pieces(input, inner.chain([input.len()]))
+}
+
+/// Decodes all of `input`, given in pieces that end there.
+fn decode_pieces(input: &[u8], ends: impl Iterator<Item = usize>) -> Decoded {
     let mut decoder = Decoder::default();
     let mut requests = Vec::new();
-    let (mut start, mut end) = (0, 0);
-    while end < input.len() {
-        end = (end + step).min(input.len());
+    let mut start = 0;
+    for end in ends {
         loop {
             match decoder.decode(&input[start..end]) {
                 Ok(None) => break,
@@ -85,6 +93,11 @@ fn refuses_bad_input_at_once() {
         (b"*1\r\n+OK\r\n", ExpectedBulk(b'+')),
         (b"*1\r\n$-1\r\n", InvalidBulkLength),
         (b"*1\r\n$-5\r\n", InvalidBulkLength),
+        (b"*1\r\n$+4\r\nPING\r\n", InvalidBulkLength),
+        (b"*1\r\n$-0\r\n\r\n", InvalidBulkLength),
+        (b"*1\r\n$ 4\r\nPING\r\n", InvalidBulkLength),
+        (b"*1\r\n$4\rxPING\r\n", InvalidBulkLength),
+        (b"*2\r\n$4\r\nPING\r\n$+1\r\nx\r\n", InvalidBulkLength),
         (b"*1\r\n$x\r\n", InvalidBulkLength),
         (b"*1\r\n$\r\n", InvalidBulkLength),
         (b"*1\r\n$524289\r\n", InvalidBulkLength),
@@ -96,14 +109,15 @@ fn refuses_bad_input_at_once() {
         ),
         (b"*1\r\n$\xff\xfe\r\n", InvalidBulkLength),
     ] {
-        for step in [1, 3, input.len()] {
-            let (requests, found) = decode(input, step);
-            assert_eq!(
-                (requests.len(), found),
-                (0, Some(error)),
-                "{}",
-                input.escape_ascii()
-            );
+        let refused = (Vec::new(), Some(error));
+        let text = input.escape_ascii();
+        for step in 1..=input.len() {
+            assert_eq!(decode(input, step), refused, "{text} in pieces of {step}");
+        }
+        for at in 1..input.len() {
+            let pieces = [at, input.len()].into_iter();
+            let decoded = decode_pieces(input, pieces);
+            assert_eq!(decoded, refused, "{text} split at {at}");
         }
     }
 }
