@@ -136,3 +136,29 @@ fn wrong_answers_alone_fail_a_run() {
     let outcome = short_load(address);
     assert_failed(outcome, "2 wrong answers", &errors("wrong_answers", 2));
 }
+
+#[test]
+fn a_reply_larger_than_a_read_is_seen_whole() {
+    let long = |bytes: usize| [&b"-"[..], &vec![b'x'; bytes - 3], b"\r\n"].concat();
+    for bytes in [255, 256, 257, 300, 512, 5000] {
+        let reply = long(bytes);
+        let address = misbehaving_server(move |number, stream| match number {
+            0 => pong(stream),
+            _ => stream.write_all(&reply),
+        });
+        let options = ["--workload", "ping", "--connections", "1", "--rate", "100"];
+        let window = ["--duration", "100ms", "--warm-up", "0"];
+        let (_, result, took) = load(address, &[&options[..], &window].concat());
+        assert_eq!(
+            number(&result, "unanswered"),
+            0.0,
+            "{bytes} bytes: {result}"
+        );
+        assert_eq!(
+            result["errors"],
+            errors("error_replies", 10),
+            "{bytes} bytes: {result}"
+        );
+        assert!(took < Duration::from_secs(1), "{bytes} bytes: {took:?}");
+    }
+}

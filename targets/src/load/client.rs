@@ -126,30 +126,33 @@ impl Client {
         }
     }
 
-    /// Reads once.
+    /// Reads until there is a complete reply or nothing more to read: events come once for all
+    /// that has arrived.
     pub(crate) fn receive(&mut self) -> Received<'_> {
-        if self.input.len() == self.input.capacity() {
-            self.input.reserve(INPUT_BYTES.max(self.input.len()));
-        }
-        match recv(
-            &self.socket,
-            spare_capacity(&mut self.input),
-            RecvFlags::empty(),
-        ) {
-            Ok((1.., _)) => {}
-            Err(Errno::AGAIN | Errno::INTR) => return Received::Nothing,
-            Ok(_) | Err(_) => return Received::Closed,
-        }
-        if self.input.first() == Some(&b'*') || self.input.len() > MAX_INPUT_BYTES {
-            return Received::Reply(Reply::Garbage);
-        }
-        let input = &self.input[..];
-        match decode_range(input) {
-            Ok(None) => Received::Nothing,
-            Ok(Some((frame, length))) if length == input.len() => {
-                Received::Reply(reply(frame, input))
+        loop {
+            if self.input.len() == self.input.capacity() {
+                self.input.reserve(INPUT_BYTES.max(self.input.len()));
             }
-            Ok(Some(_)) | Err(_) => Received::Reply(Reply::Garbage),
+            match recv(
+                &self.socket,
+                spare_capacity(&mut self.input),
+                RecvFlags::empty(),
+            ) {
+                Ok((1.., _)) => {}
+                Err(Errno::AGAIN) => return Received::Nothing,
+                Err(Errno::INTR) => continue,
+                Ok(_) | Err(_) => return Received::Closed,
+            }
+            if self.input.first() == Some(&b'*') || self.input.len() > MAX_INPUT_BYTES {
+                return Received::Reply(Reply::Garbage);
+            }
+            match decode_range(&self.input) {
+                Ok(None) => {}
+                Ok(Some((frame, length))) if length == self.input.len() => {
+                    return Received::Reply(reply(frame, &self.input));
+                }
+                Ok(Some(_)) | Err(_) => return Received::Reply(Reply::Garbage),
+            }
         }
     }
 
