@@ -22,30 +22,41 @@ fn main() -> ExitCode {
     let results: Vec<Value> = (0..RUNS).map(|_| run()).collect();
     for result in &results {
         println!(
-            "  answered {:.0}/s, late {} of {} (latest {:.2} ms), p50 {:.3} ms, p99 {:.3} ms, client CPU {:.2} s",
+            "  answered {:.0}/s, late {} of {:.0} (latest {:.2} ms), p50 {:.3} ms, p99 {:.3} ms, client CPU {:.2} s",
             number(&result["throughput_per_second"]),
             result["late_sends"],
-            result["requests"],
+            offered(result),
             number(&result["late_send_max_seconds"]) * 1e3,
             number(&result["latency"]["p50_seconds"]) * 1e3,
             number(&result["latency"]["p99_seconds"]) * 1e3,
             number(&result["cpu_seconds"]),
         );
     }
-    let kept_up = results.iter().filter(|result| kept_up(result)).count();
+    let late = median(&results, |result| {
+        number(&result["late_sends"]) / offered(result)
+    });
+    let answered = median(&results, |result| {
+        number(&result["throughput_per_second"]) / RATE
+    });
     println!(
-        "  kept up in {kept_up} of {RUNS} runs (at most {LATE_LIMIT} late, at least {ANSWERED_LIMIT} answered)"
+        "  median: {late:.6} late (limit {LATE_LIMIT}), {answered:.6} answered (limit {ANSWERED_LIMIT})"
     );
-    if kept_up * 2 > RUNS {
+    if late <= LATE_LIMIT && answered >= ANSWERED_LIMIT {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-fn kept_up(result: &Value) -> bool {
-    let late = number(&result["late_sends"]) / number(&result["requests"]).max(1.0);
-    late <= LATE_LIMIT && number(&result["throughput_per_second"]) >= RATE * ANSWERED_LIMIT
+/// Arrivals in the window: late ones are a share of all, answered or not.
+fn offered(result: &Value) -> f64 {
+    RATE * number(&result["duration_seconds"])
+}
+
+fn median(results: &[Value], figure: impl Fn(&Value) -> f64) -> f64 {
+    let mut figures: Vec<f64> = results.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 fn number(value: &Value) -> f64 {

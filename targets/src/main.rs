@@ -25,12 +25,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Load(options) => load::run(&options),
-        Command::Models => {
-            for model in models::MODELS {
-                println!("{:<24} {}", model.name, model.about);
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Models => models::list().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("connscope-target: {error:#}");

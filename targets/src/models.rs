@@ -4,7 +4,9 @@ mod event_loop;
 mod process_per_connection;
 mod thread_per_connection;
 
-use anyhow::Result;
+use std::io::{ErrorKind, Write};
+
+use anyhow::{Context, Result};
 
 use crate::serve::Server;
 
@@ -29,4 +31,20 @@ pub(crate) const MODELS: &[Model] = &[
 /// The model of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.name == name)
+}
+
+/// Prints the models, one per line. A reader that has seen enough is no error.
+///
+/// # Errors
+/// When standard output cannot be written to.
+pub(crate) fn list() -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    let written = MODELS
+        .iter()
+        .try_for_each(|model| writeln!(output, "{:<24} {}", model.name, model.about))
+        .and_then(|()| output.flush());
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }

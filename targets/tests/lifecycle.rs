@@ -302,3 +302,16 @@ fn bytes(line: &str) -> u64 {
     let number = |text| u64::from_str_radix(text, 16).expect("a number");
     number(to) - number(from)
 }
+
+#[test]
+fn a_closed_pipe_ends_the_list_quietly() {
+    let (reader, writer) = std::io::pipe().expect("cannot make a pipe");
+    drop(reader);
+    let output = Command::new(TARGET)
+        .arg("models")
+        .stdout(writer)
+        .output()
+        .expect("cannot run the program");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success(), "{}", output.status);
+}

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
 use rustix::io::Errno;
 
 pub(crate) use epoll::EventFlags;
@@ -16,8 +16,6 @@ const EVENTS: usize = 64;
 pub(crate) struct Poller {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
-    /// The kernel (before 5.11) waits to the millisecond only: shorter waits are spun.
-    coarse: bool,
 }
 
 impl Poller {
@@ -32,7 +30,6 @@ impl Poller {
         Ok(Self {
             epoll,
             events: Vec::with_capacity(EVENTS),
-            coarse: false,
         })
     }
 
@@ -55,24 +52,15 @@ impl Poller {
     /// None that a correct program sees.
     pub(crate) fn wait(&mut self, timeout_ns: u64) -> rustix::io::Result<usize> {
         self.events.clear();
-        let waited = if self.coarse {
-            self.wait_coarse(timeout_ns)
-        } else {
-            self.wait_fine(timeout_ns)
-        };
-        match waited {
+        match self.epoll_pwait2(timeout_ns) {
             Ok(()) | Err(Errno::INTR) => Ok(self.events.len()),
-            Err(Errno::NOSYS) if !self.coarse => {
-                self.coarse = true;
-                Ok(0)
-            }
             Err(error) => Err(error),
         }
     }
 
-    /// `epoll_pwait2`, called directly: rustix rounds the time up to milliseconds, and glibc has it
+    /// The system call, made directly: rustix rounds the time up to milliseconds, and glibc has it
     /// from 2.35 on only.
-    fn wait_fine(&mut self, timeout_ns: u64) -> rustix::io::Result<()> {
+    fn epoll_pwait2(&mut self, timeout_ns: u64) -> rustix::io::Result<()> {
         let timeout = libc::timespec {
             tv_sec: (timeout_ns / 1_000_000_000) as i64,
             tv_nsec: (timeout_ns % 1_000_000_000) as i64,
@@ -96,16 +84,6 @@ impl Poller {
             0.. => Ok(()),
             _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
         }
-    }
-
-    fn wait_coarse(&mut self, timeout_ns: u64) -> rustix::io::Result<()> {
-        let timeout_ns = timeout_ns / 1_000_000 * 1_000_000;
-        let timeout = Timespec {
-            tv_sec: (timeout_ns / 1_000_000_000) as i64,
-            tv_nsec: (timeout_ns % 1_000_000_000) as i64,
-        };
-        let room = rustix::buffer::spare_capacity(&mut self.events);
-        epoll::wait(&self.epoll, room, Some(&timeout)).map(|_| ())
     }
 
     /// Token and flags of an event of the last wait.
