@@ -42,19 +42,33 @@ impl Version {
 }
 
 /// The place under which we may make cgroups that account memory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Hierarchy {
     /// Which kind it is.
     pub version: Version,
     parent: PathBuf,
+    /// We gave children a memory account (v2), and take it from them when dropped.
+    switched_on: bool,
 }
 
 impl Hierarchy {
-    /// Finds the host's hierarchy and clears away what connscopes that were killed left in it.
+    /// Finds the host's hierarchy, makes it ready for cgroups of ours, and clears away what
+    /// connscopes that were killed left in it.
     ///
     /// # Errors
     /// If no mounted hierarchy accounts memory, or none can be written, with the reason.
     pub fn find() -> Result<Self> {
+        let mut found = Self::look()?;
+        found.account_children()?;
+        found.clear_stale();
+        Ok(found)
+    }
+
+    /// Finds the host's hierarchy and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn look() -> Result<Self> {
         let mounts = Process::myself()
             .and_then(|process| process.mountinfo())
             .context("cannot read /proc/self/mountinfo")?;
@@ -68,13 +82,11 @@ impl Hierarchy {
             let found = Self {
                 version,
                 parent: mount.mount_point,
+                switched_on: false,
             };
-            match found.check() {
-                Ok(()) => {
-                    found.clear_stale();
-                    return Ok(found);
-                }
-                Err(reason) => reasons.push(reason),
+            match found.refused() {
+                None => return Ok(found),
+                Some(reason) => reasons.push(reason),
             }
         }
         if reasons.is_empty() {
@@ -83,31 +95,34 @@ impl Hierarchy {
         bail!(reasons.join("; "))
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Why no cgroup that accounts memory can be made here.
+    fn refused(&self) -> Option<String> {
         let place = self.parent.display();
-        if self.version == Version::V2 && !self.controls_memory() {
-            let _ = fs::write(self.parent.join("cgroup.subtree_control"), "+memory");
-            if !self.controls_memory() {
-                return Err(format!(
-                    "{place} has no memory controller for children (cgroup.subtree_control)"
-                ));
-            }
+        if self.version == Version::V2 && !self.lists_memory("cgroup.controllers") {
+            return Some(format!(
+                "{place} has no memory controller (cgroup.controllers)"
+            ));
         }
-        let probe = self
-            .parent
-            .join(format!("{PREFIX}{}-probe", std::process::id()));
-        fs::create_dir(&probe)
-            .map_err(|error| format!("cannot make a cgroup in {place}: {}", in_words(&error)))?;
-        let usable = probe.join(self.version.usage_file()).exists();
-        let _ = fs::remove_dir(&probe);
-        usable
-            .then_some(())
-            .ok_or_else(|| format!("cgroups in {place} have no {}", self.version.usage_file()))
+        let writable = rustix::fs::access(&self.parent, rustix::fs::Access::WRITE_OK);
+        let why = |error: rustix::io::Errno| in_words(&error.into());
+        let refused = |error| format!("cannot make a cgroup in {place}: {}", why(error));
+        writable.err().map(refused)
     }
 
-    fn controls_memory(&self) -> bool {
-        let controllers =
-            fs::read_to_string(self.parent.join("cgroup.subtree_control")).unwrap_or_default();
+    /// Has the children of a v2 hierarchy account memory, if they do not yet.
+    fn account_children(&mut self) -> Result<()> {
+        const CONTROL: &str = "cgroup.subtree_control";
+        if self.version == Version::V1 || self.lists_memory(CONTROL) {
+            return Ok(());
+        }
+        let path = self.parent.join(CONTROL);
+        fs::write(&path, "+memory").with_context(|| format!("cannot write {}", path.display()))?;
+        self.switched_on = true;
+        Ok(())
+    }
+
+    fn lists_memory(&self, file: &str) -> bool {
+        let controllers = fs::read_to_string(self.parent.join(file)).unwrap_or_default();
         controllers
             .split_whitespace()
             .any(|controller| controller == "memory")
@@ -146,6 +161,15 @@ impl Hierarchy {
             path,
             version: self.version,
         })
+    }
+}
+
+impl Drop for Hierarchy {
+    fn drop(&mut self) {
+        if self.switched_on {
+            // Refused while somebody else's cgroup has come to rely on it, which is as it should be.
+            let _ = fs::write(self.parent.join("cgroup.subtree_control"), "-memory");
+        }
     }
 }
 

@@ -239,7 +239,7 @@ fn probe(probe: &'static Probe, allowed: bool) -> Check {
 
 fn memory_cgroup() -> Check {
     let check = Check::new("memory cgroup", false);
-    match Hierarchy::find() {
+    match Hierarchy::look() {
         Ok(hierarchy) => check.ok(hierarchy.version.name()),
         Err(error) if !rustix::process::geteuid().is_root() => check.unknown(format!(
             "needs root ({error}); without it there is no marginal memory per connection"
