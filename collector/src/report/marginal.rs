@@ -92,9 +92,20 @@ fn centred(points: &&[(f64, f64)]) -> Vec<(f64, f64)> {
 impl Marginal {
     /// The slope through the points of all repeats; `unavailable` is why there are none, where
     /// that is known.
+    ///
+    /// The interval is never narrower than the counter allows: it moves in batches that each of
+    /// the host's `cpus` keeps ([`COUNTER_BATCH_BYTES`]).
     #[must_use]
-    pub fn of(repeats: &[&[MemoryPoint]], unavailable: Option<&str>, method: String) -> Self {
-        let slope = slope(repeats);
+    pub fn of(
+        repeats: &[&[MemoryPoint]],
+        cpus: u32,
+        unavailable: Option<&str>,
+        method: String,
+    ) -> Self {
+        let slope = slope(repeats).map(|slope| Slope {
+            margin_95: slope.margin_95.max(resolution(repeats, cpus)),
+            ..slope
+        });
         let connections = || {
             repeats
                 .iter()
@@ -119,6 +130,20 @@ impl Marginal {
             method,
         }
     }
+}
+
+/// What a CPU may have charged to a cgroup ahead of use: 64 pages (`MEMCG_CHARGE_BATCH`, mm/memcontrol.c).
+pub const COUNTER_BATCH_BYTES: f64 = 64.0 * 4096.0;
+
+/// What the counter's batches alone can do to a slope over the widest range of a repeat, in bytes to
+/// a connection.
+fn resolution(repeats: &[&[MemoryPoint]], cpus: u32) -> f64 {
+    let range = |points: &&[MemoryPoint]| {
+        let connections = || points.iter().map(|point| point.connections);
+        Some(f64::from(connections().max()? - connections().min()?))
+    };
+    let widest = repeats.iter().filter_map(range).fold(0.0, f64::max);
+    COUNTER_BATCH_BYTES * f64::from(cpus) / widest.max(1.0)
 }
 
 fn points_of(repeats: &[&[MemoryPoint]]) -> Vec<Point> {

@@ -8,7 +8,8 @@ const ACCOUNTED: &str = "living tasks at the end of the window, mean over repeat
     each process), file and shared pages are those of the address space with most of them; per \
     connection: (anonymous + page tables + kernel stacks) / connections, the server's own included";
 const MARGINAL: &str = "memory of the target's own cgroup, kernel memory included, by least squares \
-    over connections at rest, with an intercept for each repeat; 95 % interval by Student's t";
+    over connections at rest, with an intercept for each repeat; 95 % interval by Student's t, no narrower than the counter's \
+    batches of 64 pages a CPU allow";
 const CLIENT: &str = "load generator, from the intended start to the answer; over repeats: sums, \
     and the median of the repeats' percentiles";
 const CREATIONS: &str = "from the beginning of the watch to the end of the window";

@@ -198,7 +198,12 @@ fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {
         TargetKind::Reference => None,
         TargetKind::Process => Some(NO_CGROUP),
     });
-    Marginal::of(&points, why_not, method(recording, MARGINAL))
+    Marginal::of(
+        &points,
+        recording.host.cpus,
+        why_not,
+        method(recording, MARGINAL),
+    )
 }
 
 fn incomplete(windows: &[Window<'_>]) -> Option<String> {

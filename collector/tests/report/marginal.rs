@@ -93,7 +93,7 @@ fn points(points: &[(u32, u64)]) -> Vec<MemoryPoint> {
 #[test]
 fn a_slope_says_over_what_it_was_seen() {
     let seen = points(&[(0, 1_000), (10, 2_010), (20, 2_990), (40, 5_000)]);
-    let marginal = Marginal::of(&[&seen], None, "how".to_owned());
+    let marginal = Marginal::of(&[&seen], 0, None, "how".to_owned());
     assert_eq!((marginal.points, marginal.connections), (4, Some([0, 40])));
     let [lower, upper] = marginal.confidence_95.unwrap();
     let value = marginal.value.unwrap();
@@ -123,7 +123,7 @@ fn plain(point: &Point) -> (u64, u32, u64) {
 fn the_slope_follows_from_the_points_that_are_told() {
     let one = points(&[(0, 1_000), (10, 2_010), (20, 2_990)]);
     let other = points(&[(0, 5_000), (10, 6_020), (30, 8_050)]);
-    let marginal = Marginal::of(&[&one, &[], &other], None, String::new());
+    let marginal = Marginal::of(&[&one, &[], &other], 0, None, String::new());
     let of_repeat = |repeat: u64| {
         let told = marginal.points_detail.iter().map(plain);
         told.filter(|point| point.0 == repeat)
@@ -148,9 +148,24 @@ fn too_little_has_no_slope_and_says_why() {
         ),
     ];
     for (points, unavailable, expected) in cases {
-        let marginal = Marginal::of(&[&points], unavailable, String::new());
+        let marginal = Marginal::of(&[&points], 2, unavailable, String::new());
         assert_eq!((marginal.value, marginal.confidence_95), (None, None));
         let reason = marginal.reason.unwrap();
         assert!(reason.contains(expected), "{reason}");
     }
+}
+
+/// Points that a coarse counter lays on a line are not known to lie on it.
+#[test]
+fn the_interval_is_no_narrower_than_the_counter_allows() {
+    let flat: Vec<_> = (1..=10)
+        .map(|connections| MemoryPoint {
+            connections,
+            bytes: 1_310_720,
+        })
+        .collect();
+    let marginal = Marginal::of(&[&flat], 2, None, String::new());
+    assert_eq!(marginal.value, Some(0.0));
+    let batches = 2.0 * 64.0 * 4096.0 / 9.0;
+    assert_eq!(marginal.confidence_95, Some([-batches, batches]));
 }
