@@ -158,19 +158,15 @@ impl Pending {
 
 impl From<&task_record> for TaskSample {
     fn from(record: &task_record) -> Self {
-        let comm = record
-            .comm
-            .iter()
-            .map(|&byte| byte as u8)
-            .take_while(|&byte| byte != 0)
-            .collect::<Vec<_>>();
+        let comm = record.comm.map(|byte| byte as u8);
+        let comm = comm.split(|&byte| byte == 0).next().unwrap_or_default();
         Self {
             pid: record.pid,
             tid: record.tid,
             group: record.group,
             started_ns: record.started,
             at_ns: record.at,
-            comm: String::from_utf8_lossy(&comm).into_owned(),
+            comm: String::from_utf8_lossy(comm).into_owned(),
             state: match task_state(record.state) {
                 task_state::STATE_RUNNING => State::Running,
                 task_state::STATE_RUNNABLE => State::Runnable,

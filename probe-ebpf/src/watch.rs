@@ -9,7 +9,10 @@ use crate::{
     sample::{self, GroupSample, Pending, Sample, TaskSample},
 };
 use libbpf_rs::{MapCore, MapFlags};
-use std::{collections::HashMap, io};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
 
 /// To which group the children of a group's tasks belong, by number.
 pub type GroupRule = abi::group_rule;
@@ -197,13 +200,21 @@ impl Baseline {
 /// neighbours apart, and processes may share one (vfork, CLONE_VM).
 fn place(living: Vec<TaskSample>, groups: &mut [GroupSample]) {
     let mut pending = HashMap::<u64, Pending>::new();
-    for task in &living {
-        let sum = pending.entry(task.address_space).or_default();
-        sum.add(&task.pending);
+    for task in living
+        .iter()
+        .filter(|task| task.pending != Pending::default())
+    {
+        pending
+            .entry(task.address_space)
+            .or_default()
+            .add(&task.pending);
     }
+    let (mut seen, mut neighbour) = (HashSet::new(), None);
     for mut task in living {
-        match (&mut task.memory, pending.remove(&task.address_space)) {
-            (Some(memory), Some(sum)) => memory.add(&sum),
+        let space = task.address_space;
+        let first = neighbour.replace(space) != Some(space) && seen.insert(space);
+        match &mut task.memory {
+            Some(memory) if first => memory.add(pending.get(&space).unwrap_or(&Pending::default())),
             _ => task.memory = None,
         }
         if let Some(group) = groups.get_mut(task.group as usize) {
