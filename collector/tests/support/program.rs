@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{Read, Seek},
     net::SocketAddr,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -64,6 +64,16 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(copy(&stdout))
             .stderr(copy(&stderr));
+        // Whoever runs the tests in the background or under nohup has us ignore these.
+        // SAFETY: between fork and exec, only system calls that allocate nothing.
+        unsafe {
+            command.pre_exec(|| {
+                for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+                Ok(())
+            })
+        };
         let begun = Instant::now();
         let child = command
             .spawn()
