@@ -40,7 +40,10 @@ fn a_task_on_its_cpu_when_first_watched() {
 fn an_exec_from_a_thread_stays_watched() {
     let mut workload = Workload::new(|| {
         || {
-            let script = c"i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 100; true";
+            let count = sized(300_000);
+            let script =
+                format!("i=0; while [ $i -lt {count} ]; do i=$((i+1)); done; sleep 100; true");
+            let script = std::ffi::CString::new(script).expect("no null in it");
             let exec = move || {
                 let arguments = [
                     c"sh".as_ptr(),
