@@ -45,6 +45,28 @@ pub struct Output {
     pub out: Option<PathBuf>,
 }
 
+/// The share of the time that measures too dear to run always are given.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Windows {
+    /// Share of the time in which page faults are looked at one by one, 0 to 100; 0 for never
+    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = share)]
+    pub fault_windows: f64,
+    /// Share of the time in which the latency of context switches is measured, 0 to 100
+    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = share)]
+    pub switch_windows: f64,
+}
+
+impl Windows {
+    /// The same for the probes.
+    #[must_use]
+    pub fn options(&self) -> probe_ebpf::Options {
+        probe_ebpf::Options {
+            fault_share: self.fault_windows,
+            switch_share: self.switch_windows,
+        }
+    }
+}
+
 /// `connscope compare`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -79,6 +101,9 @@ pub struct Compare {
     /// Private memory that the server writes for each connection, such as 1MiB
     #[arg(long, value_name = "SIZE")]
     pub touch: Option<String>,
+    /// What is looked at in windows only
+    #[command(flatten)]
+    pub windows: Windows,
     /// The `connscope-target` binary; by default the one beside this program, or in PATH
     #[arg(long, value_name = "FILE")]
     pub target_binary: Option<PathBuf>,
@@ -101,6 +126,9 @@ pub struct Attach {
     /// How long to watch; until Ctrl-C by default
     #[arg(long, value_name = "TIME", value_parser = measured_time)]
     pub duration: Option<Duration>,
+    /// What is looked at in windows only
+    #[command(flatten)]
+    pub windows: Windows,
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
@@ -121,6 +149,18 @@ fn measured_time(text: &str) -> Result<Duration, String> {
         Duration::from_millis(100),
         Duration::from_secs(86_400),
     )
+}
+
+/// A share of 1 from a percentage.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    let percent: f64 = number
+        .parse()
+        .map_err(|_| "not a number; write a percentage, such as 2 or 100%".to_owned())?;
+    match (0.0..=100.0).contains(&percent) {
+        true => Ok(percent / 100.0),
+        false => Err("out of range; between 0 and 100".to_owned()),
+    }
 }
 
 fn warm_up_time(text: &str) -> Result<Duration, String> {

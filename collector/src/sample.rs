@@ -2,11 +2,11 @@
 
 use crate::snapshot::{
     Creation, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, Task, Totals,
+    Unavailable, Window,
 };
 use probe_ebpf::{
-    Assignment, Error, GroupRule, Watch,
+    Assignment, Error, GroupRule, Options, Watch,
     cost::{self, ProgramCost},
-    probes::PROBES,
     sample::{self, GroupSample},
 };
 
@@ -27,7 +27,7 @@ impl Sampler {
     ///
     /// # Errors
     /// If the kernel refuses a probe, with the remedy.
-    pub fn load(targets: usize) -> Result<Self, Error> {
+    pub fn load(targets: usize, options: &Options) -> Result<Self, Error> {
         let rules = (0..targets as u32).flat_map(|target| {
             let thread_group = group(target, THREAD);
             let process_group = group(target, CHILD);
@@ -42,7 +42,7 @@ impl Sampler {
             [of_process, of_process, of_child]
         });
         Ok(Self {
-            watch: Watch::load(&rules.collect::<Vec<_>>())?,
+            watch: Watch::load(&rules.collect::<Vec<_>>(), options)?,
         })
     }
 
@@ -76,6 +76,7 @@ impl Sampler {
             at_ns: sample.at_ns,
             roles: Vec::new(),
             losses: sample.losses.iter().map(loss).collect(),
+            windows: sample.windows.iter().map(window).collect(),
             stolen_ns: stolen_ns(),
             programs: self.programs(),
             observer_cpu_ns: observer.cpu_ns,
@@ -92,6 +93,26 @@ impl Sampler {
             });
         }
         Ok(snapshots)
+    }
+
+    /// How each measure is taken here.
+    #[must_use]
+    pub fn methods(&self) -> Vec<Method> {
+        let method = |measure: &probe_ebpf::probes::Measure| Method {
+            measure: measure.name.into(),
+            method: measure.method.into(),
+        };
+        self.watch.measures().iter().map(method).collect()
+    }
+
+    /// What cannot be measured here, and why; grows if a probe fails later.
+    #[must_use]
+    pub fn unavailable(&self) -> Vec<Unavailable> {
+        let unavailable = |unavailable: &sample::Unavailable| Unavailable {
+            measure: unavailable.measure.into(),
+            reason: unavailable.reason.clone(),
+        };
+        self.watch.unavailable().iter().map(unavailable).collect()
     }
 
     /// What our programs have cost, where the host keeps run-time statistics; else nothing.
@@ -112,17 +133,6 @@ impl Sampler {
             false => Vec::new(),
         }
     }
-}
-
-/// How each measure is taken.
-pub fn methods() -> Vec<Method> {
-    let measures = PROBES.iter().flat_map(|probe| probe.measures);
-    measures
-        .map(|measure| Method {
-            measure: measure.name.into(),
-            method: measure.method.into(),
-        })
-        .collect()
 }
 
 fn group(target: u32, role: u32) -> u32 {
@@ -201,6 +211,14 @@ fn loss(loss: &sample::Loss) -> Loss {
         probe: loss.probe.into(),
         what: loss.what.into(),
         count: loss.count,
+    }
+}
+
+fn window(window: &sample::WindowTime) -> Window {
+    Window {
+        probe: window.probe.into(),
+        open_ns: window.open_ns,
+        windows: window.windows,
     }
 }
 

@@ -100,6 +100,9 @@ pub struct Snapshot {
     pub roles: Vec<Role>,
     /// What was not seen, by name; zeros included.
     pub losses: Vec<Loss>,
+    /// How long the probes that look through windows only have looked.
+    #[serde(default)]
+    pub windows: Vec<Window>,
     /// Stolen time of all CPUs since boot, from `/proc/stat`.
     pub stolen_ns: u64,
     /// CPU time that connscope itself has used, user and system.
@@ -241,6 +244,17 @@ pub struct Loss {
     pub what: String,
     /// How many, since the watch began.
     pub count: u64,
+}
+
+/// How long a probe that looks through windows only has looked, since the watch began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Which probe.
+    pub probe: String,
+    /// Time its windows were open.
+    pub open_ns: u64,
+    /// How many there were.
+    pub windows: u64,
 }
 
 /// A BPF program of ours and what it has cost, cumulative.

@@ -6,7 +6,7 @@
 mod workload;
 
 use probe_ebpf::{
-    Baseline, GroupRule, Watch,
+    Baseline, GroupRule, Options, Watch,
     cost::{ProgramCost, Statistics},
 };
 use std::process::ExitCode;
@@ -70,7 +70,7 @@ fn cost_above_empty(watched: bool) -> f64 {
 }
 
 fn nobody() -> Watch {
-    Watch::load(&[GroupRule::default()]).expect("probes load")
+    Watch::load(&[GroupRule::default()], &Options::default()).expect("probes load")
 }
 
 fn of_switch(costs: &[ProgramCost]) -> ProgramCost {

@@ -48,6 +48,14 @@ pub enum Error {
         /// What the kernel said.
         source: libbpf_rs::Error,
     },
+    /// What the probe needs is not there, or was switched off.
+    #[error("cannot run probe {probe}: {reason}")]
+    Unsupported {
+        /// The probe.
+        probe: &'static str,
+        /// Why, and what can be done.
+        reason: String,
+    },
     /// A map or an iterator of a loaded probe could not be read or written.
     #[error("cannot read probe {probe}, {object}: {source}")]
     Read {

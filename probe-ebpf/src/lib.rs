@@ -11,6 +11,7 @@ pub mod platform;
 pub mod probes;
 pub mod sample;
 mod watch;
+mod windows;
 
 pub use error::Error;
-pub use watch::{Assignment, Baseline, GroupRule, Watch};
+pub use watch::{Assignment, Baseline, GroupRule, Options, Watch};

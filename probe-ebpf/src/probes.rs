@@ -11,7 +11,11 @@ pub mod creations;
 pub mod sched;
 pub mod tasks;
 
-use crate::{Error, loader::Loaded};
+use crate::{
+    Error, Options,
+    loader::Loaded,
+    sample::{GroupSample, Loss, WindowTime},
+};
 
 /// A probe: one object of BPF programs, and the measures it yields.
 #[derive(Debug)]
@@ -26,10 +30,42 @@ pub struct Probe {
     pub essential: bool,
     /// What it measures.
     pub measures: &'static [Measure],
+    /// Starts it; none for the three that every watch has.
+    pub(crate) start: Option<Start>,
+}
+
+/// Loads and attaches a probe.
+pub(crate) type Start = fn(&Context<'_>) -> Result<Box<dyn Part>, Error>;
+
+/// What a probe is started with.
+pub(crate) struct Context<'a> {
+    /// The probe whose maps are shared: the watch list.
+    pub(crate) owner: &'a Loaded,
+    /// How many groups of tasks there are.
+    pub(crate) groups: u32,
+    /// What the user chose.
+    pub(crate) options: &'a Options,
+}
+
+/// A probe at work, beside the three that every watch has. Dropped, it leaves the kernel.
+pub(crate) trait Part {
+    /// Adds what it has seen since it was started to the groups; says what it missed.
+    fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error>;
+
+    /// The kernel's ids of its programs.
+    fn program_ids(&self) -> Vec<u32>;
+
+    /// What it measures, each by the method that was found to work here.
+    fn measures(&self) -> Vec<Measure>;
+
+    /// How long its windows have been open, if it looks through windows only.
+    fn window(&self) -> Option<WindowTime> {
+        None
+    }
 }
 
 /// A measure, and how a probe takes it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Measure {
     /// Its name in reports, such as `run_queue_wait`.
     pub name: &'static str,
@@ -38,12 +74,21 @@ pub struct Measure {
 }
 
 impl Probe {
-    /// Loads and attaches the probe, alone and for a moment.
+    /// Loads and attaches the probe for a moment; returns what it measures, by the methods that
+    /// work here.
     ///
     /// # Errors
     /// Why the kernel refuses it, with the remedy.
-    pub fn check(&'static self) -> Result<(), Error> {
-        Loaded::load(self, None, 1).map(drop)
+    pub fn check(&'static self) -> Result<Vec<Measure>, Error> {
+        let Some(start) = self.start else {
+            return Loaded::load(self, None, 1).map(|_| self.measures.to_vec());
+        };
+        let context = Context {
+            owner: &Loaded::load(&tasks::PROBE, None, 1)?,
+            groups: 1,
+            options: &Options::default(),
+        };
+        Ok(start(&context)?.measures())
     }
 }
 
@@ -58,6 +103,7 @@ pub static REFUSED: Probe = Probe {
     hooks: &[],
     essential: false,
     measures: &[],
+    start: None,
 };
 
 /// Not a probe: nothing, on the same hooks. It is what the others are measured against.
@@ -67,4 +113,5 @@ pub(crate) static EMPTY: Probe = Probe {
     hooks: &[],
     essential: false,
     measures: &[],
+    start: None,
 };

@@ -14,6 +14,28 @@ pub struct Sample {
     pub groups: Vec<GroupSample>,
     /// What was not seen.
     pub losses: Vec<Loss>,
+    /// How long the probes that look through windows have looked.
+    pub windows: Vec<WindowTime>,
+}
+
+/// How long a probe that looks through windows only has looked so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowTime {
+    /// The probe.
+    pub probe: &'static str,
+    /// Time its windows were open.
+    pub open_ns: u64,
+    /// How many windows there were.
+    pub windows: u64,
+}
+
+/// A measure that cannot be had in this watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// Its name.
+    pub measure: &'static str,
+    /// Why, and what can be done.
+    pub reason: String,
 }
 
 /// One group of tasks.

@@ -5,8 +5,8 @@ use crate::{
     abi::{self, ended, group_stats, loss, losses},
     cost::{self, ProgramCost},
     loader::Loaded,
-    probes::{self, creations, sched, tasks},
-    sample::{self, GroupSample, Pending, Sample, TaskSample},
+    probes::{self, Context, Measure, PROBES, Part, Probe, creations, sched, tasks},
+    sample::{self, GroupSample, Pending, Sample, TaskSample, Unavailable},
 };
 use libbpf_rs::{MapCore, MapFlags};
 use std::{
@@ -34,8 +34,30 @@ pub struct Assignment {
 /// created meanwhile, so more than a few mean that something forks without end.
 const ASSIGN_PASSES: u32 = 16;
 
+/// What the user of a watch may choose.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Share of the time, 0 to 1, in which faults are looked at one by one.
+    pub fault_share: f64,
+    /// Share of the time, 0 to 1, in which the latency of switches is measured.
+    pub switch_share: f64,
+}
+
+impl Default for Options {
+    /// Windows that together cost less than 1 % of a core.
+    fn default() -> Self {
+        Self {
+            fault_share: 0.02,
+            switch_share: 0.02,
+        }
+    }
+}
+
 /// The probes, loaded; they leave the kernel when this is dropped.
 pub struct Watch {
+    /// In front of the others, whose maps they share: dropped first.
+    parts: Vec<(&'static Probe, Box<dyn Part>)>,
+    unavailable: Vec<Unavailable>,
     tasks: Loaded,
     creations: Loaded,
     /// What it counts lies in maps that `tasks` owns.
@@ -50,8 +72,9 @@ impl Watch {
     /// `rules` gives each group, by its number, the groups of its tasks' children.
     ///
     /// # Errors
-    /// If a probe is refused, with the remedy.
-    pub fn load(rules: &[GroupRule]) -> Result<Self, Error> {
+    /// If a probe that the main job needs is refused, with the remedy. Of the others,
+    /// [`unavailable`](Self::unavailable) says which measures they leave out.
+    pub fn load(rules: &[GroupRule], options: &Options) -> Result<Self, Error> {
         let groups = u32::try_from(rules.len()).unwrap_or(u32::MAX);
         let tasks = Loaded::load(&tasks::PROBE, None, groups)?;
         let creations = Loaded::load(&creations::PROBE, Some(&tasks), groups)?;
@@ -62,7 +85,14 @@ impl Watch {
                 .map_err(|source| creations.unreadable("rules", source))?;
         }
         let sched = Loaded::load(&sched::PROBE, Some(&tasks), groups)?;
+        let (parts, unavailable) = start_parts(&Context {
+            owner: &tasks,
+            groups,
+            options,
+        });
         Ok(Self {
+            parts,
+            unavailable,
             tasks,
             creations,
             sched,
@@ -116,12 +146,47 @@ impl Watch {
                 group.creations.push(creation);
             }
         }
-        let losses = sample::losses_from(&self.tasks.values("losses", 0)?);
+        let mut losses = sample::losses_from(&self.tasks.values("losses", 0)?);
+        self.read_parts(&mut groups, &mut losses);
         Ok(Sample {
             at_ns,
             groups,
             losses,
+            windows: self
+                .parts
+                .iter()
+                .filter_map(|(_, part)| part.window())
+                .collect(),
         })
+    }
+
+    /// What is measured, each by the method that was found to work here.
+    pub fn measures(&self) -> Vec<Measure> {
+        let always = PROBES.iter().filter(|probe| probe.start.is_none());
+        let always = always.flat_map(|probe| probe.measures.iter().copied());
+        let parts = self.parts.iter().flat_map(|(_, part)| part.measures());
+        always.chain(parts).collect()
+    }
+
+    /// What cannot be measured, and why; grows if a probe fails later.
+    pub fn unavailable(&self) -> &[Unavailable] {
+        &self.unavailable
+    }
+
+    /// A probe that cannot be read any more is given up, and the rest go on.
+    fn read_parts(&mut self, groups: &mut [GroupSample], losses: &mut Vec<sample::Loss>) {
+        let unavailable = &mut self.unavailable;
+        self.parts
+            .retain_mut(|(probe, part)| match part.read(groups) {
+                Ok(lost) => {
+                    losses.extend(lost);
+                    true
+                }
+                Err(error) => {
+                    unavailable.extend(left_out(probe, &error));
+                    false
+                }
+            });
     }
 
     /// What each program of ours has cost, as far as statistics were on.
@@ -130,7 +195,12 @@ impl Watch {
     /// If the kernel does not list its programs.
     pub fn costs(&self) -> io::Result<Vec<ProgramCost>> {
         let loaded = [&self.tasks, &self.creations, &self.sched];
-        let ids: Vec<u32> = loaded.into_iter().flat_map(Loaded::program_ids).collect();
+        let of_parts = self.parts.iter().flat_map(|(_, part)| part.program_ids());
+        let ids: Vec<u32> = loaded
+            .into_iter()
+            .flat_map(Loaded::program_ids)
+            .chain(of_parts)
+            .collect();
         cost::of_programs(&ids)
     }
 
@@ -173,6 +243,28 @@ impl Watch {
     fn assigned(&self) -> Result<u64, Error> {
         Ok(self.tasks.value::<abi::control>("control", 0)?.assigned)
     }
+}
+
+/// The probes that can run here, and what the others leave out.
+#[allow(clippy::type_complexity)]
+fn start_parts(context: &Context<'_>) -> (Vec<(&'static Probe, Box<dyn Part>)>, Vec<Unavailable>) {
+    let (mut parts, mut unavailable) = (Vec::new(), Vec::new());
+    for &probe in &PROBES {
+        let Some(start) = probe.start else { continue };
+        match start(context) {
+            Ok(part) => parts.push((probe, part)),
+            Err(error) => unavailable.extend(left_out(probe, &error)),
+        }
+    }
+    (parts, unavailable)
+}
+
+fn left_out<'a>(probe: &'a Probe, error: &Error) -> impl Iterator<Item = Unavailable> + use<'a> {
+    let reason = error.to_string();
+    probe.measures.iter().map(move |measure| Unavailable {
+        measure: measure.name,
+        reason: reason.clone(),
+    })
 }
 
 /// Programs that do nothing, on the hooks of the others: what entering a program costs here.

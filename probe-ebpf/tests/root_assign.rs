@@ -3,7 +3,7 @@
 #[path = "support/workload.rs"]
 mod workload;
 
-use probe_ebpf::{Assignment, GroupRule, Watch};
+use probe_ebpf::{Assignment, GroupRule, Options, Watch};
 use workload::*;
 
 #[test]
@@ -19,7 +19,8 @@ fn every_task_is_added_once() {
             }
             || ()
         });
-        let mut watch = Watch::load(&[GroupRule::default()]).expect("probes load");
+        let mut watch =
+            Watch::load(&[GroupRule::default()], &Options::default()).expect("probes load");
         let process = Assignment {
             pid: workload.pid,
             main_group: 0,

@@ -12,7 +12,7 @@ use crate::{
     limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     progress::Progress,
     report,
-    sample::{self, Sampler},
+    sample::Sampler,
     snapshot::{Recording, Run, Snapshot, TargetKind},
 };
 use anyhow::{Context, Result, bail};
@@ -35,7 +35,7 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     if limit < SPARE_DESCRIPTORS {
         bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
     }
-    let mut sampler = Sampler::load(names.len())?;
+    let mut sampler = Sampler::load(names.len(), &args.windows.options())?;
     let sink = Sink::open(&args.output)?;
     for (target, (pid, _)) in names.iter().enumerate() {
         add(&mut sampler, target, *pid)?;
@@ -57,8 +57,8 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
         command: "attach".into(),
         host: host::describe(None),
         runs,
-        methods: sample::methods(),
-        unavailable: Vec::new(),
+        methods: sampler.methods(),
+        unavailable: sampler.unavailable(),
         incomplete: (!troubles.is_empty()).then(|| troubles.join("; ")),
     };
     sink.write(&report::build(&recording)?, &args.output)?;

@@ -14,7 +14,7 @@ use crate::{
     load::Plan,
     progress::Progress,
     report,
-    sample::{self, Sampler},
+    sample::Sampler,
     snapshot::{Method, Recording, Run, Unavailable},
 };
 use anyhow::{Context, Result, bail};
@@ -41,28 +41,44 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
     let models = chosen_models(args, &binary)?;
     check_load(args, &binary)?;
     check_descriptors(args)?;
-    drop(Sampler::load(1)?);
+    let options = args.windows.options();
+    let trial = Sampler::load(1, &options)?;
+    let (methods, mut unavailable) = (trial.methods(), trial.unavailable());
+    drop(trial);
     let sink = Sink::open(&args.output)?;
     let hierarchy = Hierarchy::find();
     let bench = Bench {
         binary: &binary,
         hierarchy: hierarchy.as_ref().ok(),
         interrupt: &interrupt,
+        options,
     };
 
-    let (runs, failures) = measure_all(&bench, args, &cells(args, &models), quiet);
+    let (runs, failed, failures) = measure_all(&bench, args, &cells(args, &models), quiet);
     if runs.is_empty() {
         let first = failures
             .first()
             .map_or("nothing to measure", String::as_str);
         bail!("nothing was measured: {first}");
     }
+    unavailable.extend(without_cgroup(&hierarchy));
+    for measure in failed {
+        if !unavailable
+            .iter()
+            .any(|known| known.measure == measure.measure)
+        {
+            unavailable.push(measure);
+        }
+    }
     let recording = Recording {
         command: "compare".into(),
         host: host::describe(bench.hierarchy.map(|hierarchy| hierarchy.version.name())),
         runs,
-        methods: methods(bench.hierarchy),
-        unavailable: without_cgroup(&hierarchy),
+        methods: methods
+            .into_iter()
+            .chain(of_memory(bench.hierarchy))
+            .collect(),
+        unavailable,
         incomplete: (!failures.is_empty()).then(|| failures.join("; ")),
     };
     sink.write(&report::build(&recording)?, &args.output)?;
@@ -84,16 +100,16 @@ fn cells<'a>(args: &Compare, models: &'a [String]) -> Vec<Cell<'a>> {
     cells
 }
 
-/// The runs that have something to show, and what went wrong.
+/// The runs that have something to show, which measures they lack, and what went wrong.
 fn measure_all(
     bench: &Bench<'_>,
     args: &Compare,
     cells: &[Cell<'_>],
     quiet: bool,
-) -> (Vec<Run>, Vec<String>) {
+) -> (Vec<Run>, Vec<Unavailable>, Vec<String>) {
     let each = args.duration + args.warm_up + OVERHEAD;
     let progress = Progress::new(each * cells.len() as u32, quiet);
-    let (mut runs, mut failures) = (Vec::new(), Vec::new());
+    let (mut runs, mut failed, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for (number, cell) in (0u32..).zip(cells) {
         if let Some(signal) = bench.interrupt.signal() {
             failures.push(not_made(signal, number, cells));
@@ -107,7 +123,8 @@ fn measure_all(
             cell.repeat,
             &plan(args, cell.connections),
         ) {
-            Ok(run) => {
+            Ok((run, lacking)) => {
+                failed.extend(lacking);
                 let trouble = run.incomplete.clone();
                 runs.push(run);
                 trouble
@@ -125,7 +142,7 @@ fn measure_all(
             failures.push(format!("{name}: {trouble}"));
         }
     }
-    (runs, failures)
+    (runs, failed, failures)
 }
 
 fn not_made(signal: &str, made: u32, cells: &[Cell<'_>]) -> String {
@@ -211,8 +228,8 @@ fn check_descriptors(args: &Compare) -> Result<(), Usage> {
     Err(Usage(why + &advice))
 }
 
-fn methods(hierarchy: Option<&Hierarchy>) -> Vec<Method> {
-    let of_memory = hierarchy.map(|hierarchy| {
+fn of_memory(hierarchy: Option<&Hierarchy>) -> Option<Method> {
+    hierarchy.map(|hierarchy| {
         let version = hierarchy.version;
         let method = format!(
             "{} of its own cgroup ({})",
@@ -223,8 +240,7 @@ fn methods(hierarchy: Option<&Hierarchy>) -> Vec<Method> {
             measure: "marginal_bytes_per_connection".into(),
             method,
         }
-    });
-    sample::methods().into_iter().chain(of_memory).collect()
+    })
 }
 
 fn without_cgroup(hierarchy: &Result<Hierarchy>) -> Vec<Unavailable> {

@@ -9,7 +9,7 @@ use crate::{
 use anyhow::Result;
 use probe_ebpf::{
     platform,
-    probes::{PROBES, Probe},
+    probes::{self, PROBES, Probe},
 };
 use serde::Serialize;
 use std::{fmt::Write, process::ExitCode};
@@ -85,21 +85,18 @@ fn look() -> Findings {
         jit(),
         task_storage(),
     ];
-    let probes: Vec<Check> = PROBES
-        .iter()
-        .map(|probe| self::probe(probe, allowed))
-        .collect();
-    let measures = PROBES.iter().zip(&probes).flat_map(|(probe, check)| {
-        let of_probe = |measure: &probe_ebpf::probes::Measure| Measure {
+    let mut measures = Vec::new();
+    for probe in PROBES {
+        let (check, taken) = self::probe(probe, allowed);
+        let of_probe = |measure: &probes::Measure| Measure {
             measure: measure.name,
             method: measure.method,
             probe: probe.name,
             status: check.status,
         };
-        probe.measures.iter().map(of_probe)
-    });
-    let measures = measures.collect();
-    checks.extend(probes);
+        measures.extend(taken.iter().map(of_probe));
+        checks.push(check);
+    }
     checks.extend([memory_cgroup(), open_files(), reference_servers()]);
     let can_compare = checks
         .iter()
@@ -223,17 +220,22 @@ fn task_storage() -> Check {
     }
 }
 
-fn probe(probe: &'static Probe, allowed: bool) -> Check {
+/// Whether a probe can run, and what it measures: by the methods found to work, or as it would.
+fn probe(probe: &'static Probe, allowed: bool) -> (Check, Vec<probes::Measure>) {
     let check = Check::new(
         format!("probe {} on {}", probe.name, probe.hooks.join(", ")),
         probe.essential,
     );
     if !allowed {
-        return check.unknown("needs the privileges above");
+        let unknown = check.unknown("needs the privileges above");
+        return (unknown, probe.measures.to_vec());
     }
     match probe.check() {
-        Ok(()) => check.ok("loads and attaches"),
-        Err(error) => check.missing("refused", error.to_string()),
+        Ok(measures) => (check.ok("loads and attaches"), measures),
+        Err(error) => {
+            let refused = check.missing("refused", error.to_string());
+            (refused, probe.measures.to_vec())
+        }
     }
 }
 

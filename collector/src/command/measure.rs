@@ -10,7 +10,7 @@ use crate::{
     load::{Event, Load, Plan},
     report,
     sample::Sampler,
-    snapshot::{Client, MemoryPoint, Role, Run, Snapshot, TargetKind},
+    snapshot::{Client, MemoryPoint, Role, Run, Snapshot, TargetKind, Unavailable},
 };
 use anyhow::{Context, Result, anyhow};
 use std::{thread, time::Duration};
@@ -29,6 +29,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) binary: &'a TargetBinary,
     pub(crate) hierarchy: Option<&'a Hierarchy>,
     pub(crate) interrupt: &'a Interrupt,
+    pub(crate) options: probe_ebpf::Options,
 }
 
 /// What has been seen of a cell so far.
@@ -42,12 +43,17 @@ struct Seen {
 }
 
 /// Starts the model, connects, drives load, watches. What a run that breaks off has seen of its
-/// window is kept, and says why it broke off.
+/// window is kept, and says why it broke off. Returned with the measures that it lacks.
 ///
 /// # Errors
 /// If it breaks off before the window opens, or the kernel refuses a probe.
-pub(crate) fn measure(bench: &Bench<'_>, model: &str, repeat: u32, plan: &Plan) -> Result<Run> {
-    let mut sampler = Sampler::load(1)?;
+pub(crate) fn measure(
+    bench: &Bench<'_>,
+    model: &str,
+    repeat: u32,
+    plan: &Plan,
+) -> Result<(Run, Vec<Unavailable>)> {
+    let mut sampler = Sampler::load(1, &bench.options)?;
     let mut server = Server::start(bench.binary, model, bench.hierarchy, bench.interrupt)?;
     let pid = server.pid();
     sampler.add(0, pid)?;
@@ -84,7 +90,7 @@ pub(crate) fn measure(bench: &Bench<'_>, model: &str, repeat: u32, plan: &Plan) 
         incomplete: seen.trouble,
     };
     report::check(&run)?;
-    Ok(run)
+    Ok((run, sampler.unavailable()))
 }
 
 /// Goes through the phases with the load generator until it is done or something breaks off.

@@ -170,6 +170,7 @@ fn snapshot(model: &Model, at_ns: u64, tasks: u32) -> Snapshot {
             runs: at_ns / 20_000,
             run_ns: at_ns / 20_000 * 92,
         }],
+        ..Snapshot::default()
     }
 }
 

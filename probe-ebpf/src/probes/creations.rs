@@ -20,6 +20,7 @@ pub static PROBE: Probe = Probe {
             method: "from tp_btf/task_newtask to the arrival that the task's first switch-out reports",
         },
     ],
+    start: None,
 };
 
 /// The creations counted so far, with the group of the creator.

@@ -30,4 +30,5 @@ pub static PROBE: Probe = Probe {
             method: "sums of slice, wait and blocked time per task, tp_btf/sched_switch, with the state in progress by iter/task",
         },
     ],
+    start: None,
 };

@@ -30,6 +30,7 @@ pub static PROBE: Probe = Probe {
             method: "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",
         },
     ],
+    start: None,
 };
 
 /// One pass of the iterator puts every task of the assigned processes, and of their descendants,

@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use probe_ebpf::{
-    Assignment, GroupRule, Watch,
+    Assignment, GroupRule, Options, Watch,
     sample::{Histogram, Loss, Sample, State, TaskSample, Totals, add_totals},
 };
 use std::{
@@ -105,7 +105,8 @@ pub fn watch(pid: u32) -> Watch {
         thread_group: child,
         process_group: child,
     };
-    let mut watch = Watch::load(&[of_process, of_process, of_child]).expect("probes load");
+    let mut watch =
+        Watch::load(&[of_process, of_process, of_child], &Options::default()).expect("probes load");
     let process = Assignment {
         pid,
         main_group: MAIN as u32,
