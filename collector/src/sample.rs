@@ -147,7 +147,7 @@ fn role(name: &str, group: GroupSample) -> Role {
         tasks: group.tasks.into_iter().map(task).collect(),
         run_queue_wait: histogram(group.run_queue_wait),
         on_cpu_slice: histogram(group.on_cpu_slice),
-        blocked: histogram(group.blocked),
+        blocked: group.blocked.into_iter().map(histogram).collect(),
         first_run: histogram(group.first_run),
         run_queue_depth: group.run_queue_depth,
         creations: group.creations.iter().map(creation).collect(),

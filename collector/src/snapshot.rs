@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What a task sleeps on, by the name of the reason: the order of all that is kept by reason.
+pub use probe_ebpf::sample::REASONS;
+
 /// One run of connscope: where it ran and what it saw. Reports are made of this alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recording {
@@ -128,8 +131,8 @@ pub struct Role {
     pub run_queue_wait: Histogram,
     /// Time on a CPU, one sample for each time a task left a CPU.
     pub on_cpu_slice: Histogram,
-    /// Time neither running nor runnable, one sample for each time a task had slept.
-    pub blocked: Histogram,
+    /// Time neither running nor runnable, one sample for each time a task had slept, by reason.
+    pub blocked: Vec<Histogram>,
     /// From creation to first time on a CPU, for tasks created while watched.
     pub first_run: Histogram,
     /// Runnable tasks on the CPU, the running one included, at each switch-out: samples by depth;
@@ -140,7 +143,7 @@ pub struct Role {
 }
 
 /// What a task did while watched. Sums to the life of the task:
-/// `running_ns + runnable_ns + blocked_ns` is the time since the watch of it began.
+/// running, runnable and blocked of every reason are the time since the watch of it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Voluntary context switches.
@@ -154,8 +157,8 @@ pub struct Totals {
     pub running_ns: u64,
     /// Waiting for a CPU.
     pub runnable_ns: u64,
-    /// Neither.
-    pub blocked_ns: u64,
+    /// Neither, by reason.
+    pub blocked_ns: [u64; REASONS.len()],
     /// Times it was put on a CPU, by the kernel's count.
     pub arrivals: u64,
     /// Of these, the ones whose switch no tracepoint showed.

@@ -17,4 +17,5 @@ struct {
 	enum mode mode;
 	enum loss loss;
 	enum task_state task_state;
+	enum reason reason;
 } abi;

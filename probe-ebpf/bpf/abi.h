@@ -24,6 +24,22 @@ struct histogram {
 	__u64 counts[HISTOGRAM_BUCKETS];
 };
 
+/* What a task sleeps on. */
+enum reason {
+	REASON_EVENT_WAIT, /* epoll, poll, select, eventfd */
+	REASON_LOCK,	   /* futex, file locks */
+	REASON_SEMAPHORE,  /* System V semaphores */
+	REASON_SOCKET,
+	REASON_PIPE,
+	REASON_DISK,	 /* files, fsync, and whatever the kernel calls waiting for I/O */
+	REASON_IO_URING, /* completions of io_uring, whatever was submitted */
+	REASON_TIMER,
+	REASON_CHILD,
+	REASON_PAGE_FAULT,
+	REASON_OTHER,
+	REASONS,
+};
+
 /* What a task was seen to do while it was watched. */
 struct totals {
 	__u64 voluntary;   /* context switches, task_struct.nvcsw */
@@ -31,7 +47,7 @@ struct totals {
 	__u64 cpu;         /* se.sum_exec_runtime: running, less what interrupts and the hypervisor stole */
 	__u64 running;
 	__u64 runnable;
-	__u64 blocked;
+	__u64 blocked[REASONS];
 	__u64 arrivals; /* times put on a CPU, sched_info.pcount */
 	__u64 unseen;   /* of these, the switches that no tracepoint showed */
 };
@@ -48,7 +64,6 @@ struct ended_totals {
 struct group_stats {
 	struct histogram run_queue_wait;
 	struct histogram on_cpu_slice;
-	struct histogram blocked;
 	struct histogram first_run;
 	__u64 run_queue_depth[DEPTH_BUCKETS];
 	struct ended_totals ended[ENDED_KINDS];
@@ -75,6 +90,8 @@ struct control {
 	__u64 assigned;    /* answer: tasks put on the watch list so far */
 	__u64 base_clock;  /* run-queue clock and CLOCK_MONOTONIC, taken together as a pass begins */
 	__u64 base_time;
+	__u64 scratch;
+	__u64 registers; /* answer: where on its kernel stack a task's user registers are */
 };
 
 enum mode { MODE_ASSIGN, MODE_READ };

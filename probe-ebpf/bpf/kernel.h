@@ -33,10 +33,15 @@ enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 
+enum bpf_attach_type { BPF_TCX_INGRESS = 46 }; /* since 6.6 */
+
 /* include/linux/sched.h, include/uapi/linux/sched.h: unchanged since 5.14 */
-enum { TASK_DEAD = 0x80 };
-enum { PF_IO_WORKER = 0x10, PF_EXITING = 0x4 };
+enum { TASK_STOPPED = 0x4, TASK_TRACED = 0x8, TASK_DEAD = 0x80 };
+enum { PF_IO_WORKER = 0x10, PF_EXITING = 0x4, PF_KTHREAD = 0x200000 };
 enum { CLONE_THREAD = 0x10000 };
+
+/* arch/x86/include/asm/thread_info.h */
+enum { TS_COMPAT = 0x2 };
 
 /* include/linux/mm_types_task.h */
 enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
@@ -106,7 +111,61 @@ struct task_struct___v61 {
 
 struct bpf_local_storage;
 
+/* arch/x86/include/asm/ptrace.h; ax is -1 in orig_ax after an exception */
+struct pt_regs {
+	unsigned long di;
+	unsigned long orig_ax;
+};
+
+struct thread_info {
+	__u32 status; /* thread synchronous flags */
+};
+
+struct super_block {
+	unsigned long s_magic;
+};
+
+struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct file {
+	struct inode *f_inode;
+	const void *f_op;
+	struct path f_path;
+};
+
+/* include/linux/llist.h: a pointer and nothing else, which tells the verifier what an element of an
+ * array of pointers is */
+struct llist_head {
+	void *first;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
+	void *stack;
 	unsigned int __state;
 	unsigned int flags;
 	unsigned int on_cpu; /* int to 6.18, u8 in 7.3: libbpf narrows unsigned loads only */
@@ -119,6 +178,8 @@ struct task_struct {
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct mm_struct *mm;
+	struct files_struct *files;
+	unsigned in_iowait : 1;
 	unsigned long nvcsw;
 	unsigned long nivcsw;
 	__u64 start_time;

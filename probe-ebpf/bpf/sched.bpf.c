@@ -5,6 +5,7 @@
  */
 #include "watch.h"
 #include "histogram.h"
+#include "reasons.h"
 
 static __always_inline __u32 runnable_tasks(struct rq *rq)
 {
@@ -20,9 +21,22 @@ static __always_inline void totals_add(struct totals *sum, const struct totals *
 	sum->cpu += one->cpu;
 	sum->running += one->running;
 	sum->runnable += one->runnable;
-	sum->blocked += one->blocked;
+	for (int reason = 0; reason < REASONS; reason++)
+		sum->blocked[reason] += one->blocked[reason];
 	sum->arrivals += one->arrivals;
 	sum->unseen += one->unseen;
+}
+
+/* A sleep that is over, on what the task was seen to begin it. */
+static __always_inline void add_sleep(struct task_entry *entry, __u64 time)
+{
+	__u32 reason = entry->reason, place = entry->group * REASONS + reason;
+	struct histogram *sleeps_of_reason = bpf_map_lookup_elem(&sleeps, &place);
+
+	if (!sleeps_of_reason || reason >= REASONS)
+		return;
+	histogram_add(sleeps_of_reason, time);
+	entry->blocked[reason] += time;
 }
 
 /* The books of a task are closed at its last switch, which comes after sched_process_exit. */
@@ -100,10 +114,9 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		}
 		histogram_add(&group->run_queue_wait, wait);
 		histogram_add(&group->on_cpu_slice, slice);
-		if (blocked)
-			histogram_add(&group->blocked, blocked);
 		entry->runnable += wait;
-		entry->blocked += blocked;
+		if (blocked)
+			add_sleep(entry, blocked);
 		if (arrivals > 1)
 			entry->unseen += arrivals - 1;
 		if (entry->born) {
@@ -121,6 +134,8 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	depth = runnable_tasks(rq);
 	group->run_queue_depth[depth < DEPTH_BUCKETS ? depth : DEPTH_BUCKETS - 1]++;
 
+	if (!preempt && prev->__state)
+		entry->reason = sleep_reason(prev, entry);
 	entry->end = clock;
 	if (prev->__state & TASK_DEAD)
 		close_entry(prev, entry, group);

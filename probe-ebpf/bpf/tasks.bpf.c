@@ -4,6 +4,7 @@
  * the state each is in at that moment, which no switch has reported yet.
  */
 #include "memory.h"
+#include "reasons.h"
 
 enum { ANCESTORS_MAX = 1024, READ_TRIES = 8 };
 
@@ -68,6 +69,8 @@ static __always_inline void watch_task(struct task_struct *task, __u32 group, st
 	if (queued && queued < now)
 		entry.run_delay += now - queued;
 	entry.assigned_running = !queued && task->on_cpu;
+	if (!entry.assigned_running && !queued)
+		entry.reason = sleep_reason(task, &entry);
 	entry.base_nvcsw = task->nvcsw;
 	entry.base_nivcsw = task->nivcsw;
 	entry.base_cpu = task->se.sum_exec_runtime;
@@ -133,6 +136,8 @@ static __always_inline void add_in_progress(struct task_record *record, struct t
 					    struct task_entry *entry, __u64 now)
 {
 	struct totals *totals = &record->totals;
+	__u32 reason = entry->reason;
+	__u64 *blocked = &totals->blocked[reason < REASONS ? reason : REASON_OTHER];
 	__u64 since = entry->end;
 	__u64 arrivals = task->sched_info.pcount - entry->pcount;
 	__u64 arrival = task->sched_info.last_arrival;
@@ -144,7 +149,7 @@ static __always_inline void add_in_progress(struct task_record *record, struct t
 		totals->unseen += arrivals - 1;
 		totals->runnable += wait;
 		if (since && arrival > since + wait)
-			totals->blocked += arrival - since - wait;
+			*blocked += arrival - since - wait;
 		if (now > arrival)
 			totals->running += now - arrival;
 		return;
@@ -164,7 +169,7 @@ static __always_inline void add_in_progress(struct task_record *record, struct t
 	if (wait > now - since)
 		wait = now - since;
 	totals->runnable += wait;
-	totals->blocked += now - since - wait;
+	*blocked += now - since - wait;
 }
 
 /* Reads totals and the state in progress as of one moment between two switches. */
@@ -257,6 +262,7 @@ int on_task(struct bpf_iter__task *ctx)
 		struct task_struct *reader = bpf_get_current_task_btf();
 
 		reader_level = BPF_CORE_READ(reader, thread_pid, level);
+		learn_registers(control, reader);
 		last_mm = 0;
 	}
 	now = clock_now(control, ctx->meta->seq_num);

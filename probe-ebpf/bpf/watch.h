@@ -50,7 +50,10 @@ struct task_entry {
 	__u64 born; /* CLOCK_MONOTONIC of its creation if that was seen and it has not left a CPU since */
 	__u64 running;
 	__u64 runnable;
-	__u64 blocked;
+	__u64 file_operations; /* f_op of the kind of file it slept on last, and the reason that means */
+	__u32 file_reason;
+	__u32 reason; /* why it sleeps, or slept last */
+	__u64 blocked[REASONS];
 	__u64 unseen;
 	/* As of the assignment; zero for a task created under watch. */
 	__u64 base_pcount;
@@ -81,6 +84,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct group_stats);
 } groups SEC(".maps");
+
+/* The sleeps of a group by reason: at group * REASONS + reason. Apart from the rest, since a value of a
+ * per-CPU map has at most 32 KB. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1); /* set at load to the number of groups times REASONS */
+	__type(key, __u32);
+	__type(value, struct histogram);
+} sleeps SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -185,7 +197,7 @@ static __always_inline void entry_totals(struct totals *totals, struct task_stru
 	totals->arrivals = task->sched_info.pcount - entry->base_pcount;
 	totals->running = entry->running;
 	totals->runnable = entry->runnable;
-	totals->blocked = entry->blocked;
+	__builtin_memcpy(totals->blocked, entry->blocked, sizeof(totals->blocked));
 	totals->unseen = entry->unseen;
 }
 

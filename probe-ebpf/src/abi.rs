@@ -13,8 +13,15 @@ mod generated {
 
 pub use generated::types::{
     assignment, control, creation_key, ended, ended_totals, group_rule, group_stats, histogram,
-    histogram_shape, loss, losses, mode, task_record, task_state, totals,
+    histogram_shape, loss, losses, mode, reason, task_record, task_state, totals,
 };
+
+impl totals {
+    /// Time that it slept, whatever on, in nanoseconds.
+    pub fn all_blocked(&self) -> u64 {
+        self.blocked.iter().sum()
+    }
+}
 
 /// A type of which every pattern of bits is a value, as it lies in a map.
 ///
@@ -34,6 +41,7 @@ plain!(
     creation_key,
     group_rule,
     group_stats,
+    histogram,
     losses,
     task_record,
     u32,
@@ -114,7 +122,6 @@ mod tests {
         assert_layout!(group_stats {
             run_queue_wait,
             on_cpu_slice,
-            blocked,
             first_run,
             run_queue_depth,
             ended
@@ -134,7 +141,9 @@ mod tests {
             mode,
             assigned,
             base_clock,
-            base_time
+            base_time,
+            scratch,
+            registers
         });
         assert_layout!(creation_key {
             clone_flags,

@@ -118,6 +118,8 @@ fn prepare_maps(
             map.reuse_fd(shared.as_fd())?;
         } else if map.name() == "groups" || map.name() == "rules" {
             map.set_max_entries(groups)?;
+        } else if map.name() == "sleeps" {
+            map.set_max_entries(groups * abi::reason::REASONS.0)?;
         }
     }
     Ok(())

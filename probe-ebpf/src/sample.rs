@@ -5,6 +5,21 @@ use crate::abi::{self, losses, task_record, task_state, totals};
 
 pub use crate::abi::totals as Totals;
 
+/// What a task sleeps on, by the name of the reason: the order of `enum reason`.
+pub const REASONS: [&str; abi::reason::REASONS.0 as usize] = [
+    "event_wait",
+    "lock",
+    "semaphore",
+    "socket",
+    "pipe",
+    "disk",
+    "io_uring",
+    "timer",
+    "child",
+    "page_fault",
+    "other",
+];
+
 /// Everything that was known at one instant.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
@@ -51,8 +66,8 @@ pub struct GroupSample {
     pub run_queue_wait: Histogram,
     /// Samples of time on a CPU.
     pub on_cpu_slice: Histogram,
-    /// Samples of time neither running nor runnable.
-    pub blocked: Histogram,
+    /// Samples of time neither running nor runnable, in the order of [`REASONS`].
+    pub blocked: Vec<Histogram>,
     /// Samples of the time from creation to first run.
     pub first_run: Histogram,
     /// Switch-outs by the number of runnable tasks; the last entry holds all deeper ones.
@@ -76,7 +91,7 @@ impl Histogram {
     /// Binary logarithm of the buckets to each power of two.
     pub const SUB_BITS: u32 = abi::histogram_shape::HISTOGRAM_SUB_BITS.0;
 
-    fn add(&mut self, other: &abi::histogram) {
+    pub(crate) fn add(&mut self, other: &abi::histogram) {
         self.sum += other.sum;
         self.max = self.max.max(other.max);
         add_counts(&mut self.counts, &other.counts);
@@ -264,7 +279,6 @@ impl GroupSample {
     pub(crate) fn add(&mut self, cpu: &abi::group_stats) {
         self.run_queue_wait.add(&cpu.run_queue_wait);
         self.on_cpu_slice.add(&cpu.on_cpu_slice);
-        self.blocked.add(&cpu.blocked);
         self.first_run.add(&cpu.first_run);
         add_counts(&mut self.run_queue_depth, &cpu.run_queue_depth);
     }
@@ -283,7 +297,9 @@ pub fn add_totals(sum: &mut totals, one: &totals) {
     sum.cpu += one.cpu;
     sum.running += one.running;
     sum.runnable += one.runnable;
-    sum.blocked += one.blocked;
+    for (sum, one) in sum.blocked.iter_mut().zip(one.blocked) {
+        *sum += one;
+    }
     sum.arrivals += one.arrivals;
     sum.unseen += one.unseen;
 }

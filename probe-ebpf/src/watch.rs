@@ -214,8 +214,23 @@ impl Watch {
                     group.add(&cpu);
                 }
             }
+            if kind == ended::ENDED_DURING_VISIT {
+                group.blocked = self.sleeps(number)?;
+            }
         }
         Ok(())
+    }
+
+    /// The sleeps of a group by reason.
+    fn sleeps(&self, group: u32) -> Result<Vec<sample::Histogram>, Error> {
+        let reasons = abi::reason::REASONS.0;
+        let of_reason = |reason| {
+            let mut sum = sample::Histogram::default();
+            let cpus = self.tasks.values("sleeps", group * reasons + reason)?;
+            cpus.iter().for_each(|cpu| sum.add(cpu));
+            Ok(sum)
+        };
+        (0..reasons).map(of_reason).collect()
     }
 
     /// Passes until one adds nothing; returns the tasks added since the watch was loaded.

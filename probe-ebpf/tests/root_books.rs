@@ -174,7 +174,7 @@ fn an_oversubscribed_crowd_that_migrates() {
 /// Running, runnable and blocked make up the time between two samples, for each task.
 #[track_caller]
 fn assert_time_is_conserved(sample: &Sample, begun: &Sample) {
-    let life = |totals: &Totals| totals.running + totals.runnable + totals.blocked;
+    let life = |totals: &Totals| totals.running + totals.runnable + totals.all_blocked();
     let before: BTreeMap<u32, (u64, u64)> = tasks(begun)
         .map(|task| (task.tid, (task.at_ns, life(&task.totals))))
         .collect();

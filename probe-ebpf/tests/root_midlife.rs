@@ -25,7 +25,7 @@ fn a_task_on_its_cpu_when_first_watched() {
     let last = watch.read().expect("read");
     let (first, last) = (of_task(&first, workload.pid), of_task(&last, workload.pid));
     let running = (last.totals.running - first.totals.running) as f64;
-    let blocked = (last.totals.blocked - first.totals.blocked) as f64;
+    let blocked = (last.totals.all_blocked() - first.totals.all_blocked()) as f64;
     let cpu = (last.totals.cpu - first.totals.cpu) as f64;
     assert!(blocked > 1.9e9, "{blocked} ns asleep of 2 s");
     // Stamps of the running task are up to a tick old in the first sample.

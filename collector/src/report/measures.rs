@@ -1,7 +1,10 @@
 //! The measures of a target or of one of its roles.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::blocked::Blocked;
 use super::client::Client;
 use super::creations::Creations;
 use super::depth::RunQueueDepth;
@@ -11,7 +14,7 @@ use super::marginal::Marginal;
 use super::memory::{Accounted, Held, Memory};
 use super::method::method;
 use super::window::Group;
-use crate::snapshot::{Recording, Totals};
+use crate::snapshot::{REASONS, Recording, Totals};
 
 /// Everything that was measured of a target.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,7 +39,7 @@ pub struct KernelMeasures {
     /// Tasks a CPU had to choose from.
     pub run_queue_depth: Option<RunQueueDepth>,
     /// Neither running nor runnable.
-    pub blocked: Option<Distribution>,
+    pub blocked: Option<Blocked>,
     /// Tasks created.
     pub creations: Option<Creations>,
     /// The life of the tasks, conserved.
@@ -75,6 +78,8 @@ pub struct TimeInState {
     pub running_seconds: f64,
     pub runnable_seconds: f64,
     pub blocked_seconds: f64,
+    /// `blocked_seconds` by what the tasks slept on; every reason is there.
+    pub blocked_by_reason_seconds: BTreeMap<&'static str, f64>,
     pub method: String,
 }
 
@@ -163,7 +168,7 @@ impl KernelMeasures {
             on_cpu_slice: distribution("on_cpu_slice", &group.on_cpu_slice),
             run_queue_depth: known(&["run_queue_depth"])
                 .then(|| RunQueueDepth::of(&group.run_queue_depth, how("run_queue_depth"))),
-            blocked: distribution("blocked", &group.blocked),
+            blocked: known(&["blocked"]).then(|| Blocked::of(group, &how("blocked"))),
             creations: known(&["creations"])
                 .then(|| Creations::of(&group.calls, first_run, how("creations"))),
             time_in_state,
@@ -196,7 +201,11 @@ impl TimeInState {
         Self {
             running_seconds: totals.running_ns as f64 / 1e9,
             runnable_seconds: totals.runnable_ns as f64 / 1e9,
-            blocked_seconds: totals.blocked_ns as f64 / 1e9,
+            blocked_seconds: seconds(totals.blocked_ns.iter().sum()),
+            blocked_by_reason_seconds: REASONS
+                .into_iter()
+                .zip(totals.blocked_ns.map(seconds))
+                .collect(),
             method: method(basis.recording, "time_in_state"),
         }
     }
@@ -213,6 +222,10 @@ impl Cpu {
             method: method(basis.recording, "cpu"),
         }
     }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
 }
 
 /// Context switches of both kinds.

@@ -4,7 +4,7 @@ use super::creations::{Calls, calls_between};
 use super::error::{Problem, growth};
 use super::histogram::{Samples, add_counts, counts_between};
 use super::memory::Held;
-use crate::snapshot::{Histogram, Role, Run, Snapshot, Totals};
+use crate::snapshot::{Histogram, REASONS, Role, Run, Snapshot, Totals};
 
 /// A time may shrink by so much from one snapshot to the next: the state in progress is read off
 /// a run-queue clock, which lags behind the true time by up to a tick until it is next updated.
@@ -17,6 +17,7 @@ pub(super) struct Group {
     pub(super) run_queue_wait: Samples,
     pub(super) on_cpu_slice: Samples,
     pub(super) blocked: Samples,
+    pub(super) blocked_by_reason: [Samples; REASONS.len()],
     pub(super) first_run: Samples,
     pub(super) run_queue_depth: Vec<u64>,
     pub(super) calls: Calls,
@@ -105,12 +106,18 @@ impl Group {
         let samples = |from: &Histogram, to: &Histogram, measure: &str| {
             Samples::between(from, to, &format!("{measure} of role {role}"))
         };
+        let blocked_by_reason = blocked_between(start, end)?;
+        let mut blocked = Samples::default();
+        for samples in &blocked_by_reason {
+            blocked.add(samples, "blocked")?;
+        }
         let depth_name = format!("run_queue_depth of role {role}");
         Ok(Self {
             totals: totals_between(&totals_of(start), &totals_of(end), role)?,
             run_queue_wait: samples(&start.run_queue_wait, &end.run_queue_wait, "run_queue_wait")?,
             on_cpu_slice: samples(&start.on_cpu_slice, &end.on_cpu_slice, "on_cpu_slice")?,
-            blocked: samples(&start.blocked, &end.blocked, "blocked")?,
+            blocked,
+            blocked_by_reason,
             first_run: samples(&before.first_run, &end.first_run, "first_run")?,
             run_queue_depth: counts_between(
                 &start.run_queue_depth,
@@ -128,6 +135,13 @@ impl Group {
             .add(&other.run_queue_wait, "run_queue_wait")?;
         self.on_cpu_slice.add(&other.on_cpu_slice, "on_cpu_slice")?;
         self.blocked.add(&other.blocked, "blocked")?;
+        for (sum, other) in self
+            .blocked_by_reason
+            .iter_mut()
+            .zip(&other.blocked_by_reason)
+        {
+            sum.add(other, "blocked")?;
+        }
         self.first_run.add(&other.first_run, "first_run")?;
         add_counts(&mut self.run_queue_depth, &other.run_queue_depth);
         for (key, count) in &other.calls {
@@ -135,6 +149,18 @@ impl Group {
         }
         Ok(())
     }
+}
+
+/// The sleeps by reason; a role without tasks so far may have none listed.
+fn blocked_between(start: &Role, end: &Role) -> Result<[Samples; REASONS.len()], Problem> {
+    let mut sleeps: [Samples; REASONS.len()] = Default::default();
+    let none = Histogram::default();
+    for (place, reason) in REASONS.iter().enumerate() {
+        let of = |role: &Role| role.blocked.get(place).unwrap_or(&none).clone();
+        let name = format!("blocked on {reason} of role {}", end.name);
+        sleeps[place] = Samples::between(&of(start), &of(end), &name)?;
+    }
+    Ok(sleeps)
 }
 
 fn check_order(run: &Run) -> Result<(), Problem> {
@@ -180,7 +206,9 @@ fn add_totals(sum: &mut Totals, other: &Totals) {
     sum.cpu_ns += other.cpu_ns;
     sum.running_ns += other.running_ns;
     sum.runnable_ns += other.runnable_ns;
-    sum.blocked_ns += other.blocked_ns;
+    for (sum, other) in sum.blocked_ns.iter_mut().zip(other.blocked_ns) {
+        *sum += other;
+    }
     sum.arrivals += other.arrivals;
     sum.unseen += other.unseen;
 }
@@ -205,7 +233,14 @@ pub(super) fn totals_between(start: &Totals, end: &Totals, whose: &str) -> Resul
         cpu_ns: count("CPU time", start.cpu_ns, end.cpu_ns)?,
         running_ns: time("running time", start.running_ns, end.running_ns)?,
         runnable_ns: time("runnable time", start.runnable_ns, end.runnable_ns)?,
-        blocked_ns: time("blocked time", start.blocked_ns, end.blocked_ns)?,
+        blocked_ns: {
+            let mut blocked = [0; REASONS.len()];
+            for (place, blocked) in blocked.iter_mut().enumerate() {
+                let (start, end) = (start.blocked_ns[place], end.blocked_ns[place]);
+                *blocked = time("blocked time", start, end)?;
+            }
+            blocked
+        },
         arrivals: count("arrivals", start.arrivals, end.arrivals)?,
         unseen: count("unseen switches", start.unseen, end.unseen)?,
     })

@@ -29,7 +29,7 @@ fn totals(voluntary: u64, involuntary: u64, [cpu, running, runnable, blocked]: [
         cpu_ns,
         running_ns,
         runnable_ns,
-        blocked_ns,
+        blocked_ns: [0, 0, 0, blocked_ns, 0, 0, 0, 0, 0, 0, 0],
         arrivals,
         unseen: 0,
     }

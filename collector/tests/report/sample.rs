@@ -1,8 +1,8 @@
 //! Recordings made by hand: snapshots as the probes would give them.
 
 use connscope::snapshot::{
-    Creation, Loss, Memory, MemoryPoint, Program, Recording, Role, Run, Snapshot, State,
-    TargetKind, Task, Totals, Unavailable,
+    Creation, Histogram, Loss, Memory, MemoryPoint, Program, REASONS, Recording, Role, Run,
+    Snapshot, State, TargetKind, Task, Totals, Unavailable,
 };
 
 pub(crate) use super::around::methods;
@@ -212,6 +212,15 @@ pub(crate) fn task(pid: u32, tid: u32, comm: &str, anonymous_bytes: Option<u64>)
     }
 }
 
+/// What connections wait for.
+const SOCKET: usize = 3;
+
+fn on_socket(blocked_ns: u64) -> [u64; REASONS.len()] {
+    let mut by_reason = [0; REASONS.len()];
+    by_reason[SOCKET] = blocked_ns;
+    by_reason
+}
+
 /// Lets the tasks that serve connections work for the window.
 fn grow(end: &mut Snapshot, start: &Snapshot, model: &Model, wobble: f64, numbers: &mut Numbers) {
     let busy = usize::from(model.creates.is_some());
@@ -233,7 +242,11 @@ fn grow(end: &mut Snapshot, start: &Snapshot, model: &Model, wobble: f64, number
     let idle = WINDOW_NS * tasks - running - waiting;
     record(&mut role.run_queue_wait, waits);
     record(&mut role.on_cpu_slice, slices);
-    record(&mut role.blocked, (0..samples).map(|_| idle / samples));
+    role.blocked = vec![Histogram::default(); REASONS.len()];
+    record(
+        &mut role.blocked[SOCKET],
+        (0..samples).map(|_| idle / samples),
+    );
     for (index, task) in role.tasks.iter_mut().enumerate() {
         let share = |whole: u64| whole / tasks + u64::from((index as u64) < whole % tasks);
         task.totals = Totals {
@@ -242,14 +255,14 @@ fn grow(end: &mut Snapshot, start: &Snapshot, model: &Model, wobble: f64, number
             cpu_ns: share(running - running / 40),
             running_ns: share(running),
             runnable_ns: share(waiting),
-            blocked_ns: share(idle),
+            blocked_ns: on_socket(share(idle)),
             arrivals: share(switches),
             unseen: 0,
         };
     }
     let other = &mut end.roles[1 - busy];
     for task in &mut other.tasks {
-        task.totals.blocked_ns = end.at_ns - start.at_ns;
+        task.totals.blocked_ns = on_socket(end.at_ns - start.at_ns);
     }
 }
 

@@ -113,7 +113,8 @@ pub(super) fn slice(c: &Column<'_>, figure: fn(&Distribution) -> Option<f64>) ->
 }
 
 pub(super) fn blocked(c: &Column<'_>, figure: fn(&Distribution) -> Option<f64>) -> Figure {
-    c.distribution(c.kernel.blocked.as_ref(), "blocked", figure)
+    let blocked = c.kernel.blocked.as_ref().map(|blocked| &blocked.all);
+    c.distribution(blocked, "blocked", figure)
 }
 
 pub(super) fn depth(c: &Column<'_>) -> Figure {
@@ -228,11 +229,20 @@ pub(super) fn cpu_per_request(c: &Column<'_>) -> Figure {
 }
 
 /// How many tasks were in a state, over the window.
-pub(super) fn mean_tasks(c: &Column<'_>, figure: fn(&TimeInState) -> f64) -> Figure {
+pub(super) fn mean_tasks(c: &Column<'_>, figure: impl Fn(&TimeInState) -> f64) -> Figure {
     let mean = |times: &TimeInState| units::number(figure(times) / c.target.window_seconds);
     Figure::of(c.kernel.time_in_state.as_ref().map(mean), || {
         c.unavailable(&["time_in_state"])
     })
+}
+
+/// How many tasks slept on something, over the window; only where some did.
+pub(super) fn mean_blocked(c: &Column<'_>, reason: &str) -> Figure {
+    let times = c.kernel.time_in_state.as_ref();
+    if times.is_some_and(|times| times.blocked_by_reason_seconds[reason] == 0.0) {
+        return Figure::Absent;
+    }
+    mean_tasks(c, |times| times.blocked_by_reason_seconds[reason])
 }
 
 pub(super) fn stolen(c: &Column<'_>) -> Figure {

@@ -21,7 +21,7 @@ const METHODS: [(&str, Method); 11] = [
     ("run-queue depth", |m| {
         Some(&m.kernel.run_queue_depth.as_ref()?.method)
     }),
-    ("blocked", |m| Some(&m.kernel.blocked.as_ref()?.method)),
+    ("blocked", |m| Some(&m.kernel.blocked.as_ref()?.all.method)),
     ("creation", |m| Some(&m.kernel.creations.as_ref()?.method)),
     ("first run", |m| {
         Some(&m.kernel.creations.as_ref()?.first_run.as_ref()?.method)

@@ -208,14 +208,11 @@ fn accuracy(report: &Report) -> Vec<Note> {
             .creations
             .as_ref()
             .and_then(|creations| creations.first_run.as_ref());
-        let all = [
-            &kernel.run_queue_wait,
-            &kernel.on_cpu_slice,
-            &kernel.blocked,
-        ];
+        let all = [&kernel.run_queue_wait, &kernel.on_cpu_slice];
         all.into_iter()
             .flatten()
             .chain(first_run)
+            .chain(kernel.blocked.as_ref().map(|blocked| &blocked.all))
             .filter_map(|d| d.relative_error)
     });
     let clients = report.targets.iter().filter_map(|target| {

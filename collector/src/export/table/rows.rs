@@ -2,8 +2,8 @@
 
 use super::cells::{
     accounted, accounted_per_connection, blocked, cpu, cpu_per_request, created, depth, errors,
-    first_run, if_any, latency, latency_max, marginal, mean_tasks, sent_late, slice, stolen,
-    switches, switches_per_request, throughput, wait, wait_max, wait_total,
+    first_run, if_any, latency, latency_max, marginal, mean_blocked, mean_tasks, sent_late, slice,
+    stolen, switches, switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
 use super::figures::Figure;
@@ -14,7 +14,7 @@ use super::units;
 type Cell = fn(&Column<'_>) -> Figure;
 
 /// Groups of rows: a heading, and labels with the figure each shows.
-const GROUPS: [(&str, &[(&str, Cell)]); 5] = [
+const GROUPS: [(&str, &[(&str, Cell)]); 6] = [
     (
         "What clients saw",
         &[
@@ -50,6 +50,22 @@ const GROUPS: [(&str, &[(&str, Cell)]); 5] = [
             ("run-queue depth mean", depth),
             ("blocked p50", |c| blocked(c, |d| d.p50_seconds)),
             ("blocked p99", |c| blocked(c, |d| d.p99_seconds)),
+        ],
+    ),
+    (
+        "Tasks blocked, mean",
+        &[
+            ("on events", |c| mean_blocked(c, "event_wait")),
+            ("on locks", |c| mean_blocked(c, "lock")),
+            ("on semaphores", |c| mean_blocked(c, "semaphore")),
+            ("on sockets", |c| mean_blocked(c, "socket")),
+            ("on pipes", |c| mean_blocked(c, "pipe")),
+            ("on the disk", |c| mean_blocked(c, "disk")),
+            ("on io_uring", |c| mean_blocked(c, "io_uring")),
+            ("on timers", |c| mean_blocked(c, "timer")),
+            ("on children", |c| mean_blocked(c, "child")),
+            ("on page faults", |c| mean_blocked(c, "page_fault")),
+            ("on other things", |c| mean_blocked(c, "other")),
         ],
     ),
     (

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/*
+ * Why a task leaves its CPU: by the system call that it sits in, and by the kind of file behind the
+ * call's descriptor where calls on a socket, a pipe and a file look alike. Numbers are those of x86-64
+ * (arch/x86/entry/syscalls/syscall_64.tbl).
+ */
+#ifndef CONNSCOPE_REASONS_H
+#define CONNSCOPE_REASONS_H
+
+#include "watch.h"
+
+enum { SYSCALLS = 512 };
+/* Not a reason: the kind of file behind the first argument tells. */
+enum { BY_FILE = REASONS };
+/* What the table holds is one more than the reason, so that what it does not name is other. */
+#define IS(reason) ((reason) + 1)
+
+static const volatile __u8 reason_of_call[SYSCALLS] = {
+	[0] = IS(BY_FILE), /* read */
+	[1] = IS(BY_FILE), /* write */
+	[17] = IS(BY_FILE), /* pread64 */
+	[18] = IS(BY_FILE), /* pwrite64 */
+	[19] = IS(BY_FILE), /* readv */
+	[20] = IS(BY_FILE), /* writev */
+	[40] = IS(BY_FILE), /* sendfile */
+	[275] = IS(BY_FILE), /* splice */
+	[276] = IS(BY_FILE), /* tee */
+	[295] = IS(BY_FILE), /* preadv */
+	[296] = IS(BY_FILE), /* pwritev */
+	[327] = IS(BY_FILE), /* preadv2 */
+	[328] = IS(BY_FILE), /* pwritev2 */
+	[7] = IS(REASON_EVENT_WAIT), /* poll */
+	[23] = IS(REASON_EVENT_WAIT), /* select */
+	[232] = IS(REASON_EVENT_WAIT), /* epoll_wait */
+	[270] = IS(REASON_EVENT_WAIT), /* pselect6 */
+	[271] = IS(REASON_EVENT_WAIT), /* ppoll */
+	[281] = IS(REASON_EVENT_WAIT), /* epoll_pwait */
+	[441] = IS(REASON_EVENT_WAIT), /* epoll_pwait2 */
+	[72] = IS(REASON_LOCK), /* fcntl, which sleeps for F_SETLKW alone */
+	[73] = IS(REASON_LOCK), /* flock */
+	[202] = IS(REASON_LOCK), /* futex */
+	[449] = IS(REASON_LOCK), /* futex_waitv */
+	[455] = IS(REASON_LOCK), /* futex_wait */
+	[65] = IS(REASON_SEMAPHORE), /* semop */
+	[220] = IS(REASON_SEMAPHORE), /* semtimedop */
+	[42] = IS(REASON_SOCKET), /* connect */
+	[43] = IS(REASON_SOCKET), /* accept */
+	[44] = IS(REASON_SOCKET), /* sendto */
+	[45] = IS(REASON_SOCKET), /* recvfrom */
+	[46] = IS(REASON_SOCKET), /* sendmsg */
+	[47] = IS(REASON_SOCKET), /* recvmsg */
+	[288] = IS(REASON_SOCKET), /* accept4 */
+	[299] = IS(REASON_SOCKET), /* recvmmsg */
+	[307] = IS(REASON_SOCKET), /* sendmmsg */
+	[26] = IS(REASON_DISK), /* msync */
+	[74] = IS(REASON_DISK), /* fsync */
+	[75] = IS(REASON_DISK), /* fdatasync */
+	[76] = IS(REASON_DISK), /* truncate */
+	[77] = IS(REASON_DISK), /* ftruncate */
+	[162] = IS(REASON_DISK), /* sync */
+	[187] = IS(REASON_DISK), /* readahead */
+	[208] = IS(REASON_DISK), /* io_getevents */
+	[209] = IS(REASON_DISK), /* io_submit */
+	[277] = IS(REASON_DISK), /* sync_file_range */
+	[285] = IS(REASON_DISK), /* fallocate */
+	[306] = IS(REASON_DISK), /* syncfs */
+	[326] = IS(REASON_DISK), /* copy_file_range */
+	[333] = IS(REASON_DISK), /* io_pgetevents */
+	[426] = IS(REASON_IO_URING), /* io_uring_enter */
+	[35] = IS(REASON_TIMER), /* nanosleep */
+	[230] = IS(REASON_TIMER), /* clock_nanosleep */
+	[56] = IS(REASON_CHILD), /* clone: a vfork waits for its child */
+	[58] = IS(REASON_CHILD), /* vfork */
+	[61] = IS(REASON_CHILD), /* wait4 */
+	[247] = IS(REASON_CHILD), /* waitid */
+	[435] = IS(REASON_CHILD), /* clone3 */
+};
+
+enum { S_IFMT = 0170000, S_IFSOCK = 0140000, S_IFREG = 0100000, S_IFBLK = 0060000, S_IFIFO = 0010000 };
+enum { ANON_INODE_FS_MAGIC = 0x09041934 };
+
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+/*
+ * Reads a field of a kernel struct at an address that is only a number to the verifier. Where it
+ * can be told the type of what lies there (6.2; seen to load from 6.6) that is one load; else a call, which
+ * costs as much as all the rest of a switch.
+ */
+#define READ_AT(type, address, field)                                                              	({                                                                                         		__u64 __value = 0;                                                                 		if (bpf_core_enum_value_exists(enum bpf_attach_type, BPF_TCX_INGRESS)) {           			type *__typed = bpf_rdonly_cast((void *)(address),                         							bpf_core_type_id_kernel(type));            			__value = (__u64)__typed->field;                                           		} else {                                                                           			__value = (__u64)BPF_CORE_READ((type *)(address), field);                  		}                                                                                  		__value;                                                                           	})
+
+/* An eventfd, a timerfd and their like have one inode together: their name tells them apart. */
+static __always_inline enum reason reason_of_anonymous(struct file *file)
+{
+	const unsigned char *name = BPF_CORE_READ(file, f_path.dentry, d_name.name);
+	char start[4] = {};
+
+	bpf_probe_read_kernel(start, sizeof(start), name);
+	if (start[1] == 'e' && start[2] == 'v') /* [eventfd] */
+		return REASON_EVENT_WAIT;
+	if (start[1] == 't' && start[2] == 'i') /* [timerfd] */
+		return REASON_TIMER;
+	return REASON_OTHER;
+}
+
+static __always_inline enum reason reason_of_file(struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	switch (BPF_CORE_READ(inode, i_mode) & S_IFMT) {
+	case S_IFSOCK:
+		return REASON_SOCKET;
+	case S_IFIFO:
+		return REASON_PIPE;
+	case S_IFBLK:
+		return REASON_DISK;
+	case S_IFREG: /* that of anonymous inodes since 6.16 */
+	case 0: /* and until then */
+		if (BPF_CORE_READ(inode, i_sb, s_magic) == ANON_INODE_FS_MAGIC)
+			return reason_of_anonymous(file);
+		return REASON_DISK;
+	}
+	return REASON_OTHER;
+}
+
+/*
+ * The reason by the file behind a descriptor. What f_op points to is of one kind of file only, so
+ * for the kind of file that the task slept on last the answer is there.
+ */
+static __always_inline enum reason reason_by_file(struct task_struct *task, struct task_entry *entry,
+						  __u32 descriptor)
+{
+	struct fdtable *table = task->files ? task->files->fdt : NULL;
+	__u64 file, operations;
+
+	if (!table || descriptor >= table->max_fds)
+		return REASON_OTHER;
+	file = READ_AT(struct llist_head, table->fd + descriptor, first);
+	operations = READ_AT(struct file, file, f_op);
+	if (!operations)
+		return REASON_OTHER;
+	if (operations != entry->file_operations) {
+		entry->file_reason = reason_of_file((struct file *)file);
+		entry->file_operations = operations;
+	}
+	return entry->file_reason;
+}
+
+/* The same for all tasks. By way of a map, since the verifier does not subtract from a typed pointer. */
+static __always_inline void learn_registers(volatile struct control *control, struct task_struct *task)
+{
+	control->scratch = bpf_task_pt_regs(task);
+	control->registers = control->scratch - (__u64)task->stack;
+}
+
+/* Why a task that is not runnable sleeps, or is about to. */
+static __always_inline enum reason sleep_reason(struct task_struct *task, struct task_entry *entry)
+{
+	struct control *control = control_block();
+	enum reason reason;
+	__u64 call, regs;
+
+	if (task->flags & PF_IO_WORKER)
+		return REASON_IO_URING;
+	if (!control || task->flags & PF_KTHREAD || task->__state & (TASK_STOPPED | TASK_TRACED) ||
+	    task->thread_info.status & TS_COMPAT)
+		return REASON_OTHER;
+	regs = (__u64)task->stack + control->registers;
+	call = READ_AT(struct pt_regs, regs, orig_ax);
+	if (call == ~0ULL) /* an exception, not a call: what sleeps in one is a page fault */
+		return REASON_PAGE_FAULT;
+	reason = call < SYSCALLS ? reason_of_call[call] : 0;
+	reason = reason ? reason - 1 : REASON_OTHER;
+	if (reason == REASON_IO_URING)
+		return reason;
+	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
+		return REASON_DISK;
+	return reason == BY_FILE ? reason_by_file(task, entry, READ_AT(struct pt_regs, regs, di)) : reason;
+}
+
+#endif
