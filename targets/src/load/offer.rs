@@ -91,11 +91,11 @@ impl Offer<'_, '_> {
     fn go(&mut self) -> Result<(), String> {
         if self.run.options.closed && self.run.options.workload != Workload::Idle {
             for index in 0..self.run.clients.len() {
-                self.send_next(index);
+                self.send_next(index, self.clock.now_ns());
             }
         }
+        let mut now = self.clock.now_ns();
         loop {
-            let now = self.clock.now_ns();
             self.change_phase(now)?;
             if self.phase == Phase::Draining && (self.all_finished() || now >= self.drained_ns) {
                 return Ok(());
@@ -103,12 +103,14 @@ impl Offer<'_, '_> {
             self.check_progress(now)?;
             let more_due = self.arrivals();
             let timeout = if more_due { 0 } else { self.timeout() };
-            for event in 0..self.run.poll(timeout)? {
+            let events = self.run.poll(timeout)?;
+            now = self.clock.now_ns();
+            for event in 0..events {
                 let (token, _) = self.run.poller.event(event);
                 if token >= FIRST_CONTROL_TOKEN {
                     self.run.control.take(token);
                 } else {
-                    self.answer(token as usize);
+                    self.answer(token as usize, now);
                 }
             }
             self.run.check_control()?;

@@ -27,15 +27,15 @@ impl Offer<'_, '_> {
             let client = &mut self.run.clients[index];
             client.due += 1;
             if client.alive && client.pending.is_none() {
-                self.send_next(index);
+                self.send_next(index, now);
             }
         }
         true
     }
 
-    /// Sends the next request of a connection that is owed none.
-    pub(super) fn send_next(&mut self, index: usize) {
-        let now = self.clock.now_ns();
+    /// Sends the next request of a connection that is owed none. Without a schedule it is due
+    /// `now`.
+    pub(super) fn send_next(&mut self, index: usize, now: u64) {
         let run = &mut *self.run;
         let client = &mut run.clients[index];
         let (number, due_ns) = match self.schedule {
@@ -61,7 +61,10 @@ impl Offer<'_, '_> {
         }
     }
 
-    pub(super) fn answer(&mut self, index: usize) {
+    /// Takes in what a connection was found to have received at `seen`, right after the wait: what the
+    /// generator then does for other connections is no part of this one's latency. A right answer is
+    /// small and comes whole.
+    pub(super) fn answer(&mut self, index: usize, seen: u64) {
         let run = &mut *self.run;
         let client = &mut run.clients[index];
         if !client.alive {
@@ -80,15 +83,18 @@ impl Offer<'_, '_> {
             run.tally.errors.wrong_answers += 1;
             return self.lose(index);
         };
-        self.finish(pending, verdict);
+        self.finish(pending, verdict, seen);
         let client = &self.run.clients[index];
         if self.has_next(index, client.due > client.sent) {
-            self.send_next(index);
+            let now = match self.schedule {
+                Some(_) => seen,
+                None => self.clock.now_ns(),
+            };
+            self.send_next(index, now);
         }
     }
 
-    fn finish(&mut self, pending: Pending, verdict: Verdict) {
-        let now = self.clock.now_ns();
+    fn finish(&mut self, pending: Pending, verdict: Verdict, now: u64) {
         let counted = self.in_window(pending.due_ns);
         let arrived_in_window = self.in_window(now);
         self.outstanding -= 1;
