@@ -322,8 +322,11 @@ pub struct Client {
     pub late_send_max_seconds: f64,
     /// How late the generator handled arrivals; none without arrivals on a schedule.
     pub send_lateness: Option<SendLateness>,
-    /// Whether the generator doubts its own figures.
+    /// The generator itself limited the load.
     pub generator_was_bottleneck: bool,
+    /// Latencies may be the generator's own.
+    #[serde(default)]
+    pub latency_in_doubt: bool,
     /// What went wrong, by kind.
     pub errors: ClientErrors,
     /// Requests never answered.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use generator::{load, misbehaving_server, number, pong};
+use generator::{Load, Outcome, misbehaving_server, number, pong};
 
 #[test]
 fn unanswered_requests_are_in_the_latency() {
@@ -23,19 +23,8 @@ fn unanswered_requests_are_in_the_latency() {
         }
         pong(stream)
     });
-    let options = [
-        "--workload",
-        "ping",
-        "--connections",
-        "10",
-        "--rate",
-        "500",
-        "--duration",
-        "2s",
-        "--warm-up",
-        "0",
-    ];
-    let (status, result, _) = load(address, &options);
+    let load = Load::new(address, 10, 500, "2s").workload("ping");
+    let Outcome { status, result, .. } = load.run();
     assert_eq!(status, 0, "overload is no failure: {result}");
     assert_eq!(number(&result, "requests"), 800.0, "{result}");
     assert_eq!(number(&result, "unanswered"), 200.0, "{result}");
@@ -57,19 +46,8 @@ fn unanswered_requests_are_in_the_latency() {
 
 /// 250 PINGs in half a second over 5 connections, each of which is made with a PING of its own.
 fn short_load(address: SocketAddr) -> (i32, Value) {
-    let options = [
-        "--workload",
-        "ping",
-        "--connections",
-        "5",
-        "--rate",
-        "500",
-        "--duration",
-        "500ms",
-        "--warm-up",
-        "0",
-    ];
-    let (status, result, _) = load(address, &options);
+    let load = Load::new(address, 5, 500, "500ms").workload("ping");
+    let Outcome { status, result, .. } = load.run();
     (status, result)
 }
 
@@ -146,9 +124,8 @@ fn a_reply_larger_than_a_read_is_seen_whole() {
             0 => pong(stream),
             _ => stream.write_all(&reply),
         });
-        let options = ["--workload", "ping", "--connections", "1", "--rate", "100"];
-        let window = ["--duration", "100ms", "--warm-up", "0"];
-        let (_, result, took) = load(address, &[&options[..], &window].concat());
+        let load = Load::new(address, 1, 100, "100ms").workload("ping");
+        let Outcome { result, took, .. } = load.run();
         assert_eq!(
             number(&result, "unanswered"),
             0.0,
@@ -160,5 +137,61 @@ fn a_reply_larger_than_a_read_is_seen_whole() {
             "{bytes} bytes: {result}"
         );
         assert!(took < Duration::from_secs(1), "{bytes} bytes: {took:?}");
+    }
+}
+
+#[test]
+fn a_wrong_answer_fails_the_run() {
+    let requests = AtomicU64::new(0);
+    let address =
+        misbehaving_server(
+            move |_, stream| match requests.fetch_add(1, Ordering::Relaxed) {
+                150 => stream.write_all(b"+PANG\r\n"),
+                160 => stream.write_all(b"-ERR sorry\r\n"),
+                _ => pong(stream),
+            },
+        );
+    let load = Load::new(address, 4, 500, "500ms").workload("ping");
+    let Outcome { status, result, .. } = load.run();
+    assert_eq!(status, 1, "{result}");
+    assert_eq!(result["complete"], false);
+    assert_eq!(result["reason"], "1 wrong answer, 1 error reply");
+    assert_eq!(number(&result, "errors/wrong_answers"), 1.0);
+    assert_eq!(number(&result, "errors/error_replies"), 1.0);
+    assert_eq!(number(&result, "requests"), 248.0);
+    assert_eq!(number(&result, "unanswered"), 0.0);
+}
+
+#[test]
+fn a_lost_update_is_a_wrong_answer() {
+    let requests = AtomicU64::new(0);
+    let address = misbehaving_server(move |number, stream| {
+        // Each connection: PING, on the first also the SET; then INCR, where two ask and both
+        // are told the same sum.
+        match (number, requests.fetch_add(1, Ordering::Relaxed)) {
+            (0, _) => pong(stream),
+            (_, all) if all < 3 => stream.write_all(b"+OK\r\n"),
+            (_, all) => stream.write_all(format!(":{}\r\n", all / 2).as_bytes()),
+        }
+    });
+    let load = Load::new(address, 2, 200, "500ms").workload("counter");
+    let Outcome { status, result, .. } = load.run();
+    assert_eq!(status, 1, "{result}");
+    assert!(number(&result, "errors/wrong_answers") >= 49.0, "{result}");
+}
+
+#[test]
+fn answers_that_are_no_resp_are_wrong() {
+    for answer in [
+        &b"*1\r\n*1\r\n"[..],
+        b"\xff\xfe\r\n",
+        b"+PONG\r\n+PONG\r\n",
+        b"$-7\r\n",
+    ] {
+        let address = misbehaving_server(|_, stream| stream.write_all(answer));
+        let load = Load::with_defaults(address).workload("ping");
+        let Outcome { status, result, .. } = load.option("--connections", 1).run();
+        assert_eq!(status, 1, "{result}");
+        assert_eq!(number(&result, "errors/wrong_answers"), 1.0, "{result}");
     }
 }

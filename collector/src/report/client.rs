@@ -42,8 +42,10 @@ pub struct Client {
     pub late_send_max_seconds: f64,
     /// The generator's own share of latency; none without arrivals on a schedule.
     pub send_lateness: Option<SendLateness>,
-    /// Whether the generator doubts its own figures in any repeat.
+    /// Whether the generator itself limited the load in any repeat.
     pub generator_was_bottleneck: bool,
+    /// Whether latencies may be the generator's own in any repeat.
+    pub latency_in_doubt: bool,
     /// CPU time of the generator, user and system, in seconds.
     pub cpu_seconds: f64,
     /// How it was measured.
@@ -134,6 +136,7 @@ impl Client {
             late_send_max_seconds: latest,
             send_lateness: send_lateness(repeats),
             generator_was_bottleneck: repeats.iter().any(|c| c.generator_was_bottleneck),
+            latency_in_doubt: repeats.iter().any(|c| c.latency_in_doubt),
             cpu_seconds: sum(|c| c.cpu_seconds),
             method: method.to_owned(),
         })

@@ -88,6 +88,7 @@ pub(crate) fn client(model: &Model, connections: u32, wobble: f64) -> Client {
             max_seconds: 0.000_4,
         }),
         generator_was_bottleneck: false,
+        latency_in_doubt: false,
         errors: ClientErrors::default(),
         unanswered: 0,
         cpu_seconds: 2.6,

@@ -209,6 +209,12 @@ fn one_repeat_of_bounds_makes_bounds_and_lateness_is_the_median() {
     seen.latency.as_mut().unwrap().is_bound = true;
     let saw = of(&runs).measures.client.unwrap();
     assert!(saw.latency.unwrap().is_bound);
+    assert!(!saw.latency_in_doubt && !saw.generator_was_bottleneck);
+
+    runs[1].client.as_mut().unwrap().latency_in_doubt = true;
+    runs[2].client.as_mut().unwrap().generator_was_bottleneck = true;
+    let saw = of(&runs).measures.client.unwrap();
+    assert!(saw.latency_in_doubt && saw.generator_was_bottleneck);
 
     // Without a schedule nothing is late for it.
     for run in &mut runs {

@@ -60,7 +60,7 @@ fn troubled() -> Recording {
     let client = run.client.as_mut().unwrap();
     client.late_sends = 1_234;
     client.late_send_max_seconds = 0.0123;
-    client.generator_was_bottleneck = true;
+    client.latency_in_doubt = true;
     client.errors.reset = 7;
     client.unanswered = 2;
     client.latency.as_mut().unwrap().is_bound = true;
@@ -105,15 +105,16 @@ fn what_went_wrong_is_said() {
 }
 
 #[test]
-fn a_closed_loop_that_is_in_doubt_says_how_busy_it_was() {
+fn a_generator_that_was_the_bottleneck_says_how_busy_it_was() {
     let mut recording = compare(1);
     let client = recording.runs[0].client.as_mut().unwrap();
-    client.mode = "closed-loop".to_owned();
     client.generator_was_bottleneck = true;
+    client.latency_in_doubt = true;
     client.cpu_seconds = 4.9;
     let table = table(&recording, Style::default());
     let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
-    let expected = "the load generator used 98 % of a CPU: latency is in doubt";
+    let expected =
+        "the load generator used 98 % of a CPU: it was the bottleneck; latency is in doubt";
     assert!(words.contains(expected), "{table}");
 }
 

@@ -1,21 +1,20 @@
 //! Offering load: warm-up, the measured window, and the answers still to come after it.
 
+mod requests;
+
 use std::time::Duration;
 
-use super::client::{Pending, Received};
 use super::control::{Event, FIRST_CONTROL_TOKEN};
 use super::run::{Clock, Run, process_cpu};
 use super::schedule::Schedule;
 use super::tally::Tally;
-use super::workload::{Verdict, Workload};
+use super::workload::Workload;
 
 /// How long nothing may be answered while requests are outstanding, beyond what the longest
 /// request takes by its own wish.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long answers are waited for when the load has ended.
 const DRAIN_NS: u64 = 1_000_000_000;
-/// Arrivals handled before events are looked at again.
-const ARRIVALS_PER_TURN: usize = 32;
 /// The longest wait, so that the end of patience is noticed, in nanoseconds.
 const LONGEST_WAIT_NS: u64 = 100_000_000;
 
@@ -92,11 +91,11 @@ impl Offer<'_, '_> {
     fn go(&mut self) -> Result<(), String> {
         if self.run.options.closed && self.run.options.workload != Workload::Idle {
             for index in 0..self.run.clients.len() {
-                self.send_next(index);
+                self.send_next(index, self.clock.now_ns());
             }
         }
+        let mut now = self.clock.now_ns();
         loop {
-            let now = self.clock.now_ns();
             self.change_phase(now)?;
             if self.phase == Phase::Draining && (self.all_finished() || now >= self.drained_ns) {
                 return Ok(());
@@ -104,12 +103,14 @@ impl Offer<'_, '_> {
             self.check_progress(now)?;
             let more_due = self.arrivals();
             let timeout = if more_due { 0 } else { self.timeout() };
-            for event in 0..self.run.poll(timeout)? {
+            let events = self.run.poll(timeout)?;
+            now = self.clock.now_ns();
+            for event in 0..events {
                 let (token, _) = self.run.poller.event(event);
                 if token >= FIRST_CONTROL_TOKEN {
                     self.run.control.take(token);
                 } else {
-                    self.answer(token as usize);
+                    self.answer(token as usize, now);
                 }
             }
             self.run.check_control()?;
@@ -139,161 +140,6 @@ impl Offer<'_, '_> {
     fn close_window(&mut self) {
         self.run.window_ns = self.clock.now_ns().min(self.closes_ns) - self.opens_ns;
         self.run.cpu = process_cpu() - self.cpu_at_opening;
-    }
-
-    /// Handles arrivals that are due; whether there are more.
-    fn arrivals(&mut self) -> bool {
-        let Some(schedule) = self.schedule else {
-            return false;
-        };
-        for _ in 0..ARRIVALS_PER_TURN {
-            let due = schedule.due_ns(self.next);
-            let now = self.clock.now_ns();
-            if due > now || !self.is_offered(due) {
-                return false;
-            }
-            if self.in_window(due) {
-                self.run.tally.offer(now - due);
-            }
-            let index = schedule.connection(self.next);
-            self.next += 1;
-            let client = &mut self.run.clients[index];
-            client.due += 1;
-            if client.alive && client.pending.is_none() {
-                self.send_next(index);
-            }
-        }
-        true
-    }
-
-    /// Gives up the requests of the window that were not answered: those sent, those that waited
-    /// for their connection, and those that the generator never came to handle, which were offered
-    /// late.
-    fn give_up(&mut self) {
-        let now = self.clock.now_ns();
-        for index in 0..self.run.clients.len() {
-            let client = &mut self.run.clients[index];
-            let queued = client.sent..client.due;
-            if let Some(pending) = client.pending.take() {
-                self.give_up_one(pending.due_ns, now);
-            }
-            let Some(schedule) = self.schedule else {
-                continue;
-            };
-            for turn in queued {
-                self.give_up_one(schedule.due_ns(schedule.index(index, turn)), now);
-            }
-        }
-        let Some(schedule) = self.schedule else {
-            return;
-        };
-        let first = self.next.max(schedule.arrivals_before(self.opens_ns));
-        for arrival in first..schedule.arrivals_before(self.closes_ns.min(now)) {
-            self.run.tally.never_handled(now - schedule.due_ns(arrival));
-        }
-    }
-
-    fn give_up_one(&mut self, due_ns: u64, now: u64) {
-        if self.in_window(due_ns) {
-            self.run.tally.give_up(now.saturating_sub(due_ns));
-        }
-    }
-
-    /// Sends the next request of a connection that is owed none.
-    fn send_next(&mut self, index: usize) {
-        let now = self.clock.now_ns();
-        let run = &mut *self.run;
-        let client = &mut run.clients[index];
-        let (number, due_ns) = match self.schedule {
-            Some(schedule) => {
-                let number = schedule.index(index, client.sent);
-                (number, schedule.due_ns(number))
-            }
-            None => (index as u64 + client.sent * self.alive as u64, now),
-        };
-        let expected = run.traffic.request(number, &mut run.request);
-        client.sent += 1;
-        let sent = client.send(&run.request);
-        client.pending = Some(Pending { due_ns, expected });
-        if self.outstanding == 0 {
-            self.progress_ns = now;
-        }
-        self.outstanding += 1;
-        if self.schedule.is_none() && self.in_window(due_ns) {
-            self.run.tally.offer(0);
-        }
-        if sent.is_err() {
-            self.lose(index);
-        }
-    }
-
-    fn answer(&mut self, index: usize) {
-        let run = &mut *self.run;
-        let client = &mut run.clients[index];
-        if !client.alive {
-            return;
-        }
-        let pending = client.pending;
-        let verdict = match client.receive() {
-            Received::Nothing => return,
-            Received::Closed => return self.lose(index),
-            Received::Reply(reply) => pending.map_or(Verdict::Wrong, |pending| {
-                run.traffic.judge(pending.expected, reply)
-            }),
-        };
-        client.clear();
-        let Some(pending) = client.pending.take() else {
-            run.tally.errors.wrong_answers += 1;
-            return self.lose(index);
-        };
-        self.finish(pending, verdict);
-        let client = &self.run.clients[index];
-        if self.has_next(index, client.due > client.sent) {
-            self.send_next(index);
-        }
-    }
-
-    fn finish(&mut self, pending: Pending, verdict: Verdict) {
-        let now = self.clock.now_ns();
-        let counted = self.in_window(pending.due_ns);
-        let arrived_in_window = self.in_window(now);
-        self.outstanding -= 1;
-        self.progress_ns = now;
-        let tally = &mut self.run.tally;
-        tally.finished += u64::from(counted);
-        match verdict {
-            Verdict::Right => {
-                tally.answered_in_window += u64::from(arrived_in_window);
-                if counted {
-                    tally.answer(now.saturating_sub(pending.due_ns));
-                }
-            }
-            Verdict::ErrorReply => tally.errors.error_replies += 1,
-            Verdict::Wrong => tally.errors.wrong_answers += 1,
-        }
-    }
-
-    /// Whether a connection just answered has another request to send.
-    fn has_next(&self, index: usize, queued: bool) -> bool {
-        match self.schedule {
-            None => self.phase < Phase::Draining,
-            Some(schedule) => {
-                let turn = self.run.clients[index].sent;
-                queued && self.is_offered(schedule.due_ns(schedule.index(index, turn)))
-            }
-        }
-    }
-
-    /// A connection has ended.
-    fn lose(&mut self, index: usize) {
-        let client = &mut self.run.clients[index];
-        client.alive = false;
-        if let Some(pending) = client.pending.take() {
-            self.outstanding -= 1;
-            self.give_up_one(pending.due_ns, self.clock.now_ns());
-        }
-        self.alive -= 1;
-        self.run.tally.errors.reset += 1;
     }
 
     /// Whether a request due at that time is still to be sent: without a supervisor nothing is

@@ -15,6 +15,9 @@ use crate::cli::Load;
 use crate::errors::in_words;
 use crate::limits::raise_open_files;
 
+/// The part of the window's time from which on the generator's one thread had no more to give.
+const CPU_USED_UP: f64 = 0.95;
+
 /// Descriptors that are no connections.
 const OTHER_DESCRIPTORS: u64 = 16;
 
@@ -109,6 +112,7 @@ impl<'a> Run<'a> {
         let cpu_seconds = self.cpu.as_secs_f64();
         let idle = options.workload == Workload::Idle;
         let reason = ended.err().or_else(|| failure(tally, idle));
+        let generator_was_bottleneck = used_up_cpu(cpu_seconds, seconds) || tally.unhandled > 0;
         Summary {
             workload: options.workload.name(),
             mode: if options.closed {
@@ -131,16 +135,19 @@ impl<'a> Run<'a> {
             send_lateness: tally.lateness().filter(|_| !options.closed),
             late_sends: tally.late_sends,
             late_send_max_seconds: tally.late_max_ns as f64 / 1e9,
-            generator_was_bottleneck: match options.closed {
-                true => cpu_seconds > 0.95 * seconds,
-                false => tally.is_in_doubt(),
-            },
+            generator_was_bottleneck,
+            latency_in_doubt: generator_was_bottleneck || tally.is_late(),
             offered: tally.offered,
             errors: tally.errors,
             unanswered: tally.offered - tally.finished,
             cpu_seconds,
         }
     }
+}
+
+/// Whether the generator, which has one thread, could not have done more in the window.
+fn used_up_cpu(cpu_seconds: f64, window_seconds: f64) -> bool {
+    window_seconds > 0.0 && cpu_seconds >= CPU_USED_UP * window_seconds
 }
 
 /// Why a run that went to its end failed all the same. Requests left unanswered are no reason:
@@ -189,4 +196,16 @@ impl Clock {
 pub(crate) fn process_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_is_the_bottleneck_from_95_percent_of_its_cpu_on() {
+        assert!(used_up_cpu(4.75, 5.0));
+        assert!(!used_up_cpu(4.74, 5.0));
+        assert!(!used_up_cpu(0.0, 0.0), "a window that never opened");
+    }
 }

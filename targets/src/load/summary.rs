@@ -36,10 +36,12 @@ pub(crate) struct Summary {
     pub(crate) late_sends: u64,
     /// The latest of all arrivals.
     pub(crate) late_send_max_seconds: f64,
-    /// The figures may be the generator's own rather than the server's: in an open loop more than
-    /// 1 % of the arrivals were handled more than 1 ms late or some never, in a closed loop it used
-    /// more than 95 % of a CPU.
+    /// The generator itself limited the load: it used up its CPU, 95 % of the window's time or more
+    /// on its one thread, or it never came to handle some arrivals.
     pub(crate) generator_was_bottleneck: bool,
+    /// Latencies may be the generator's own rather than the server's: it was the bottleneck, or more
+    /// than 1 % of the arrivals were handled more than 1 ms late, for whatever reason.
+    pub(crate) latency_in_doubt: bool,
     /// Requests that fell due in the window.
     #[serde(skip)]
     pub(crate) offered: u64,
@@ -117,11 +119,22 @@ impl Summary {
     }
 
     fn generator_line(&self) -> String {
-        let doubt = match self.generator_was_bottleneck {
-            true => "; it was the bottleneck: latency is in doubt",
+        let share = match self.duration_seconds > 0.0 {
+            true => format!(
+                " ({:.0} % of one)",
+                self.cpu_seconds * 100.0 / self.duration_seconds
+            ),
+            false => String::new(),
+        };
+        let bottleneck = match self.generator_was_bottleneck {
+            true => "; it was the bottleneck",
             false => "",
         };
-        format!("{:.3} s of CPU{doubt}", self.cpu_seconds)
+        let doubt = match self.latency_in_doubt {
+            true => "; latency is in doubt",
+            false => "",
+        };
+        format!("{:.3} s of CPU{share}{bottleneck}{doubt}", self.cpu_seconds)
     }
 }
 

@@ -3,17 +3,27 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use redis_protocol::resp2::types::BorrowedFrame::BulkString;
 
 use super::client::Reply;
-use crate::protocol::reply::array;
 
 /// Keys of `get-set`.
 pub(crate) const KEYS: u64 = 10_000;
 /// Bytes of each value of `get-set`.
 const VALUE_BYTES: usize = 100;
 const DIGITS: usize = 10;
-const COUNTER: &[u8] = b"connscope:counter";
+
+// The requests as they are sent, so that none is encoded anew.
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+const INCR: &[u8] = b"*2\r\n$4\r\nINCR\r\n$17\r\nconnscope:counter\r\n";
+const CLEAR_COUNTER: &[u8] = b"*3\r\n$3\r\nSET\r\n$17\r\nconnscope:counter\r\n$1\r\n0\r\n";
+const WORK_50: &[u8] = b"*2\r\n$4\r\nWORK\r\n$2\r\n50\r\n";
+const WORK_100: &[u8] = b"*2\r\n$4\r\nWORK\r\n$3\r\n100\r\n";
+const WAIT_5: &[u8] = b"*2\r\n$4\r\nWAIT\r\n$1\r\n5\r\n";
+/// Up to the ten digits of the key; a line end follows them.
+const GET_KEY: &[u8] = b"*2\r\n$3\r\nGET\r\n$14\r\nkey:";
+/// Up to the ten digits of the key, which `VALUE` and the value follow.
+const SET_KEY: &[u8] = b"*3\r\n$3\r\nSET\r\n$14\r\nkey:";
+const VALUE: &[u8] = b"\r\n$100\r\n";
 
 /// A kind of request traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -107,13 +117,13 @@ impl Traffic {
         let random = scatter(index);
         match self.workload {
             Workload::Ping | Workload::Idle => {
-                array(request, &[BulkString(b"PING")]);
+                request.extend_from_slice(PING);
                 Expected::Pong
             }
             Workload::GetSet => {
                 let key = (random >> 32) % KEYS;
                 if random % 100 < 80 {
-                    array(request, &[BulkString(b"GET"), BulkString(&key_name(key))]);
+                    get(key, request);
                     Expected::ValueOf(key)
                 } else {
                     set(key, request);
@@ -121,19 +131,18 @@ impl Traffic {
                 }
             }
             Workload::Counter => {
-                array(request, &[BulkString(b"INCR"), BulkString(COUNTER)]);
+                request.extend_from_slice(INCR);
                 Expected::Above(self.counter.highest)
             }
             Workload::Cpu => {
-                array(request, &[BulkString(b"WORK"), BulkString(b"100")]);
+                request.extend_from_slice(WORK_100);
                 Expected::Ok
             }
             Workload::Mixed => {
-                if random.is_multiple_of(10) {
-                    array(request, &[BulkString(b"WORK"), BulkString(b"50")]);
-                } else {
-                    array(request, &[BulkString(b"WAIT"), BulkString(b"5")]);
-                }
+                request.extend_from_slice(match random.is_multiple_of(10) {
+                    true => WORK_50,
+                    false => WAIT_5,
+                });
                 Expected::Ok
             }
         }
@@ -181,35 +190,24 @@ impl Traffic {
         request.clear();
         match self.workload {
             Workload::GetSet if index < KEYS => set(index, request),
-            Workload::Counter if index == 0 => {
-                array(
-                    request,
-                    &[BulkString(b"SET"), BulkString(COUNTER), BulkString(b"0")],
-                );
-            }
+            Workload::Counter if index == 0 => request.extend_from_slice(CLEAR_COUNTER),
             _ => return None,
         }
         Some(())
     }
 }
 
-fn set(key: u64, request: &mut Vec<u8>) {
-    let value = value_of(key);
-    array(
-        request,
-        &[
-            BulkString(b"SET"),
-            BulkString(&key_name(key)),
-            BulkString(&value),
-        ],
-    );
+fn get(key: u64, request: &mut Vec<u8>) {
+    for part in [GET_KEY, &digits(key), b"\r\n"] {
+        request.extend_from_slice(part);
+    }
 }
 
-/// `key:` and ten digits.
-fn key_name(key: u64) -> [u8; 4 + DIGITS] {
-    let mut name = *b"key:0000000000";
-    name[4..].copy_from_slice(&digits(key));
-    name
+fn set(key: u64, request: &mut Vec<u8>) {
+    let parts: [&[u8]; 5] = [SET_KEY, &digits(key), VALUE, &value_of(key), b"\r\n"];
+    for part in parts {
+        request.extend_from_slice(part);
+    }
 }
 
 /// The key's ten digits ten times over: nobody else's value.
@@ -219,7 +217,8 @@ fn value_of(key: u64) -> [u8; VALUE_BYTES] {
 }
 
 fn is_value_of(key: u64, value: &[u8]) -> bool {
-    value.len() == VALUE_BYTES && value.chunks_exact(DIGITS).all(|chunk| chunk == digits(key))
+    let digits = digits(key);
+    value.len() == VALUE_BYTES && value.chunks_exact(DIGITS).all(|chunk| chunk == digits)
 }
 
 fn digits(mut number: u64) -> [u8; DIGITS] {
@@ -251,6 +250,37 @@ mod tests {
             .filter(|&index| traffic.request(index, &mut request) == Expected::Ok)
             .count();
         assert!((19_500..20_500).contains(&sets), "{sets} of 100,000");
+    }
+
+    #[test]
+    fn requests_are_as_they_would_be_encoded() {
+        use redis_protocol::resp2::types::BorrowedFrame::BulkString;
+
+        let value = b"0000000007".repeat(10);
+        let cases: [(&[u8], &[&[u8]]); 6] = [
+            (PING, &[b"PING"]),
+            (INCR, &[b"INCR", b"connscope:counter"]),
+            (CLEAR_COUNTER, &[b"SET", b"connscope:counter", b"0"]),
+            (WORK_50, &[b"WORK", b"50"]),
+            (WORK_100, &[b"WORK", b"100"]),
+            (WAIT_5, &[b"WAIT", b"5"]),
+        ];
+        let (mut get_7, mut set_7) = (Vec::new(), Vec::new());
+        get(7, &mut get_7);
+        set(7, &mut set_7);
+        let built: [(&[u8], &[&[u8]]); 2] = [
+            (&get_7, &[b"GET", b"key:0000000007"]),
+            (&set_7, &[b"SET", b"key:0000000007", &value]),
+        ];
+        for (request, arguments) in cases.into_iter().chain(built) {
+            let frames: Vec<_> = arguments.iter().map(|bytes| BulkString(bytes)).collect();
+            let mut encoded = Vec::new();
+            crate::protocol::reply::array(&mut encoded, &frames);
+            assert_eq!(
+                request.escape_ascii().to_string(),
+                encoded.escape_ascii().to_string()
+            );
+        }
     }
 
     #[test]

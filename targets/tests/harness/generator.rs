@@ -11,28 +11,88 @@ use serde_json::Value;
 /// The program under test.
 pub(crate) const TARGET: &str = env!("CARGO_BIN_EXE_connscope-target");
 
-/// Runs a load to its end; answers its exit status, its result and how long it took.
-pub(crate) fn load(address: SocketAddr, options: &[&str]) -> (i32, Value, Duration) {
-    let started = Instant::now();
-    let output = Command::new(TARGET)
-        .args([
-            "load",
-            "--format",
-            "json",
-            "--connect",
-            &address.to_string(),
-        ])
-        .args(options)
-        .output()
-        .expect("cannot run the load");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let error = String::from_utf8_lossy(&output.stderr);
-    let result = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{error}"));
-    (
-        output.status.code().expect("a status"),
-        result,
-        started.elapsed(),
-    )
+/// A load to offer, with its result as JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    address: SocketAddr,
+    arguments: Vec<String>,
+}
+
+impl Load {
+    /// Of so many connections and requests a second over so much time, without a warm-up.
+    pub(crate) fn new(address: SocketAddr, connections: u32, rate: u32, duration: &str) -> Self {
+        Self::with_defaults(address)
+            .option("--connections", connections)
+            .option("--rate", rate)
+            .option("--duration", duration)
+            .option("--warm-up", "0")
+    }
+
+    /// As the program does it without options.
+    pub(crate) fn with_defaults(address: SocketAddr) -> Self {
+        let load = Self {
+            address,
+            arguments: Vec::new(),
+        };
+        load.option("--format", "json")
+    }
+
+    /// With `name value`, whatever it had before.
+    pub(crate) fn option(mut self, name: &str, value: impl ToString) -> Self {
+        match self.arguments.iter().position(|argument| argument == name) {
+            Some(at) => self.arguments[at + 1] = value.to_string(),
+            None => self.arguments.extend([name.to_owned(), value.to_string()]),
+        }
+        self
+    }
+
+    /// Of that workload.
+    pub(crate) fn workload(self, name: &str) -> Self {
+        self.option("--workload", name)
+    }
+
+    /// Also with `name`.
+    pub(crate) fn flag(mut self, name: &str) -> Self {
+        self.arguments.push(name.to_owned());
+        self
+    }
+
+    /// Begins it; its result comes on standard output.
+    pub(crate) fn spawn(&self) -> Child {
+        Command::new(TARGET)
+            .args(["load", "--connect", &self.address.to_string()])
+            .args(&self.arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cannot start the load")
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self) -> Outcome {
+        let started = Instant::now();
+        Outcome::of(self.spawn(), started)
+    }
+}
+
+/// What became of a load.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: i32,
+    pub(crate) result: Value,
+    pub(crate) took: Duration,
+}
+
+impl Outcome {
+    /// Waits for a load begun at that time.
+    pub(crate) fn of(child: Child, started: Instant) -> Self {
+        let output = child.wait_with_output().expect("cannot wait");
+        let text = String::from_utf8_lossy(&output.stdout);
+        Self {
+            status: output.status.code().expect("a status"),
+            result: serde_json::from_str(&text).unwrap_or_else(|_| panic!("no result: {text}")),
+            took: started.elapsed(),
+        }
+    }
 }
 
 /// A number of a result, by its path: `latency/max_seconds`.

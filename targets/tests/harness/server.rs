@@ -199,3 +199,16 @@ impl Noise {
         self.0
     }
 }
+
+/// Runs `check` against a fresh server of every model, all at once.
+pub(crate) fn every_model(options: &[&str], check: impl Fn(&Server) + Sync) {
+    std::thread::scope(|scope| {
+        for model in models() {
+            let check = &check;
+            let thread = std::thread::Builder::new().name(model.clone());
+            thread
+                .spawn_scoped(scope, move || check(&Server::start(&model, options)))
+                .expect("cannot start a thread");
+        }
+    });
+}

@@ -129,7 +129,7 @@ fn bounds(report: &Report) -> Vec<Note> {
     report.targets.iter().filter_map(of_target).collect()
 }
 
-/// Where the load generator itself was late, the clients' figures are in doubt.
+/// Where the load generator itself was late or had no more to give, the clients' figures are in doubt.
 fn generator(report: &Report) -> Vec<Note> {
     let clients = report
         .targets
@@ -141,7 +141,7 @@ fn generator(report: &Report) -> Vec<Note> {
     }
     let doubtful = clients
         .iter()
-        .filter(|(_, c)| c.late_sends > 0 || c.generator_was_bottleneck);
+        .filter(|(_, c)| c.late_sends > 0 || c.latency_in_doubt || c.generator_was_bottleneck);
     let mut notes: Vec<Note> = doubtful
         .map(|(target, client)| ("late sends".to_owned(), late(target, client)))
         .collect();
@@ -160,17 +160,19 @@ fn late(target: &Target, client: &Client) -> String {
         ),
         _ => " arrivals".to_owned(),
     };
-    let verdict = match (client.generator_was_bottleneck, client.mode.as_str()) {
-        (false, _) => String::new(),
-        // Without a schedule there is none to be late for: what tells is the CPU time.
-        (true, "closed-loop") => format!(
-            "; the load generator used {} of a CPU: latency is in doubt",
+    let bottleneck = match client.generator_was_bottleneck {
+        true => format!(
+            "; the load generator used {} of a CPU: it was the bottleneck",
             units::percent(client.cpu_seconds / client.duration_seconds)
         ),
-        (true, _) => "; latency is in doubt".to_owned(),
+        false => String::new(),
+    };
+    let doubt = match client.latency_in_doubt {
+        true => "; latency is in doubt",
+        false => "",
     };
     format!(
-        "{}: {}{share} more than 1 ms late, the latest {}{verdict}",
+        "{}: {}{share} more than 1 ms late, the latest {}{bottleneck}{doubt}",
         name(target),
         units::count(client.late_sends as f64),
         units::time(client.late_send_max_seconds),
