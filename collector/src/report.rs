@@ -23,6 +23,7 @@ pub mod observer;
 pub mod spread;
 pub mod student;
 mod target;
+pub mod tlb;
 mod window;
 
 pub use error::{Error, Problem};

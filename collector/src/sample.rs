@@ -1,8 +1,8 @@
 //! Reads the probes into snapshots of targets.
 
 use crate::snapshot::{
-    Creation, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, Task, Totals,
-    Unavailable, Window,
+    Creation, Flushes, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, Task, Tlb,
+    Totals, Unavailable, Window,
 };
 use probe_ebpf::{
     Assignment, Error, GroupRule, Options, Watch,
@@ -150,6 +150,7 @@ fn role(name: &str, group: GroupSample) -> Role {
         blocked: group.blocked.into_iter().map(histogram).collect(),
         first_run: histogram(group.first_run),
         run_queue_depth: group.run_queue_depth,
+        tlb: tlb(group.tlb),
         creations: group.creations.iter().map(creation).collect(),
     }
 }
@@ -195,6 +196,20 @@ fn histogram(histogram: sample::Histogram) -> Histogram {
         sum_ns: histogram.sum,
         max_ns: histogram.max,
         counts: histogram.counts,
+    }
+}
+
+fn tlb(tlb: sample::Tlb) -> Tlb {
+    Tlb {
+        kept: tlb.kept,
+        flushed: tlb.flushed,
+        flushes: tlb.flushes.map(|flushes| Flushes {
+            count: flushes.count,
+            pages: flushes.pages,
+            whole: flushes.whole,
+        }),
+        kept_time: histogram(tlb.kept_time),
+        flushed_time: histogram(tlb.flushed_time),
     }
 }
 

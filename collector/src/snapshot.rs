@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Why the TLB was flushed, in the order of [`Tlb::flushes`].
+pub use probe_ebpf::sample::FLUSH_REASONS;
 /// What a task sleeps on, by the name of the reason: the order of all that is kept by reason.
 pub use probe_ebpf::sample::REASONS;
 
@@ -138,8 +140,37 @@ pub struct Role {
     /// Runnable tasks on the CPU, the running one included, at each switch-out: samples by depth;
     /// the last entry holds all deeper ones too.
     pub run_queue_depth: Vec<u64>,
+    /// The TLB of its tasks.
+    #[serde(default)]
+    pub tlb: Tlb,
     /// Creations by tasks of this role.
     pub creations: Vec<Creation>,
+}
+
+/// The TLB of a role's tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tlb {
+    /// Switches to a task from another address space that found its entries still valid.
+    pub kept: u64,
+    /// Those that found them gone.
+    pub flushed: u64,
+    /// Flushes, in the order of [`FLUSH_REASONS`].
+    pub flushes: [Flushes; FLUSH_REASONS.len()],
+    /// From the switch to the other address space, entries kept.
+    pub kept_time: Histogram,
+    /// The same, entries gone.
+    pub flushed_time: Histogram,
+}
+
+/// Flushes of one reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flushes {
+    /// How many.
+    pub count: u64,
+    /// Pages of those that named pages.
+    pub pages: u64,
+    /// How many were of all entries of the address space.
+    pub whole: u64,
 }
 
 /// What a task did while watched. Sums to the life of the task:

@@ -18,4 +18,5 @@ struct {
 	enum loss loss;
 	enum task_state task_state;
 	enum reason reason;
+	enum flush_reason flush_reason;
 } abi;

@@ -60,12 +60,39 @@ struct ended_totals {
 	struct totals totals;
 };
 
+/* Why the TLB was flushed: enum tlb_flush_reason of the kernel, include/linux/mm_types.h. */
+enum flush_reason {
+	FLUSH_TASK_SWITCH,
+	FLUSH_SHOOTDOWN_RECEIVED,
+	FLUSH_LOCAL_SHOOTDOWN,
+	FLUSH_LOCAL_WHOLE,
+	FLUSH_SHOOTDOWN_SENT,
+	FLUSH_REASONS,
+};
+
+struct flushes {
+	__u64 count;
+	__u64 pages; /* of those that named pages */
+	__u64 whole; /* of the count: all entries of the address space */
+};
+
+/* The TLB of a group's tasks. */
+struct tlb_stats {
+	__u64 kept;    /* switches to a task of the group from another address space, its entries still valid */
+	__u64 flushed; /* the same, its entries gone */
+	struct flushes flushes[FLUSH_REASONS];
+	/* From sched_switch of a task of the group to the other address space being in place. */
+	struct histogram kept_time;
+	struct histogram flushed_time;
+};
+
 /* One group: the tasks of one role of one target. One per CPU. */
 struct group_stats {
 	struct histogram run_queue_wait;
 	struct histogram on_cpu_slice;
 	struct histogram first_run;
 	__u64 run_queue_depth[DEPTH_BUCKETS];
+	struct tlb_stats tlb;
 	struct ended_totals ended[ENDED_KINDS];
 };
 

@@ -7,6 +7,9 @@
 #include "histogram.h"
 #include "reasons.h"
 
+/* One switch in so many has the time of its change of address space taken. */
+enum { SWITCHES_TIMED = 64 };
+
 static __always_inline __u32 runnable_tasks(struct rq *rq)
 {
 	if (bpf_core_field_exists(rq->cfs.h_nr_runnable))
@@ -37,6 +40,29 @@ static __always_inline void add_sleep(struct task_entry *entry, __u64 time)
 		return;
 	histogram_add(sleeps_of_reason, time);
 	entry->blocked[reason] += time;
+}
+
+/* Counts the change of address space that brought the task here, and now and then times the next. */
+static __always_inline void follow_address_space(struct task_struct *task, struct task_entry *entry,
+						 struct group_stats *group)
+{
+	struct address_space_switch *last = switch_on_this_cpu();
+
+	if (!last)
+		return;
+	if (last->next == (__u64)task) {
+		if (last->flushed)
+			group->tlb.flushed++;
+		else
+			group->tlb.kept++;
+		last->next = 0;
+	}
+	last->began = 0;
+	if (++last->switches % SWITCHES_TIMED)
+		return;
+	last->previous = (__u64)task;
+	last->group = entry->group;
+	last->began = bpf_ktime_get_ns();
 }
 
 /* The books of a task are closed at its last switch, which comes after sched_process_exit. */
@@ -139,6 +165,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	entry->end = clock;
 	if (prev->__state & TASK_DEAD)
 		close_entry(prev, entry, group);
+	follow_address_space(prev, entry, group);
 	return 0;
 }
 

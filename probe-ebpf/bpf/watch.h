@@ -108,6 +108,34 @@ struct {
 	__type(value, struct losses);
 } losses SEC(".maps");
 
+/*
+ * The last change of address space on this CPU, from the program at tlb_flush, which knows whether the
+ * TLB was flushed, to the one at sched_switch, which knows later whose switch it was.
+ */
+struct address_space_switch {
+	__u64 next;    /* the task it was for, until that leaves the CPU */
+	__u64 flushed; /* whether its entries were gone */
+	/* Of one switch in SWITCHES_TIMED: the task that left, its group, and CLOCK_MONOTONIC then. */
+	__u64 previous;
+	__u64 began;
+	__u32 group;
+	__u32 switches;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct address_space_switch);
+} switched SEC(".maps");
+
+static __always_inline struct address_space_switch *switch_on_this_cpu(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&switched, &zero);
+}
+
 static __always_inline struct task_entry *slot_of(struct task_struct *task)
 {
 	__u32 slot = task->pid & (SLOTS - 1);

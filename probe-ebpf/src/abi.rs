@@ -12,8 +12,9 @@ mod generated {
 }
 
 pub use generated::types::{
-    assignment, control, creation_key, ended, ended_totals, group_rule, group_stats, histogram,
-    histogram_shape, loss, losses, mode, reason, task_record, task_state, totals,
+    assignment, control, creation_key, ended, ended_totals, flush_reason, flushes, group_rule,
+    group_stats, histogram, histogram_shape, loss, losses, mode, reason, task_record, task_state,
+    tlb_stats, totals,
 };
 
 impl totals {
@@ -124,7 +125,20 @@ mod tests {
             on_cpu_slice,
             first_run,
             run_queue_depth,
+            tlb,
             ended
+        });
+        assert_layout!(flushes {
+            count,
+            pages,
+            whole
+        });
+        assert_layout!(tlb_stats {
+            kept,
+            flushed,
+            flushes,
+            kept_time,
+            flushed_time
         });
         assert_layout!(group_rule {
             thread_group,

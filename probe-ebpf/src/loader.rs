@@ -12,7 +12,7 @@ use libbpf_rs::{
 use std::{
     fs::OpenOptions,
     io::{self, Write},
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -57,6 +57,27 @@ impl Loaded {
     pub(crate) fn program_ids(&self) -> Vec<u32> {
         let id = |program: libbpf_rs::ProgramMut<'_>| Program::id_from_fd(program.as_fd()).ok();
         self.object.progs_mut().filter_map(id).collect()
+    }
+
+    /// How often the kernel did not run one of its programs, since an interrupt came while the same
+    /// program ran on that CPU.
+    pub(crate) fn skipped_runs(&self) -> Result<u64, Error> {
+        let skipped = |program: libbpf_rs::ProgramMut<'_>| {
+            // SAFETY: all zeros is a value of this plain C struct, and the kernel wants them so.
+            let mut info: libbpf_rs::libbpf_sys::bpf_prog_info = unsafe { std::mem::zeroed() };
+            let mut size = size_of_val(&info) as u32;
+            let into: *mut libbpf_rs::libbpf_sys::bpf_prog_info = &mut info;
+            let fd = program.as_fd().as_raw_fd();
+            // SAFETY: the descriptor is open, and the kernel writes no more than `size` bytes.
+            let failed = unsafe {
+                libbpf_rs::libbpf_sys::bpf_obj_get_info_by_fd(fd, into.cast(), &mut size)
+            };
+            match failed {
+                0 => Ok(info.recursion_misses),
+                _ => Err(self.unreadable("recursion_misses", io::Error::last_os_error().into())),
+            }
+        };
+        self.object.progs_mut().map(skipped).sum()
     }
 
     /// A map by the name it has in the C source.

@@ -45,6 +45,17 @@ pub fn jit_enabled() -> Option<bool> {
     Some(text.trim() != "0")
 }
 
+/// Whether the CPU can flush the TLB entries of other CPUs without an interrupt (INVLPGB of recent AMD
+/// CPUs, which Linux uses since 6.15).
+pub fn broadcasts_flushes() -> bool {
+    use procfs::Current;
+    let cpus = procfs::CpuInfo::current();
+    cpus.is_ok_and(|cpus| {
+        cpus.flags(0)
+            .is_some_and(|flags| flags.contains(&"invlpgb"))
+    })
+}
+
 /// Whether the kernel has task storage (since 5.11), which the watch list lies in, found by trying.
 ///
 /// # Errors

@@ -72,8 +72,49 @@ pub struct GroupSample {
     pub first_run: Histogram,
     /// Switch-outs by the number of runnable tasks; the last entry holds all deeper ones.
     pub run_queue_depth: Vec<u64>,
+    /// The TLB of its tasks.
+    pub tlb: Tlb,
     /// Creations by tasks of this group.
     pub creations: Vec<Creation>,
+}
+
+/// The TLB of a group's tasks.
+#[derive(Clone, Debug, Default)]
+pub struct Tlb {
+    /// Switches to a task from another address space that found its entries still valid.
+    pub kept: u64,
+    /// Those that found them gone.
+    pub flushed: u64,
+    /// Flushes, in the order of [`FLUSH_REASONS`].
+    pub flushes: [Flushes; FLUSH_REASONS.len()],
+    /// Samples of the time from the switch to the other address space, entries kept.
+    pub kept_time: Histogram,
+    /// The same, entries gone.
+    pub flushed_time: Histogram,
+}
+
+pub use crate::abi::flushes as Flushes;
+
+/// Why entries were flushed, by name: `enum flush_reason` without the switch of tasks.
+pub const FLUSH_REASONS: [&str; abi::flush_reason::FLUSH_REASONS.0 as usize - 1] = [
+    "shootdown_received",
+    "local_shootdown",
+    "local_whole",
+    "shootdown_sent",
+];
+
+impl Tlb {
+    fn add(&mut self, cpu: &abi::tlb_stats) {
+        self.kept += cpu.kept;
+        self.flushed += cpu.flushed;
+        for (sum, cpu) in self.flushes.iter_mut().zip(&cpu.flushes[1..]) {
+            sum.count += cpu.count;
+            sum.pages += cpu.pages;
+            sum.whole += cpu.whole;
+        }
+        self.kept_time.add(&cpu.kept_time);
+        self.flushed_time.add(&cpu.flushed_time);
+    }
 }
 
 /// Log-linear: eight buckets to each power of two; see `bpf/histogram.h`.
@@ -281,6 +322,7 @@ impl GroupSample {
         self.on_cpu_slice.add(&cpu.on_cpu_slice);
         self.first_run.add(&cpu.first_run);
         add_counts(&mut self.run_queue_depth, &cpu.run_queue_depth);
+        self.tlb.add(&cpu.tlb);
     }
 
     /// Folds in tasks that ended.

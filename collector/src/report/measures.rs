@@ -13,6 +13,7 @@ use super::histogram::Samples;
 use super::marginal::Marginal;
 use super::memory::{Accounted, Held, Memory};
 use super::method::method;
+use super::tlb::{AddressSpaceSwitches, TlbFlushes};
 use super::window::Group;
 use crate::snapshot::{REASONS, Recording, Totals};
 
@@ -40,6 +41,10 @@ pub struct KernelMeasures {
     pub run_queue_depth: Option<RunQueueDepth>,
     /// Neither running nor runnable.
     pub blocked: Option<Blocked>,
+    /// Switches to another address space.
+    pub address_space_switches: Option<AddressSpaceSwitches>,
+    /// Flushes of the TLB that no switch of tasks made.
+    pub tlb_flushes: Option<TlbFlushes>,
     /// Tasks created.
     pub creations: Option<Creations>,
     /// The life of the tasks, conserved.
@@ -169,6 +174,10 @@ impl KernelMeasures {
             run_queue_depth: known(&["run_queue_depth"])
                 .then(|| RunQueueDepth::of(&group.run_queue_depth, how("run_queue_depth"))),
             blocked: known(&["blocked"]).then(|| Blocked::of(group, &how("blocked"))),
+            address_space_switches: known(&["address_space_switches"])
+                .then(|| AddressSpaceSwitches::of(&group.tlb, how("address_space_switches"))),
+            tlb_flushes: known(&["tlb_flushes"])
+                .then(|| TlbFlushes::of(&group.tlb, how("tlb_flushes"))),
             creations: known(&["creations"])
                 .then(|| Creations::of(&group.calls, first_run, how("creations"))),
             time_in_state,

@@ -4,6 +4,7 @@ use super::creations::{Calls, calls_between};
 use super::error::{Problem, growth};
 use super::histogram::{Samples, add_counts, counts_between};
 use super::memory::Held;
+use super::tlb::TlbWindow;
 use crate::snapshot::{Histogram, REASONS, Role, Run, Snapshot, Totals};
 
 /// A time may shrink by so much from one snapshot to the next: the state in progress is read off
@@ -20,6 +21,7 @@ pub(super) struct Group {
     pub(super) blocked_by_reason: [Samples; REASONS.len()],
     pub(super) first_run: Samples,
     pub(super) run_queue_depth: Vec<u64>,
+    pub(super) tlb: TlbWindow,
     pub(super) calls: Calls,
 }
 
@@ -124,6 +126,7 @@ impl Group {
                 &end.run_queue_depth,
                 &depth_name,
             )?,
+            tlb: TlbWindow::between(&start.tlb, &end.tlb, &format!("role {role}"))?,
             calls: calls_between(&before.creations, &end.creations, role)?,
         })
     }
@@ -144,6 +147,7 @@ impl Group {
         }
         self.first_run.add(&other.first_run, "first_run")?;
         add_counts(&mut self.run_queue_depth, &other.run_queue_depth);
+        self.tlb.add(&other.tlb)?;
         for (key, count) in &other.calls {
             *self.calls.entry(*key).or_default() += count;
         }

@@ -9,6 +9,7 @@ use crate::report::marginal::Marginal;
 use crate::report::measures::{ContextSwitches, TimeInState};
 use crate::report::memory::Accounted;
 use crate::report::spread::{Spread, Spreads};
+use crate::report::tlb::{AddressSpaceSwitches, TlbFlushes};
 use crate::snapshot::TargetKind;
 
 pub(super) fn throughput(c: &Column<'_>) -> Figure {
@@ -126,6 +127,34 @@ pub(super) fn depth(c: &Column<'_>) -> Figure {
     Figure::of(depth.mean.map(show), || {
         "no sample in the window".to_owned()
     })
+}
+
+pub(super) fn address_spaces(c: &Column<'_>, figure: fn(&AddressSpaceSwitches) -> u64) -> Figure {
+    let switches = c.kernel.address_space_switches.as_ref();
+    let rate = |switches| units::rate(figure(switches) as f64 / c.target.window_seconds);
+    Figure::of(switches.map(rate), || {
+        c.unavailable(&["address_space_switches"])
+    })
+}
+
+/// Only where there were any.
+pub(super) fn address_space_time(
+    c: &Column<'_>,
+    figure: fn(&AddressSpaceSwitches) -> &Distribution,
+) -> Figure {
+    let time = c.kernel.address_space_switches.as_ref().map(figure);
+    if time.is_none_or(|time| time.count == 0) {
+        return Figure::Absent;
+    }
+    c.distribution(time, "address_space_switches", |time| time.p50_seconds)
+}
+
+pub(super) fn flushes(c: &Column<'_>, reason: &str) -> Figure {
+    let flushes = c.kernel.tlb_flushes.as_ref();
+    let rate = |flushes: &TlbFlushes| {
+        units::rate(flushes.by_reason[reason].count as f64 / c.target.window_seconds)
+    };
+    Figure::of(flushes.map(rate), || c.unavailable(&["tlb_flushes"]))
 }
 
 pub(super) fn created(c: &Column<'_>, figure: fn(&Creations) -> u64) -> Figure {

@@ -1,9 +1,10 @@
 //! The rows of a table: one list, whatever the columns are.
 
 use super::cells::{
-    accounted, accounted_per_connection, blocked, cpu, cpu_per_request, created, depth, errors,
-    first_run, if_any, latency, latency_max, marginal, mean_blocked, mean_tasks, sent_late, slice,
-    stolen, switches, switches_per_request, throughput, wait, wait_max, wait_total,
+    accounted, accounted_per_connection, address_space_time, address_spaces, blocked, cpu,
+    cpu_per_request, created, depth, errors, first_run, flushes, if_any, latency, latency_max,
+    marginal, mean_blocked, mean_tasks, sent_late, slice, stolen, switches, switches_per_request,
+    throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
 use super::figures::Figure;
@@ -14,7 +15,7 @@ use super::units;
 type Cell = fn(&Column<'_>) -> Figure;
 
 /// Groups of rows: a heading, and labels with the figure each shows.
-const GROUPS: [(&str, &[(&str, Cell)]); 6] = [
+const GROUPS: &[(&str, &[(&str, Cell)])] = &[
     (
         "What clients saw",
         &[
@@ -69,6 +70,25 @@ const GROUPS: [(&str, &[(&str, Cell)]); 6] = [
         ],
     ),
     (
+        "Address spaces",
+        &[
+            ("switches, TLB kept", |c| {
+                address_spaces(c, |switches| switches.tlb_kept)
+            }),
+            ("switches, TLB flushed", |c| {
+                address_spaces(c, |switches| switches.tlb_flushed)
+            }),
+            ("kept, time p50", |c| {
+                address_space_time(c, |switches| &switches.tlb_kept_time)
+            }),
+            ("flushed, time p50", |c| {
+                address_space_time(c, |switches| &switches.tlb_flushed_time)
+            }),
+            ("shootdowns sent", |c| flushes(c, "shootdown_sent")),
+            ("shootdowns received", |c| flushes(c, "shootdown_received")),
+        ],
+    ),
+    (
         "Tasks",
         &[
             ("alive at the end", |c| {
@@ -115,7 +135,7 @@ const GROUPS: [(&str, &[(&str, Cell)]); 6] = [
 /// The rows of these columns. A row that no column has is left out, as is a heading without rows.
 pub(super) fn rows(columns: &[Column<'_>], footnotes: &mut Footnotes) -> Vec<grid::Row> {
     let mut rows = Vec::new();
-    for (heading, group) in GROUPS {
+    for &(heading, group) in GROUPS {
         let mut opened = false;
         for (label, cell) in group {
             let figures: Vec<_> = columns.iter().map(cell).collect();

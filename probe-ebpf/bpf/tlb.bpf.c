@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
+/*
+ * The TLB: changes of address space with its entries kept or flushed, flushes by reason, shootdowns.
+ */
+#include "watch.h"
+#include "histogram.h"
+
+/* What the kernel passes for all pages: TLB_FLUSH_ALL. */
+#define ALL_PAGES (~0UL)
+
+/* From sched_switch of this task to here, if this is one of the switches that are timed. */
+static __always_inline void time_switch(struct address_space_switch *last, struct task_struct *previous)
+{
+	struct group_stats *group;
+	__u64 time;
+
+	if (!last->began || last->previous != (__u64)previous)
+		return;
+	time = bpf_ktime_get_ns() - last->began;
+	last->began = 0;
+	group = bpf_map_lookup_elem(&groups, &last->group);
+	if (!group)
+		return;
+	if (last->flushed)
+		histogram_add(&group->tlb.flushed_time, time);
+	else
+		histogram_add(&group->tlb.kept_time, time);
+}
+
+/* An address space is put in place: in a switch of tasks, whose next one the run queue names already. */
+static __always_inline void change_address_space(unsigned long pages)
+{
+	struct address_space_switch *last = switch_on_this_cpu();
+	struct task_struct *current = bpf_get_current_task_btf();
+	__u64 next = (__u64)task_rq(current)->curr;
+
+	if (!last || next == (__u64)current) /* the same task, in a new address space: exec */
+		return;
+	last->next = next;
+	last->flushed = !!pages;
+	time_switch(last, current);
+}
+
+static __always_inline void count_flush(__u32 reason, unsigned long pages)
+{
+	struct task_entry *entry = watched_entry(bpf_get_current_task_btf());
+	struct group_stats *group;
+	struct flushes *flushes;
+
+	if (!entry || reason >= FLUSH_REASONS)
+		return;
+	group = bpf_map_lookup_elem(&groups, &entry->group);
+	if (!group)
+		return;
+	flushes = &group->tlb.flushes[reason];
+	flushes->count++;
+	if (pages == ALL_PAGES)
+		flushes->whole++;
+	else
+		flushes->pages += pages;
+}
+
+/*
+ * void tlb_flush(int reason, unsigned long pages)
+ *
+ * Seen on 6.1, 6.18, 7.3. Called once for each change of address space, with 0 pages where the tag of its
+ * entries (the PCID) was still valid; for each flush on the CPU that flushes, an interrupt's included;
+ * and by the CPU that sends a shootdown to others.
+ */
+SEC("tp_btf/tlb_flush")
+int BPF_PROG(on_tlb_flush, int reason, unsigned long pages)
+{
+	if (reason == FLUSH_TASK_SWITCH)
+		change_address_space(pages);
+	else
+		count_flush(reason, pages);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -1,0 +1,72 @@
+//! Changes of address space with TLB entries kept or flushed, flushes by reason, shootdowns.
+
+use super::{Context, Measure, Part, Probe};
+use crate::{
+    Error,
+    loader::Loaded,
+    platform,
+    sample::{GroupSample, Loss},
+};
+
+const NAME: &str = "tlb";
+const SWITCHES: &str = "address_space_switches";
+const FLUSHES: &str = "tlb_flushes";
+
+/// The program at flushes of the TLB. What it counts lies in the groups of the watch list.
+pub static PROBE: Probe = Probe {
+    name: NAME,
+    object: object!("tlb"),
+    hooks: &["tp_btf/tlb_flush"],
+    essential: false,
+    measures: &[
+        Measure {
+            name: SWITCHES,
+            method: "tp_btf/tlb_flush of reason 0 (pages 0: entries kept), by the task switched to; time from tp_btf/sched_switch for one switch in 64, the way between the two programs included",
+        },
+        Measure {
+            name: FLUSHES,
+            method: "tp_btf/tlb_flush of reasons 1 to 4 in watched tasks",
+        },
+    ],
+    start: Some(|context| Ok(Box::new(Tlb::start(context)?))),
+};
+
+/// Where the CPU can flush others' entries without an interrupt, such flushes have no event.
+const WITH_BROADCAST: Measure = Measure {
+    name: FLUSHES,
+    method: "tp_btf/tlb_flush of reasons 1 to 4 in watched tasks; this CPU can broadcast flushes (INVLPGB), which no event shows",
+};
+
+struct Tlb {
+    loaded: Loaded,
+}
+
+impl Tlb {
+    fn start(context: &Context<'_>) -> Result<Self, Error> {
+        let loaded = Loaded::load(&PROBE, Some(context.owner), context.groups)?;
+        Ok(Self { loaded })
+    }
+}
+
+impl Part for Tlb {
+    fn read(&mut self, _groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error> {
+        Ok(vec![Loss {
+            probe: NAME,
+            what: "events not seen (an interrupt came within our program)",
+            count: self.loaded.skipped_runs()?,
+        }])
+    }
+
+    fn program_ids(&self) -> Vec<u32> {
+        self.loaded.program_ids()
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        let mut measures = PROBE.measures.to_vec();
+        if platform::broadcasts_flushes() {
+            measures.retain(|measure| measure.name != FLUSHES);
+            measures.push(WITH_BROADCAST);
+        }
+        measures
+    }
+}

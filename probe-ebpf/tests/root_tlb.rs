@@ -1,0 +1,175 @@
+//! Address-space switches keep the TLB as long as the CPU has tags for all address spaces, and
+//! shootdowns are counted one by one.
+
+#[path = "support/workload.rs"]
+mod workload;
+
+use probe_ebpf::sample::{FLUSH_REASONS, Sample, Tlb};
+use std::{
+    io::{Read, Write},
+    ptr::null_mut,
+    thread,
+};
+use workload::*;
+
+/// Nobody else comes between on this CPU, as long as it does not take long.
+fn alone_on(cpu: usize) {
+    pin(cpu);
+    let first = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the kernel reads the parameter only.
+    let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Passes a token round so many processes on one CPU.
+fn ring(processes: usize, rounds: u32) -> impl FnOnce() {
+    alone_on(0);
+    let mut pipes: Vec<_> = (0..processes)
+        .map(|_| std::io::pipe().expect("pipe"))
+        .map(|(reader, writer)| (Some(reader), Some(writer)))
+        .collect();
+    let mut last = None;
+    for number in 0..processes {
+        let mut from = pipes[number].0.take().expect("once");
+        let mut to = pipes[(number + 1) % processes].1.take().expect("once");
+        if number == 0 {
+            last = Some((from, to));
+            continue;
+        }
+        // SAFETY: the child passes the token alone.
+        if unsafe { libc::fork() } == 0 {
+            drop((last, pipes));
+            let mut token = [0];
+            while from.read(&mut token).unwrap_or(0) == 1 {
+                let _ = to.write_all(&token);
+            }
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+    }
+    let (mut from, mut to) = last.expect("a ring");
+    move || {
+        let mut token = [1];
+        for _ in 0..rounds {
+            to.write_all(&token).expect("the ring is there");
+            from.read_exact(&mut token).expect("the ring is there");
+        }
+        std::mem::forget((from, to));
+    }
+}
+
+fn tlb(sample: &Sample) -> Tlb {
+    let mut sum = Tlb::default();
+    for group in &sample.groups {
+        sum.kept += group.tlb.kept;
+        sum.flushed += group.tlb.flushed;
+        for (sum, one) in sum.flushes.iter_mut().zip(&group.tlb.flushes) {
+            sum.count += one.count;
+        }
+    }
+    sum
+}
+
+fn hops_kept_and_flushed(processes: usize) -> (f64, f64) {
+    let hops = sized(60_000);
+    let mut workload = Workload::new(|| ring(processes, hops / processes as u32));
+    let mut watch = watch(workload.pid);
+    let before = tlb(&watch.read().expect("read"));
+    workload.run();
+    let sample = watch.read().expect("read");
+    let after = tlb(&sample);
+    assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
+    let per_hop = |count: u64| count as f64 / f64::from(hops);
+    (
+        per_hop(after.kept - before.kept),
+        per_hop(after.flushed - before.flushed),
+    )
+}
+
+/// x86 keeps the entries of six address spaces apart (TLB_NR_DYN_ASIDS).
+#[test]
+fn six_address_spaces_keep_their_entries_and_seven_do_not() {
+    for processes in [2, 6] {
+        let (kept, flushed) = hops_kept_and_flushed(processes);
+        assert!(flushed < 0.01, "{flushed} flushes a hop of {processes}");
+        assert_near("switches that kept the TLB", kept, 1.0, 0.02);
+    }
+    let (_, flushed) = hops_kept_and_flushed(7);
+    assert!(
+        (0.95..1.05).contains(&flushed),
+        "{flushed} flushes a hop of 7"
+    );
+}
+
+/// Every change of address space is counted, whatever the CPU can keep.
+#[test]
+fn every_hop_is_a_change_of_address_space() {
+    let (kept, flushed) = hops_kept_and_flushed(3);
+    assert_near("changes of address space a hop", kept + flushed, 1.0, 0.02);
+}
+
+/// Maps a page, touches it, and unmaps it again.
+fn map_and_unmap(times: u32) {
+    for _ in 0..times {
+        // SAFETY: the page is our own from mmap to munmap.
+        unsafe {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let page = libc::mmap(null_mut(), 4096, protection, flags, -1, 0);
+            assert_ne!(page, libc::MAP_FAILED);
+            page.cast::<u8>().write_volatile(1);
+            libc::munmap(page, 4096);
+        }
+    }
+}
+
+/// Shootdowns sent while a process unmaps pages, with a thread of its own on the other CPU or without.
+fn shootdowns_sent(unmaps: u32, with_thread: bool) -> u64 {
+    // Born on the CPU where it stays: the kernel remembers where else a process has been.
+    let anywhere = rustix::thread::sched_getaffinity(None).expect("affinity");
+    pin(1);
+    let mut workload = Workload::new(|| {
+        alone_on(1);
+        let (mut ready, mut other) = std::io::pipe().expect("pipe");
+        if with_thread {
+            thread::spawn(move || {
+                alone_on(0);
+                other.write_all(b"r").expect("main is there");
+                loop {
+                    std::hint::spin_loop();
+                }
+            });
+        } else {
+            other.write_all(b"r").expect("main is there");
+        }
+        ready.read_exact(&mut [0]).expect("the thread runs");
+        move || {
+            // The heap grows and shrinks once.
+            map_and_unmap(8);
+            map_and_unmap(unmaps - 8);
+        }
+    });
+    rustix::thread::sched_setaffinity(None, &anywhere).expect("as before");
+    let mut watch = watch(workload.pid);
+    let place = FLUSH_REASONS
+        .iter()
+        .position(|name| *name == "shootdown_sent");
+    let place = place.expect("a reason");
+    let before = tlb(&watch.read().expect("read")).flushes[place].count;
+    workload.run();
+    let sample = watch.read().expect("read");
+    assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
+    tlb(&sample).flushes[place].count - before
+}
+
+#[test]
+fn each_unmap_shoots_down_the_other_thread() {
+    let unmaps = sized(5_000);
+    let sent = shootdowns_sent(unmaps, true) as f64;
+    assert_near("shootdowns sent", sent, f64::from(unmaps), 0.01);
+}
+
+#[test]
+fn a_single_thread_shoots_nobody_down() {
+    assert_eq!(shootdowns_sent(sized(5_000), false), 0);
+}
