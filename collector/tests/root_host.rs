@@ -2,32 +2,17 @@
 
 #[path = "support/leftovers.rs"]
 mod leftovers;
+#[path = "support/nobody.rs"]
+mod nobody;
 #[path = "support/program.rs"]
 mod program;
 
 use leftovers::{Before, memory_hierarchies};
+use nobody::as_nobody;
 use program::*;
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::process::Command;
 
 const SHORT: &str = "compare --models event-loop --connections 1,2,3 --duration 200ms --warm-up 0s";
-
-/// Copies of the programs where everybody may run them, and a shell script that runs connscope as
-/// `nobody`, with what `setpriv` is told beyond that.
-fn as_nobody(setpriv: &str, words: &str) -> (tempfile::TempDir, Command) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
-    for program in [Path::new(CONNSCOPE), &target()] {
-        let name = program.file_name().expect("a name");
-        fs::copy(program, folder.path().join(name)).expect("room for a copy");
-    }
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .args(setpriv.split_whitespace())
-        .arg(folder.path().join("connscope"))
-        .args(words.split_whitespace());
-    (folder, command)
-}
 
 /// Runs connscope in a mount namespace of its own, changed by `script`.
 fn with_mounts(script: &str, words: &str) -> Ended {

@@ -22,6 +22,14 @@ pub enum Error {
         /// The probe that was refused.
         probe: &'static str,
     },
+    /// The kernel is locked down against root, too far for BPF.
+    #[error(
+        "cannot load probe {probe}: the kernel's lockdown is at confidentiality, and lets no BPF program read the kernel's memory; boot with lockdown=integrity, or without"
+    )]
+    LockedDown {
+        /// The probe that was refused.
+        probe: &'static str,
+    },
     /// The verifier refused a program.
     #[error("cannot load probe {probe}: the kernel's verifier refused it; its log is in {}", log.display())]
     Verifier {

@@ -164,6 +164,9 @@ fn refusal(probe: &'static Probe, error: &libbpf_rs::Error, log: &str) -> Error 
     if !platform::has_btf() {
         return Error::NoBtf { probe };
     }
+    if is_locked_down(log) {
+        return Error::LockedDown { probe };
+    }
     if log.contains("BEGIN PROG LOAD LOG") {
         return match write_log(probe, log) {
             Ok(path) => Error::Verifier { probe, log: path },
@@ -184,6 +187,19 @@ fn refusal(probe: &'static Probe, error: &libbpf_rs::Error, log: &str) -> Error 
     Error::Load {
         probe,
         reason: format!("{error} ({said})"),
+    }
+}
+
+/// Whether lockdown is why the kernel refused an object. Where securityfs is not mounted only the
+/// verifier tells: to read the kernel's memory is then no helper that it knows, or allows.
+fn is_locked_down(log: &str) -> bool {
+    const HELPER: [&str; 2] = [
+        "unknown func bpf_probe_read",
+        "cannot use helper bpf_probe_read",
+    ];
+    match platform::lockdown() {
+        Some(level) => level == "confidentiality",
+        None => HELPER.iter().any(|words| log.contains(words)),
     }
 }
 

@@ -6,10 +6,18 @@ use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-/// Runs the benchmark of this name, or all of them.
-pub(crate) fn run(name: Option<&str>) -> Result<ExitCode> {
+/// The benchmark that is run only with tracers to compare with.
+const PEER: &str = "peer";
+
+/// Runs the benchmark of this name, or all of them; given commands of tracers, the one that
+/// compares them with our probes.
+pub(crate) fn run(name: Option<&str>, peers: &[String]) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
-    let names = choose(&workspace.targets("bench"), name)?;
+    let known = workspace.targets("bench");
+    let (names, arguments) = match peers {
+        [] => (choose(&known, name)?, Vec::new()),
+        peers => (vec![PEER.to_owned()], peer_arguments(peers)),
+    };
     let runner = cargo::runner_config(Root::require("the benchmarks")?)?;
     // Benchmarks start the servers that they measure.
     cargo::build_programs()?;
@@ -18,21 +26,29 @@ pub(crate) fn run(name: Option<&str>) -> Result<ExitCode> {
         if let Some(runner) = &runner {
             args.extend(["--config", runner]);
         }
+        args.extend(arguments.iter().map(String::as_str));
         cargo::run(&args)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// What Cargo is to hand on to the benchmark.
+fn peer_arguments(peers: &[String]) -> Vec<String> {
+    let peers = peers.iter().flat_map(|peer| ["--peer", peer]);
+    let arguments = std::iter::once("--").chain(peers);
+    arguments.map(str::to_owned).collect()
+}
+
 fn choose(known: &[&str], name: Option<&str>) -> Result<Vec<String>> {
-    let chosen: Vec<_> = known
-        .iter()
+    let known = || known.iter().filter(|known| **known != PEER);
+    let chosen: Vec<_> = known()
         .filter(|known| name.is_none_or(|name| name == **known))
         .collect();
     if chosen.is_empty() {
         match name {
             Some(name) => bail!(
                 "no benchmark is named {name}; there are: {}",
-                known.join(", ")
+                known().copied().collect::<Vec<_>>().join(", ")
             ),
             None => bail!("the workspace has no benchmark"),
         }
@@ -42,7 +58,7 @@ fn choose(known: &[&str], name: Option<&str>) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::choose;
+    use super::{choose, peer_arguments};
 
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
@@ -57,12 +73,26 @@ mod tests {
     #[test]
     fn all_or_the_named_one_is_chosen() {
         assert_eq!(
-            choose(&["load", "switch"], None).unwrap(),
+            choose(&["load", "peer", "switch"], None).unwrap(),
             ["load", "switch"]
         );
         assert_eq!(
             choose(&["load", "switch"], Some("switch")).unwrap(),
             ["switch"]
+        );
+    }
+
+    #[test]
+    fn the_comparison_needs_tracers_to_compare_with() {
+        assert_eq!(
+            choose(&["peer", "switch"], Some("peer"))
+                .unwrap_err()
+                .to_string(),
+            "no benchmark is named peer; there are: switch"
+        );
+        assert_eq!(
+            peer_arguments(&["runqlat.bt".to_owned(), "x -p {pid}".to_owned()]),
+            ["--", "--peer", "runqlat.bt", "--peer", "x -p {pid}"]
         );
     }
 }

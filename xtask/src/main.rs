@@ -24,7 +24,8 @@ Examples:
   cargo xtask test histogram          only the tests whose path contains `histogram`
   cargo xtask test-vm                 the kernel half's root tests on the oldest and newest kernels
   cargo xtask check                   formatting, lints, who may know whom
-  cargo xtask bench                   every benchmark, one after another";
+  cargo xtask bench                   every benchmark, one after another
+  cargo xtask bench --peer runqlat.bt another tracer beside our probes";
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about, after_help = EXAMPLES)]
@@ -41,7 +42,8 @@ enum Command {
     Demo(SetupArgs),
     /// Set up and run the tests, root ones included; the last line counts them all
     Test(TestArgs),
-    /// Set up and run the kernel half's root tests on other kernels, in emulated machines
+    /// Set up and run tests on other kernels, in emulated machines: the kernel half's root tests,
+    /// and what connscope says where something is missing
     TestVm(TestVmArgs),
     /// Check formatting, lints (warnings denied), crate edges, imports and file names
     Check(SetupArgs),
@@ -62,6 +64,7 @@ Tiers, by the name of the test file:
   root     tests/root_*.rs: need root, one at a time, they own the machine's CPUs
   servers  tests/servers_*.rs: need root and real servers, one at a time
   pure     all the rest: unit tests, documentation tests, other integration tests
+tests/vm_*.rs are left to `cargo xtask test-vm`: they change the machine they run on.
 
 A tier without any test fails; with FILTER, only if no tier had a test that matches.
 
@@ -81,12 +84,14 @@ struct TestArgs {
 #[derive(Args)]
 #[command(after_help = "\
 Kernels are Debian's, downloaded into target/vm/. The machines are emulated by QEMU: neither root
-nor hardware virtualisation is needed.
+nor hardware virtualisation is needed. tests/vm_locked_down.rs has a boot of its own, with
+lockdown=confidentiality. What is known of each kernel: docs/kernels.md.
 
 Examples:
   cargo xtask test-vm
   cargo xtask test-vm 6.1 6.12 newest
-  cargo xtask test-vm 6.12 --only root_exits")]
+  cargo xtask test-vm 6.12 --only root_exits
+  cargo xtask test-vm 6.1 --only vm_")]
 struct TestVmArgs {
     /// Kernels: a series such as 6.12, or `newest`
     #[arg(value_name = "KERNEL", default_values = vm::Name::DEFAULT)]
@@ -100,12 +105,24 @@ struct TestVmArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
+With --peer, any other tracer is compared with the default probes, as a black box, on the workload
+of the switch benchmarks: what its programs take at a switch above an empty one, by the kernel's
+run-time statistics, and how much longer a switch takes with it, statistics off. The command is the
+shell's; {pid} in it becomes the pid of the workload, and our own programs come first in its PATH. It
+is ended by SIGTERM. Run it on an idle host: everything is timed in turns, but a busy one needs more
+rounds than there are.
+
 Examples:
   cargo xtask bench
-  cargo xtask bench snapshot")]
+  cargo xtask bench slow_down
+  cargo xtask bench --peer runqlat.bt
+  cargo xtask bench --peer 'connscope attach --pid {pid}' --peer 'cpudist-bpfcc -p {pid}'")]
 struct BenchArgs {
     /// Run only this benchmark [default: all]
     name: Option<String>,
+    /// Compare this tracer with our probes instead (may be repeated)
+    #[arg(long = "peer", value_name = "COMMAND", conflicts_with = "name")]
+    peers: Vec<String>,
     #[command(flatten)]
     setup: SetupArgs,
 }
@@ -147,7 +164,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Bench(args) => {
             args.setup.unless_refused(Purpose::Build)?;
-            bench::run(args.name.as_deref())
+            bench::run(args.name.as_deref(), &args.peers)
         }
     }
 }

@@ -13,6 +13,9 @@ pub(crate) enum Tier {
     Root,
     /// Root, and real servers
     Servers,
+    /// A machine to do with as they like: `test-vm` runs them
+    #[value(skip)]
+    Vm,
 }
 
 impl Tier {
@@ -21,11 +24,12 @@ impl Tier {
         match file.split_once('_') {
             Some(("root", _)) => Self::Root,
             Some(("servers", _)) => Self::Servers,
+            Some(("vm", _)) => Self::Vm,
             _ => Self::Pure,
         }
     }
 
-    /// The tiers asked for, each once and in order; all if none was.
+    /// The tiers asked for, each once and in order; all that the host runs if none was.
     pub(crate) fn chosen(asked: Vec<Self>) -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
         all.filter(|tier| asked.is_empty() || asked.contains(tier))
@@ -51,6 +55,7 @@ impl fmt::Display for Tier {
             Self::Pure => "pure",
             Self::Root => "root",
             Self::Servers => "servers",
+            Self::Vm => "vm",
         })
     }
 }
@@ -63,6 +68,7 @@ mod tests {
     fn the_name_of_the_file_tells_the_tier() {
         assert_eq!(Tier::of("root_switches"), Tier::Root);
         assert_eq!(Tier::of("servers_redis"), Tier::Servers);
+        assert_eq!(Tier::of("vm_answers"), Tier::Vm);
         assert_eq!(Tier::of("rooted"), Tier::Pure);
         assert_eq!(Tier::of("layout_root"), Tier::Pure);
     }

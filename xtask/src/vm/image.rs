@@ -1,7 +1,7 @@
-//! The machine's only file system: a shell, the test programs with their libraries, and an init
-//! that runs them.
+//! The machine's only file system: a shell, the test programs and what they start, with their
+//! libraries, and an init that runs the tests.
 
-use super::plan::Plan;
+use super::plan::{Boot, Plan};
 use crate::host::find_program;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
@@ -13,13 +13,19 @@ use std::process::{Command, Stdio};
 
 const INIT: &str = include_str!("init.sh");
 
-/// Makes the initramfs; returns its path.
-pub(super) fn build(plan: &Plan, folder: &Path) -> Result<PathBuf> {
+/// The host's programs that tests start and busybox has no match for.
+const TOOLS: &[&str] = &["setpriv"];
+
+/// Makes the initramfs; returns its path. It holds `ours`, programs of this project, where the host
+/// has them: Cargo has told the tests so.
+pub(super) fn build(plan: &Plan, ours: &[PathBuf], folder: &Path) -> Result<PathBuf> {
     let stage = folder.join("stage");
     if stage.exists() {
         fs::remove_dir_all(&stage)?;
     }
-    for folder in ["bin", "tests", "proc", "sys", "dev", "tmp"] {
+    for folder in [
+        "bin", "tools", "tests", "plans", "proc", "sys", "dev", "tmp",
+    ] {
         fs::create_dir_all(stage.join(folder))?;
     }
     let shell = find_program("busybox").context("this host has no busybox")?;
@@ -28,14 +34,15 @@ pub(super) fn build(plan: &Plan, folder: &Path) -> Result<PathBuf> {
     let init = stage.join("init");
     fs::write(&init, INIT)?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
-    fs::write(stage.join("plan"), lines(plan))?;
+    for boot in Boot::ALL {
+        fs::write(stage.join("plans").join(boot.name()), lines(plan, boot))?;
+    }
     let mut libraries = BTreeSet::new();
-    for program in &plan.programs {
-        strip(
-            &program.executable,
-            &stage.join("tests").join(&program.name),
-        )?;
-        libraries.extend(libraries_of(&program.executable)?);
+    for (program, inside) in programs(plan, ours)? {
+        let copy = stage.join(inside);
+        fs::create_dir_all(copy.parent().context("a program is in a folder")?)?;
+        strip(&program, &copy)?;
+        libraries.extend(libraries_of(&program)?);
     }
     for library in libraries {
         let inside = stage.join(library.strip_prefix("/")?);
@@ -45,10 +52,27 @@ pub(super) fn build(plan: &Plan, folder: &Path) -> Result<PathBuf> {
     pack(&stage, &folder.join("initramfs"))
 }
 
+/// All programs but the shell, and where they are in the machine, seen from its root.
+fn programs(plan: &Plan, ours: &[PathBuf]) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut all = Vec::new();
+    for tool in TOOLS {
+        let path = find_program(tool).with_context(|| format!("this host has no {tool}"))?;
+        all.push((path, Path::new("tools").join(tool)));
+    }
+    for program in ours {
+        all.push((program.clone(), program.strip_prefix("/")?.to_owned()));
+    }
+    for test in &plan.programs {
+        let inside = Path::new("tests").join(&test.name);
+        all.push((test.executable.clone(), inside));
+    }
+    Ok(all)
+}
+
 /// What init is to run: a program and a test in each line.
-fn lines(plan: &Plan) -> String {
+fn lines(plan: &Plan, boot: Boot) -> String {
     let mut lines = String::new();
-    for test in plan.to_run() {
+    for test in plan.to_run(boot) {
         let _ = writeln!(lines, "{} {}", test.program, test.name);
     }
     lines

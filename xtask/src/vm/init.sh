@@ -1,15 +1,17 @@
 #!/bin/sh
-# The first program of the machine: runs the tests of /plan (a program and a test in each line)
-# and says what became of each on the console, in lines that start with @vm.
+# The first program of the machine: runs the tests of /plans/$PLAN (a program and a test in each
+# line) but the first $DONE, and says what became of each on the console, in lines that start with
+# @vm. The kernel makes variables of PLAN=... and DONE=... on its command line.
 bb=/bin/busybox
 $bb mkdir -p /bin /proc /sys /dev /tmp
 $bb --install -s /bin
-export PATH=/bin HOME=/tmp RUST_BACKTRACE=0 CONNSCOPE_EMULATED=1
+export PATH=/tools:/bin HOME=/tmp RUST_BACKTRACE=0 CONNSCOPE_EMULATED=1
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t tracefs tracefs /sys/kernel/tracing
+mount -t securityfs securityfs /sys/kernel/security
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /tmp
@@ -21,6 +23,7 @@ echo 1 >/proc/sys/kernel/panic_on_warn
 # The console turns \n into \r\n, and libtest ends some lines without either.
 uptime() { cut -d' ' -f1 /proc/uptime; }
 echo "@vm kernel $(uname -r)"
+tail -n "+$((DONE + 1))" "/plans/$PLAN" >/tmp/plan
 while read -r program test; do
     echo "@vm begin $(uptime) $program $test"
     timeout -k 5 100 "/tests/$program" --exact "$test" --test-threads=1 2>&1
@@ -30,6 +33,6 @@ while read -r program test; do
     done
     echo
     echo "@vm end $(uptime) $status"
-done </plan
+done </tmp/plan
 echo "@vm done"
 poweroff -f

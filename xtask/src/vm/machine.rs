@@ -1,6 +1,7 @@
 //! One run of QEMU, from power-on to power-off.
 
 use super::kernel::Kernel;
+use super::plan::Boot;
 use anyhow::{Context, Result};
 use std::fmt;
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// An unloaded machine with two CPUs needs a third of it.
-const TIME_LIMIT_S: u32 = 300;
+const TIME_LIMIT_S: u32 = 600;
 
 /// An emulated CPU whose time-stamp counter the kernel trusts, as it does on real machines: the
 /// kernel knows this model's to be constant.
@@ -38,8 +39,6 @@ const SETTINGS: &[&str] = &[
     "none",
     "-serial",
     "stdio",
-    "-append",
-    KERNEL_ARGUMENTS,
 ];
 
 /// How a machine ended.
@@ -63,15 +62,22 @@ impl fmt::Display for End {
     }
 }
 
+fn kernel_arguments(boot: Boot, from: usize) -> String {
+    let (plan, more) = (boot.name(), boot.kernel_arguments());
+    format!("{KERNEL_ARGUMENTS} PLAN={plan} DONE={from} {more}")
+}
+
 fn cpu(kernel: &Kernel) -> String {
     let (feature, until) = NO_CMPXCHG16B;
     let feature = if kernel.is_before(until) { feature } else { "" };
     format!("{CPU}{feature}")
 }
 
-/// Boots the kernel and hands on each line of its console, which is kept in a file too.
+/// Boots the kernel, which runs its plan from that test on, and hands on each line of its console, which is kept in a file too.
 pub(super) fn run(
     kernel: &Kernel,
+    boot: Boot,
+    from: usize,
     image: &Path,
     console: &Path,
     mut each: impl FnMut(&str),
@@ -83,6 +89,7 @@ pub(super) fn run(
         .arg("qemu-system-x86_64")
         .args(SETTINGS)
         .args(["-cpu", &cpu(kernel)])
+        .args(["-append", &kernel_arguments(boot, from)])
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")

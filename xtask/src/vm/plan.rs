@@ -7,12 +7,44 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The package whose root tests are run.
-const PACKAGE: &str = "probe-ebpf";
+/// Which tests of which packages are run: the kernel half's against the kernel, and those of the
+/// program as users have it that want a machine to themselves.
+const PACKAGES: &[(&str, Tier)] = &[("probe-ebpf", Tier::Root), ("connscope", Tier::Vm)];
+
+/// Tests that want a kernel booted in another way than usual, by the start of their path.
+const BOOTS: &[(&str, Boot)] = &[("vm_locked_down", Boot::LockedDown)];
 
 /// Tests that an emulated machine cannot pass however right the probes are, and why: each is
 /// given by the start of its path.
 const NOT_EMULATED: &[(&str, &str)] = &[];
+
+/// How a kernel is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Boot {
+    Usual,
+    /// Even root may not read the kernel's memory.
+    LockedDown,
+}
+
+impl Boot {
+    pub(super) const ALL: [Self; 2] = [Self::Usual, Self::LockedDown];
+
+    /// Names its plan and its console.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Usual => "usual",
+            Self::LockedDown => "locked-down",
+        }
+    }
+
+    /// What the kernel is told beyond the usual.
+    pub(super) fn kernel_arguments(self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::LockedDown => "lockdown=confidentiality",
+        }
+    }
+}
 
 /// A program that holds tests.
 #[derive(Debug)]
@@ -26,6 +58,7 @@ pub(super) struct Program {
 pub(super) struct Test {
     pub(super) program: String,
     pub(super) name: String,
+    pub(super) boot: Boot,
     /// Why it is not run.
     pub(super) skipped: Option<&'static str>,
 }
@@ -46,7 +79,11 @@ pub(super) struct Plan {
 impl Plan {
     /// Builds the tests, and plans those whose path contains `filter`.
     pub(super) fn make(filter: Option<&str>) -> Result<Self> {
-        let programs = build()?;
+        let mut programs = Vec::new();
+        for (package, tier) in PACKAGES {
+            programs.extend(build(package, *tier)?);
+        }
+        programs.sort_by(|a, b| a.name.cmp(&b.name));
         let mut tests = Vec::new();
         for program in &programs {
             let listed = list(program)?;
@@ -58,36 +95,42 @@ impl Plan {
 
     /// Whether nothing would run.
     pub(super) fn is_empty(&self) -> bool {
-        self.to_run().next().is_none()
+        self.tests.iter().all(|test| test.skipped.is_some())
     }
 
-    pub(super) fn to_run(&self) -> impl Iterator<Item = &Test> {
-        self.tests.iter().filter(|test| test.skipped.is_none())
+    /// The tests of one boot, those that are skipped too.
+    pub(super) fn tests(&self, boot: Boot) -> impl Iterator<Item = &Test> {
+        self.tests.iter().filter(move |test| test.boot == boot)
+    }
+
+    pub(super) fn to_run(&self, boot: Boot) -> impl Iterator<Item = &Test> {
+        self.tests(boot).filter(|test| test.skipped.is_none())
     }
 }
 
-/// Builds the programs of the root tier.
-fn build() -> Result<Vec<Program>> {
-    let output = cargo::command(["test", "--release", "--package", PACKAGE, "--no-run"])
+/// Builds a package's tests of one tier.
+fn build(package: &str, tier: Tier) -> Result<Vec<Program>> {
+    let output = cargo::command(["test", "--release", "--package", package, "--no-run"])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo test")?;
     if !output.status.success() {
-        bail!("cargo test --package {PACKAGE} --no-run failed, see above");
+        bail!("cargo test --package {package} --no-run failed, see above");
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let mut programs: Vec<_> = messages.lines().filter_map(program).collect();
-    programs.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(programs)
+    let programs = messages.lines().filter_map(program);
+    Ok(programs
+        .filter(|program| Tier::of(&program.name) == tier)
+        .collect())
 }
 
-/// The program of the root tier that a message of Cargo's speaks of.
+/// The program that a message of Cargo's speaks of.
 fn program(message: &str) -> Option<Program> {
     let message: Value = serde_json::from_str(message).ok()?;
     let name = message.get("target")?.get("name")?.as_str()?;
     let executable = message.get("executable")?.as_str()?;
-    (Tier::of(name) == Tier::Root).then(|| Program {
+    Some(Program {
         name: name.to_owned(),
         executable: executable.into(),
     })
@@ -111,14 +154,21 @@ fn tests_in(program: &str, listed: &str) -> Vec<Test> {
     let tests = names.map(|name| Test {
         program: program.to_owned(),
         name: name.to_owned(),
+        boot: Boot::Usual,
         skipped: None,
     });
     tests
         .map(|test| Test {
+            boot: boot(&test.path()),
             skipped: reason_to_skip(&test.path()),
             ..test
         })
         .collect()
+}
+
+fn boot(path: &str) -> Boot {
+    let entry = BOOTS.iter().find(|(start, _)| path.starts_with(start));
+    entry.map_or(Boot::Usual, |(_, boot)| *boot)
 }
 
 fn reason_to_skip(path: &str) -> Option<&'static str> {
@@ -133,14 +183,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_programs_of_the_root_tier_count() {
+    fn only_messages_of_programs_count() {
         let message = |name: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"executable":"/x/{name}-1"}}"#
             )
         };
         assert_eq!(program(&message("root_x")).unwrap().name, "root_x");
-        assert!(program(&message("pure_x")).is_none());
         assert!(program(r#"{"reason":"build-finished","success":true}"#).is_none());
         assert!(program("   Compiling x").is_none());
     }
@@ -150,5 +199,21 @@ mod tests {
         let tests = tests_in("root_x", "a: test\nb::c: test\nd: benchmark\n");
         let paths: Vec<_> = tests.iter().map(Test::path).collect();
         assert_eq!(paths, ["root_x::a", "root_x::b::c"]);
+    }
+
+    #[test]
+    fn each_test_is_run_after_the_boot_it_wants() {
+        let programs = ["root_x", "vm_locked_down"];
+        let plan = Plan {
+            programs: Vec::new(),
+            tests: programs
+                .iter()
+                .flat_map(|program| tests_in(program, "a: test\n"))
+                .collect(),
+        };
+        let paths = |boot| plan.to_run(boot).map(Test::path).collect::<Vec<_>>();
+        assert_eq!(paths(Boot::Usual), ["root_x::a"]);
+        assert_eq!(paths(Boot::LockedDown), ["vm_locked_down::a"]);
+        assert!(!plan.is_empty());
     }
 }
