@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::snapshot::{Host, Recording, Run, TargetKind, Unavailable};
 
+pub mod calibration;
 pub mod client;
 pub mod creations;
 pub mod depth;
@@ -14,6 +15,7 @@ pub mod detail;
 pub mod distribution;
 mod error;
 pub mod histogram;
+pub mod line;
 pub mod marginal;
 pub mod measures;
 pub mod memory;
