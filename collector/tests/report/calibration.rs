@@ -236,6 +236,12 @@ fn the_step_is_where_one_more_address_space_costs_most() {
     let step = rings.step.unwrap();
     assert_eq!((step.from, step.to), (6, 7));
     assert!((step.rise_seconds - 480e-9).abs() < 1e-15);
+    // A ring of two does not count.
+    let mut with_two = recording();
+    with_two.findings.insert(0, ring(2.0, 900.0));
+    let rings = build(&with_two).operations.into_iter();
+    let step = rings.filter_map(|it| it.step).next().unwrap();
+    assert_eq!((step.from, step.to), (6, 7));
     // Rising evenly is no step, and neither is a rise within the spread of the samples.
     for costs in [
         [2_000.0, 2_200.0, 2_400.0, 2_600.0],

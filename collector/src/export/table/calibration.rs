@@ -36,10 +36,13 @@ pub(super) fn write(
     )
 }
 
-/// Median, quartiles and samples always; the rest where there is room for it.
+/// Median, quartiles and samples always; the rest where there is any and room for it.
 fn grid(calibration: &Calibration, style: &Style) -> Grid {
     let wide = style.width.is_none_or(|width| width >= WIDE);
-    let columns: Vec<_> = COLUMNS.iter().filter(|it| wide || !it.only_wide).collect();
+    let results = || calibration.operations.iter().flat_map(|it| &it.results);
+    let has_any = |column: &&Column| results().any(|it| !(column.cell)(it).is_empty());
+    let columns = COLUMNS.iter().filter(|it| wide || !it.only_wide);
+    let columns: Vec<_> = columns.filter(has_any).collect();
     let row = |label: String, result: Option<&Measured>| {
         let cell = |column: &&Column| result.map_or_else(String::new, column.cell);
         let cells = columns.iter().map(cell);
