@@ -21,6 +21,7 @@ Examples:
   sudo connscope compare
   sudo connscope compare --models event-loop,thread-per-connection --connections 10,1000
   sudo connscope attach --pid 4711 --duration 10s
+  connscope calibrate
   connscope doctor";
 
 /// The subcommands.
@@ -30,6 +31,11 @@ pub enum Command {
     Compare(Compare),
     /// Watch running processes for a while, then report
     Attach(Attach),
+    /// Measure what the basic operations cost on this host: switches, forks, threads, faults
+    Calibrate(Calibrate),
+    /// Measures one operation for `calibrate`, in a process of its own
+    #[command(hide = true)]
+    CalibrateOperation(CalibrateOperation),
     /// Say what this host allows, and what to do about the rest
     Doctor(Doctor),
 }
@@ -132,6 +138,42 @@ pub struct Attach {
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `connscope calibrate`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Takes about 25 s, with --quick about 10 s; on two CPUs that others use too it may take twice that. Only probe_cost, the
+cost of connscope's own probes, needs root; without, the report says that it is missing. Forks of
+up to 1 GB are left out where that is more than a quarter of the free memory.
+
+Examples:
+  connscope calibrate
+  connscope calibrate --only thread_switch,process_switch
+  sudo connscope calibrate --format json --out host.json")]
+pub struct Calibrate {
+    /// Operations to measure; all by default (see --list)
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub only: Vec<String>,
+    /// Say which operations there are, and how each is measured
+    #[arg(long)]
+    pub list: bool,
+    /// Fewer and shorter samples
+    #[arg(long)]
+    pub quick: bool,
+    /// Where the report goes
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `connscope calibrate-operation`
+#[derive(Clone, Debug, Args)]
+pub struct CalibrateOperation {
+    /// Name of the operation
+    pub name: String,
+    /// Fewer and shorter samples
+    #[arg(long)]
+    pub quick: bool,
 }
 
 /// `connscope doctor`

@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod attach;
+pub mod calibrate;
 pub mod compare;
 pub mod doctor;
 mod measure;
@@ -28,6 +29,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Compare(compare) => compare::run(compare, cli.quiet),
         Command::Attach(attach) => attach::run(attach, cli.quiet),
+        Command::Calibrate(calibrate) => calibrate::run(calibrate, cli.quiet),
+        Command::CalibrateOperation(operation) => calibrate::work(operation),
         Command::Doctor(doctor) => doctor::run(doctor),
     }
 }

@@ -7,6 +7,7 @@ use std::io::IsTerminal as _;
 use clap::ValueEnum;
 
 use crate::report::Report;
+use crate::report::calibration::Calibration;
 
 mod json;
 mod table;
@@ -53,18 +54,41 @@ impl Style {
     }
 }
 
+/// What can be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Document<'a> {
+    /// What was watched.
+    Report(&'a Report),
+    /// What the basic operations cost.
+    Calibration(&'a Calibration),
+}
+
+impl<'a> From<&'a Report> for Document<'a> {
+    fn from(report: &'a Report) -> Self {
+        Self::Report(report)
+    }
+}
+
+impl<'a> From<&'a Calibration> for Document<'a> {
+    fn from(calibration: &'a Calibration) -> Self {
+        Self::Calibration(calibration)
+    }
+}
+
 /// Writes a report. `style` matters to people's formats only.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(
-    report: &Report,
+pub fn write<'a>(
+    document: impl Into<Document<'a>>,
     format: Format,
     style: &Style,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    match format {
-        Format::Table => table::write(report, style, out),
-        Format::Json => json::write(report, out),
+    match (format, document.into()) {
+        (Format::Table, Document::Report(report)) => table::write(report, style, out),
+        (Format::Table, Document::Calibration(it)) => table::write_calibration(it, style, out),
+        (Format::Json, Document::Report(report)) => json::write(report, out),
+        (Format::Json, Document::Calibration(it)) => json::write(it, out),
     }
 }

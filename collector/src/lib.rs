@@ -4,6 +4,7 @@
 //! a report out through [`export`].
 
 pub mod attach;
+pub mod calibrate;
 pub mod cli;
 pub mod command;
 pub mod errors;
@@ -16,4 +17,5 @@ pub mod load;
 pub mod progress;
 pub mod report;
 pub mod sample;
+pub mod series;
 pub mod snapshot;

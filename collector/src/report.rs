@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::snapshot::{Host, Recording, Run, TargetKind, Unavailable};
 
 pub mod blocked;
+pub mod calibration;
 pub mod client;
 pub mod creations;
 pub mod depth;
@@ -15,6 +16,7 @@ pub mod detail;
 pub mod distribution;
 mod error;
 pub mod histogram;
+pub mod line;
 pub mod marginal;
 pub mod measures;
 pub mod memory;

@@ -165,6 +165,19 @@ fn processes_to_attach_to() {
 }
 
 #[test]
+fn operations_to_calibrate() {
+    let known = "known are system_call, wake_up, thread_round_trip";
+    for value in ["forks", "", "fork,"] {
+        refuses(
+            &["calibrate", "--only", value],
+            &["unknown operation", known],
+        );
+    }
+    let said = refuses(&["calibrate", "--only", "fork,fork"], &[]);
+    assert_eq!(said, "connscope: fork is given twice in --only\n");
+}
+
+#[test]
 fn commands() {
     refuses(&[], &["Usage: connscope", "compare", "attach", "doctor"]);
     refuses(&["measure"], &["unrecognized subcommand 'measure'"]);

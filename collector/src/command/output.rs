@@ -3,8 +3,7 @@
 use crate::{
     cli::Output,
     errors::in_words,
-    export::{self, Style},
-    report::Report,
+    export::{self, Document, Style},
 };
 use anyhow::{Result, anyhow};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -64,7 +63,12 @@ impl Sink {
     }
 
     /// Writes the report. One that the file cannot hold is not lost: it goes to stdout.
-    pub(crate) fn write(mut self, report: &Report, output: &Output) -> Result<()> {
+    pub(crate) fn write<'a>(
+        mut self,
+        report: impl Into<Document<'a>>,
+        output: &Output,
+    ) -> Result<()> {
+        let report = report.into();
         let (written, path) = match &mut self {
             Self::Stdout => return write_stdout(report, output),
             Self::Stream(file, path) => (write_file(file, report, output), path),
@@ -119,13 +123,13 @@ fn partial_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn write_file(file: &mut File, report: &Report, output: &Output) -> io::Result<()> {
+fn write_file(file: &mut File, report: Document<'_>, output: &Output) -> io::Result<()> {
     let mut buffered = BufWriter::new(file);
     export::write(report, output.format, &Style::default(), &mut buffered)?;
     buffered.flush()
 }
 
-fn write_stdout(report: &Report, output: &Output) -> Result<()> {
+fn write_stdout(report: Document<'_>, output: &Output) -> Result<()> {
     let mut text = Vec::new();
     export::write(report, output.format, &Style::of_stdout(), &mut text)?;
     print(&text)

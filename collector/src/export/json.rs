@@ -2,10 +2,10 @@
 
 use std::io;
 
-use crate::report::Report;
+use serde::Serialize;
 
 /// Writes the report, indented, with a line end after it.
-pub(super) fn write(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
+pub(super) fn write(report: &impl Serialize, out: &mut dyn io::Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, report)?;
     writeln!(out)
 }

@@ -5,8 +5,11 @@ use std::io;
 
 use super::Style;
 use crate::report::Report;
+use crate::report::calibration::Calibration;
+use crate::snapshot::Host;
 
 mod attach;
+mod calibration;
 mod cells;
 mod column;
 mod compare;
@@ -35,6 +38,15 @@ pub(super) fn write(report: &Report, style: &Style, out: &mut dyn io::Write) -> 
     notes::write(report, style, pen, &footnotes, out)
 }
 
+/// Writes what the basic operations cost.
+pub(super) fn write_calibration(
+    calibration: &Calibration,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    calibration::write(calibration, style, Pen { color: style.color }, out)
+}
+
 /// What was done and where.
 fn write_heading(
     report: &Report,
@@ -42,7 +54,17 @@ fn write_heading(
     pen: Pen,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    let host = &report.host;
+    write_host(&report.command, &report.host, style, pen, out)?;
+    write_incomplete(report.incomplete.as_deref(), style, pen, out)
+}
+
+fn write_host(
+    command: &str,
+    host: &Host,
+    style: &Style,
+    pen: Pen,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
     let mut words = vec![format!("Linux {} {}", host.kernel, host.architecture)];
     words.push(format!(
         "{} CPU{}",
@@ -58,15 +80,20 @@ fn write_heading(
             .map(|version| format!("cgroup {version}")),
     );
     words.retain(|word| !word.trim().is_empty());
-    writeln!(
-        out,
-        "{}",
-        pen.strong(&format!("connscope {}", report.command))
-    )?;
+    writeln!(out, "{}", pen.strong(&format!("connscope {command}")))?;
     for line in text::wrap_list(&words, " · ", style.width) {
         writeln!(out, "{}", pen.faint(&line))?;
     }
-    if let Some(reason) = &report.incomplete {
+    Ok(())
+}
+
+fn write_incomplete(
+    reason: Option<&str>,
+    style: &Style,
+    pen: Pen,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    if let Some(reason) = reason {
         let warning =
             format!("incomplete: {reason}; these figures are of what was seen until then");
         writeln!(out)?;

@@ -12,7 +12,7 @@ use super::sample::{attach, compare};
 const DOCUMENT: &str = include_str!("../../../docs/json.md");
 
 /// Names of fields anywhere in `value`. The keys of `lost` are names of probes.
-fn fields(value: &Value, names: &mut BTreeSet<String>) {
+pub(crate) fn fields(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
             for (name, value) in object {
@@ -36,13 +36,15 @@ fn json(recording: &connscope::snapshot::Recording) -> Value {
     serde_json::from_slice(&out).unwrap()
 }
 
-/// The document's part about reports, and the one about `connscope doctor`.
-fn parts() -> (&'static str, &'static str) {
-    DOCUMENT.split_once("\n## doctor\n").unwrap()
+/// The document's part about reports, and those about `connscope doctor` and `connscope calibrate`.
+pub(crate) fn parts() -> (&'static str, &'static str, &'static str) {
+    let (reports, rest) = DOCUMENT.split_once("\n## doctor\n").unwrap();
+    let (doctor, calibrate) = rest.split_once("\n## calibrate\n").unwrap();
+    (reports, doctor, calibrate)
 }
 
 /// Names in the first column of the tables of a text.
-fn documented(text: &str) -> BTreeSet<String> {
+pub(crate) fn documented(text: &str) -> BTreeSet<String> {
     let row = |line: &str| {
         let cell = line.strip_prefix("| ")?.split('|').next()?;
         Some(

@@ -1,6 +1,7 @@
 //! What reports say of snapshots whose right answers are known by other means.
 
 mod around;
+mod calibration;
 mod creations;
 mod documentation;
 mod figures;

@@ -30,7 +30,7 @@ fn plain(width: u16) -> Style {
 }
 
 #[track_caller]
-fn same_as_file(name: &str, table: &str) {
+pub(crate) fn same_as_file(name: &str, table: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/report")
         .join(name);

@@ -38,7 +38,7 @@ pub(super) fn write(
     write_notes("How it was measured", &methods(report), style, pen, out)
 }
 
-fn write_notes(
+pub(super) fn write_notes(
     title: &str,
     notes: &[Note],
     style: &Style,

@@ -75,6 +75,12 @@ impl Unit {
         format!("{} [{min}–{max}]", self.show(median))
     }
 
+    /// Two figures in the unit of the second: `1.31–1.52 ms`.
+    pub(super) fn show_range(self, from: f64, to: f64) -> String {
+        let (size, suffix) = fitting(to, self.scale());
+        format!("{}–{}{suffix}", digits(from / size), digits(to / size))
+    }
+
     fn scale(self) -> &'static Scale {
         match self {
             Self::Time => &TIMES,
