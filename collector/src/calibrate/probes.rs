@@ -11,7 +11,7 @@ use super::{
 use crate::series::Sample;
 use anyhow::{Context, Result, bail};
 use probe_ebpf::{
-    Assignment, Baseline, GroupRule, Watch,
+    Assignment, Baseline, GroupRule, Options, Watch,
     cost::{ProgramCost, Statistics},
     platform,
 };
@@ -20,6 +20,11 @@ use std::thread;
 /// Round trips for a sample, and samples.
 const FULL: (u64, usize) = (20_000, 15);
 const QUICK: (u64, usize) = (4_000, 9);
+/// What runs always is measured, not what runs now and then.
+const NO_WINDOWS: Options = Options {
+    fault_share: 0.0,
+    switch_share: 0.0,
+};
 
 pub(crate) fn probe_cost(bench: &mut Bench) -> Result<()> {
     let missing = platform::missing_capabilities();
@@ -98,7 +103,7 @@ impl Workload {
             false => FULL,
         };
         let empty = Baseline::load()?;
-        let mut watch = Watch::load(&[GroupRule::default()])?;
+        let mut watch = Watch::load(&[GroupRule::default()], &NO_WINDOWS)?;
         if watched {
             watch.add(Assignment {
                 pid: self.child.pid(),

@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use super::{peer::Peer, programs};
-use probe_ebpf::{Assignment, Baseline, GroupRule, Watch};
+use probe_ebpf::{Assignment, Baseline, GroupRule, Options, Watch};
 use std::collections::BTreeSet;
 
 /// What to load.
@@ -68,7 +68,7 @@ impl Tracer {
 
 /// A watch over a process and all that descends from it, in one group.
 fn watch(pid: u32) -> Result<Watch, probe_ebpf::Error> {
-    let mut watch = Watch::load(&[GroupRule::default()])?;
+    let mut watch = Watch::load(&[GroupRule::default()], &Options::default())?;
     watch.add(Assignment {
         pid,
         main_group: 0,
