@@ -21,6 +21,7 @@ pub mod method;
 pub mod observer;
 pub mod spread;
 pub mod student;
+pub mod switch_latency;
 mod target;
 mod window;
 

@@ -1,8 +1,8 @@
 //! Reads the probes into snapshots of targets.
 
 use crate::snapshot::{
-    Creation, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, Task, Totals,
-    Unavailable, Window,
+    Creation, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, SwitchKind,
+    SwitchLatency, SwitchSamples, Task, Totals, Unavailable, Window,
 };
 use probe_ebpf::{
     Assignment, Error, GroupRule, Options, Watch,
@@ -151,6 +151,7 @@ fn role(name: &str, group: GroupSample) -> Role {
         first_run: histogram(group.first_run),
         run_queue_depth: group.run_queue_depth,
         creations: group.creations.iter().map(creation).collect(),
+        switch_latency: switch_latency(group.switch_latency),
     }
 }
 
@@ -195,6 +196,28 @@ fn histogram(histogram: sample::Histogram) -> Histogram {
         sum_ns: histogram.sum,
         max_ns: histogram.max,
         counts: histogram.counts,
+    }
+}
+
+fn switch_latency(latency: sample::SwitchLatency) -> SwitchLatency {
+    let samples = |samples: sample::SwitchSamples| SwitchSamples {
+        kind: match samples.kind {
+            sample::SwitchKind::SameSpace => SwitchKind::SameAddressSpace,
+            sample::SwitchKind::DifferentSpace => SwitchKind::DifferentAddressSpace,
+            sample::SwitchKind::Idle => SwitchKind::Idle,
+            sample::SwitchKind::KernelThread => SwitchKind::KernelThread,
+        },
+        preempted: samples.preempted,
+        recording_events: samples.recording_events,
+        histogram: Histogram {
+            sub_bits: sample::SwitchSamples::SUB_BITS,
+            ..histogram(samples.histogram)
+        },
+    };
+    SwitchLatency {
+        left: latency.left,
+        came: latency.came,
+        samples: latency.samples.into_iter().map(samples).collect(),
     }
 }
 

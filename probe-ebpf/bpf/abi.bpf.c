@@ -12,9 +12,12 @@ struct {
 	struct control control;
 	struct creation_key creation_key;
 	struct losses losses;
+	struct task_identity task_identity;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum mode mode;
 	enum loss loss;
 	enum task_state task_state;
+	enum space space;
+	enum group_number group_number;
 } abi;

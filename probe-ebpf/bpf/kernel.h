@@ -35,7 +35,7 @@ enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 
 /* include/linux/sched.h, include/uapi/linux/sched.h: unchanged since 5.14 */
 enum { TASK_DEAD = 0x80 };
-enum { PF_IO_WORKER = 0x10, PF_EXITING = 0x4 };
+enum { PF_IO_WORKER = 0x10, PF_EXITING = 0x4, PF_KTHREAD = 0x200000 };
 enum { CLONE_THREAD = 0x10000 };
 
 /* include/linux/mm_types_task.h */

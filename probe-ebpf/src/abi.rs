@@ -12,8 +12,9 @@ mod generated {
 }
 
 pub use generated::types::{
-    assignment, control, creation_key, ended, ended_totals, group_rule, group_stats, histogram,
-    histogram_shape, loss, losses, mode, task_record, task_state, totals,
+    assignment, control, creation_key, ended, ended_totals, group_number, group_rule, group_stats,
+    histogram, histogram_shape, loss, losses, mode, space, task_identity, task_record, task_state,
+    totals,
 };
 
 /// A type of which every pattern of bits is a value, as it lies in a map.
@@ -35,6 +36,7 @@ plain!(
     group_rule,
     group_stats,
     losses,
+    task_identity,
     task_record,
     u32,
     u64
@@ -142,6 +144,7 @@ mod tests {
             io_worker
         });
         assert_layout!(losses { count });
+        assert_layout!(task_identity { space, tid, group });
         assert_layout!(task_record {
             pid,
             tid,

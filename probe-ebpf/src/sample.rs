@@ -3,7 +3,10 @@
 
 use crate::abi::{self, losses, task_record, task_state, totals};
 
+mod switch_latency;
+
 pub use crate::abi::totals as Totals;
+pub use switch_latency::{SwitchKind, SwitchLatency, SwitchSamples};
 
 /// Everything that was known at one instant.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +62,8 @@ pub struct GroupSample {
     pub run_queue_depth: Vec<u64>,
     /// Creations by tasks of this group.
     pub creations: Vec<Creation>,
+    /// How long switches took, as far as windows showed it.
+    pub switch_latency: SwitchLatency,
 }
 
 /// Log-linear: eight buckets to each power of two; see `bpf/histogram.h`.

@@ -16,6 +16,7 @@ mod grid;
 mod methods;
 mod notes;
 mod rows;
+mod switch_latency;
 mod text;
 mod units;
 

@@ -4,6 +4,7 @@ use super::creations::{Calls, calls_between};
 use super::error::{Problem, growth};
 use super::histogram::{Samples, add_counts, counts_between};
 use super::memory::Held;
+use super::switch_latency::{Switches, add_switches, switches_between};
 use crate::snapshot::{Histogram, Role, Run, Snapshot, Totals};
 
 /// A time may shrink by so much from one snapshot to the next: the state in progress is read off
@@ -20,6 +21,7 @@ pub(super) struct Group {
     pub(super) first_run: Samples,
     pub(super) run_queue_depth: Vec<u64>,
     pub(super) calls: Calls,
+    pub(super) switches: Switches,
 }
 
 /// What one role did, and what its tasks held in the end.
@@ -118,6 +120,7 @@ impl Group {
                 &depth_name,
             )?,
             calls: calls_between(&before.creations, &end.creations, role)?,
+            switches: switches_between(start, end)?,
         })
     }
 
@@ -133,7 +136,7 @@ impl Group {
         for (key, count) in &other.calls {
             *self.calls.entry(*key).or_default() += count;
         }
-        Ok(())
+        add_switches(&mut self.switches, &other.switches)
     }
 }
 

@@ -8,6 +8,7 @@ mod histograms;
 mod marginal;
 mod repeats;
 mod sample;
+mod switch_latency;
 mod tables;
 mod watch;
 mod wrong;

@@ -7,7 +7,7 @@ use crate::report::measures::Measures;
 type Method = fn(&Measures) -> Option<&String>;
 
 /// What a note calls a measure, and where its method is.
-const METHODS: [(&str, Method); 11] = [
+const METHODS: [(&str, Method); 12] = [
     ("clients", |m| Some(&m.client.as_ref()?.method)),
     ("switches", |m| {
         Some(&m.kernel.context_switches.as_ref()?.method)
@@ -22,6 +22,9 @@ const METHODS: [(&str, Method); 11] = [
         Some(&m.kernel.run_queue_depth.as_ref()?.method)
     }),
     ("blocked", |m| Some(&m.kernel.blocked.as_ref()?.method)),
+    ("switch latency", |m| {
+        Some(&m.kernel.switch_latency.as_ref()?.method)
+    }),
     ("creation", |m| Some(&m.kernel.creations.as_ref()?.method)),
     ("first run", |m| {
         Some(&m.kernel.creations.as_ref()?.first_run.as_ref()?.method)

@@ -9,12 +9,13 @@ use super::column::Column;
 use super::figures::Figure;
 use super::footnotes::Footnotes;
 use super::grid;
+use super::switch_latency::{between_spaces, same_space};
 use super::units;
 
 type Cell = fn(&Column<'_>) -> Figure;
 
 /// Groups of rows: a heading, and labels with the figure each shows.
-const GROUPS: [(&str, &[(&str, Cell)]); 5] = [
+const GROUPS: [(&str, &[(&str, Cell)]); 6] = [
     (
         "What clients saw",
         &[
@@ -50,6 +51,19 @@ const GROUPS: [(&str, &[(&str, Cell)]); 5] = [
             ("run-queue depth mean", depth),
             ("blocked p50", |c| blocked(c, |d| d.p50_seconds)),
             ("blocked p99", |c| blocked(c, |d| d.p99_seconds)),
+        ],
+    ),
+    (
+        "Direct switch latency",
+        &[
+            ("same space p50", |c| same_space(c, |l| l.p50_seconds)),
+            ("same space p99", |c| same_space(c, |l| l.p99_seconds)),
+            ("between spaces p50", |c| {
+                between_spaces(c, |l| l.p50_seconds)
+            }),
+            ("between spaces p99", |c| {
+                between_spaces(c, |l| l.p99_seconds)
+            }),
         ],
     ),
     (
