@@ -85,6 +85,11 @@ impl Event {
         check(unsafe { ioctls::DISABLE(self.0.as_raw_fd(), 0) })
     }
 
+    /// How the process names it.
+    pub(super) fn descriptor(&self) -> u64 {
+        self.0.as_raw_fd().cast_unsigned().into()
+    }
+
     /// Records for which its ring had no room, since it was opened.
     pub(super) fn lost(&self) -> io::Result<u64> {
         // By PERF_FORMAT_LOST: the event's value, and how many were lost.

@@ -1,6 +1,6 @@
 //! Who the tasks are that records name by tid.
 
-use super::pairs::Gap;
+use super::{event::Event, pairs::Gap};
 use crate::{
     Error,
     abi::{control, task_identity},
@@ -81,6 +81,11 @@ impl Identities {
             };
             known.insert(task.tid, identity);
         })
+    }
+
+    /// How many events record the switches of the CPU that this one is of, it and others'.
+    pub(super) fn recording_with(&self, event: &Event) -> Result<u32, Error> {
+        self.program.run(event.descriptor())
     }
 
     pub(super) fn of(&self, tid: u32) -> Identity {
