@@ -24,6 +24,7 @@ pub mod method;
 pub mod observer;
 pub mod spread;
 pub mod student;
+pub mod switch_latency;
 mod target;
 pub mod tlb;
 mod window;

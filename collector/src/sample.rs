@@ -1,8 +1,8 @@
 //! Reads the probes into snapshots of targets.
 
 use crate::snapshot::{
-    Creation, Flushes, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, Task, Tlb,
-    Totals, Unavailable, Window,
+    Creation, Flushes, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, SwitchKind,
+    SwitchLatency, SwitchSamples, Task, Tlb, Totals, Unavailable, Window,
 };
 use probe_ebpf::{
     Assignment, Error, GroupRule, Options, Watch,
@@ -152,6 +152,7 @@ fn role(name: &str, group: GroupSample) -> Role {
         run_queue_depth: group.run_queue_depth,
         tlb: tlb(group.tlb),
         creations: group.creations.iter().map(creation).collect(),
+        switch_latency: switch_latency(group.switch_latency),
     }
 }
 
@@ -210,6 +211,28 @@ fn tlb(tlb: sample::Tlb) -> Tlb {
         }),
         kept_time: histogram(tlb.kept_time),
         flushed_time: histogram(tlb.flushed_time),
+    }
+}
+
+fn switch_latency(latency: sample::SwitchLatency) -> SwitchLatency {
+    let samples = |samples: sample::SwitchSamples| SwitchSamples {
+        kind: match samples.kind {
+            sample::SwitchKind::SameSpace => SwitchKind::SameAddressSpace,
+            sample::SwitchKind::DifferentSpace => SwitchKind::DifferentAddressSpace,
+            sample::SwitchKind::Idle => SwitchKind::Idle,
+            sample::SwitchKind::KernelThread => SwitchKind::KernelThread,
+        },
+        preempted: samples.preempted,
+        recording_events: samples.recording_events,
+        histogram: Histogram {
+            sub_bits: sample::SwitchSamples::SUB_BITS,
+            ..histogram(samples.histogram)
+        },
+    };
+    SwitchLatency {
+        left: latency.left,
+        came: latency.came,
+        samples: latency.samples.into_iter().map(samples).collect(),
     }
 }
 

@@ -145,6 +145,9 @@ pub struct Role {
     pub tlb: Tlb,
     /// Creations by tasks of this role.
     pub creations: Vec<Creation>,
+    /// How long switches took, as far as windows showed it.
+    #[serde(default)]
+    pub switch_latency: SwitchLatency,
 }
 
 /// The TLB of a role's tasks.
@@ -256,6 +259,45 @@ pub struct Histogram {
     pub max_ns: u64,
     /// Samples by bucket; trailing zeros may be left out.
     pub counts: Vec<u64>,
+}
+
+/// The switches that are a role's: its task left the CPU, or it came to one that a task of no role
+/// had left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchLatency {
+    /// Switches seen in which a task of the role left.
+    pub left: u64,
+    /// Switches seen in which one came.
+    pub came: u64,
+    /// How long they took.
+    pub samples: Vec<SwitchSamples>,
+}
+
+/// Switches of one kind, by how many events recorded them: each makes them longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchSamples {
+    /// Between whom.
+    pub kind: SwitchKind,
+    /// The task that left would have run on.
+    pub preempted: bool,
+    /// Events that recorded the switch, from 1.
+    pub recording_events: u32,
+    /// From the one task to the other.
+    pub histogram: Histogram,
+}
+
+/// Between whom a CPU switched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchKind {
+    /// Tasks that share an address space.
+    SameAddressSpace,
+    /// Tasks that do not.
+    DifferentAddressSpace,
+    /// To or from idle.
+    Idle,
+    /// To or from a thread of the kernel, the other not being idle.
+    KernelThread,
 }
 
 /// Calls that created a task, by clone flags.

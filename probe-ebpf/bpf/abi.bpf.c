@@ -12,6 +12,7 @@ struct {
 	struct control control;
 	struct creation_key creation_key;
 	struct losses losses;
+	struct task_identity task_identity;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum mode mode;
@@ -19,4 +20,6 @@ struct {
 	enum task_state task_state;
 	enum reason reason;
 	enum flush_reason flush_reason;
+	enum space space;
+	enum group_number group_number;
 } abi;

@@ -167,4 +167,16 @@ struct task_record {
 	char comm[16];
 };
 
+/* What a task identity has for an address space if it has none; any other value is an address. */
+enum space { SPACE_NONE, SPACE_KERNEL };
+
+/* Any task, watched or not, by the tid that perf records name it with. */
+struct task_identity {
+	__u64 space; /* tells tasks that share an address space, or enum space */
+	__u32 tid;
+	__u32 group; /* NO_GROUP if it is not watched */
+};
+
+enum group_number { NO_GROUP = 0xffffffff };
+
 #endif

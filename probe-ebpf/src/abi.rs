@@ -12,9 +12,9 @@ mod generated {
 }
 
 pub use generated::types::{
-    assignment, control, creation_key, ended, ended_totals, flush_reason, flushes, group_rule,
-    group_stats, histogram, histogram_shape, loss, losses, mode, reason, task_record, task_state,
-    tlb_stats, totals,
+    assignment, control, creation_key, ended, ended_totals, flush_reason, flushes, group_number,
+    group_rule, group_stats, histogram, histogram_shape, loss, losses, mode, reason, space,
+    task_identity, task_record, task_state, tlb_stats, totals,
 };
 
 impl totals {
@@ -44,6 +44,7 @@ plain!(
     group_stats,
     histogram,
     losses,
+    task_identity,
     task_record,
     u32,
     u64
@@ -165,6 +166,7 @@ mod tests {
             io_worker
         });
         assert_layout!(losses { count });
+        assert_layout!(task_identity { space, tid, group });
         assert_layout!(task_record {
             pid,
             tid,

@@ -6,6 +6,7 @@
 pub mod abi;
 pub mod cost;
 mod error;
+mod iterate;
 mod loader;
 pub mod platform;
 pub mod probes;

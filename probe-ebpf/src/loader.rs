@@ -7,7 +7,8 @@ use crate::{
     probes::Probe,
 };
 use libbpf_rs::{
-    ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, Program,
+    ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel,
+    Program, ProgramInput,
 };
 use std::{
     fs::OpenOptions,
@@ -51,6 +52,21 @@ impl Loaded {
 
     pub(crate) fn link(&self, number: usize) -> &Link {
         &self.links[number]
+    }
+
+    /// Runs the program without a hook here and now; returns what it returns.
+    pub(crate) fn run(&self, argument: u64) -> Result<u32, Error> {
+        let failed = |source| self.unreadable("raw_tp", source);
+        let unhooked = self.object.progs_mut().find(|p| p.section() == UNHOOKED);
+        let program =
+            unhooked.ok_or_else(|| failed(io::Error::from(io::ErrorKind::NotFound).into()))?;
+        let mut context = argument.to_ne_bytes();
+        let input = ProgramInput {
+            context_in: Some(&mut context),
+            ..ProgramInput::default()
+        };
+        let output = program.test_run(input).map_err(failed)?;
+        Ok(output.return_value)
     }
 
     /// The kernel's ids of its programs.
@@ -146,6 +162,9 @@ fn prepare_maps(
     Ok(())
 }
 
+/// The section of programs that are run by hand.
+const UNHOOKED: &str = "raw_tp";
+
 fn attach(probe: &'static Probe, object: &Object) -> Result<Vec<Link>, Error> {
     let attach_one = |program: libbpf_rs::ProgramMut<'_>| {
         let name = program.name().to_string_lossy().into_owned();
@@ -155,7 +174,10 @@ fn attach(probe: &'static Probe, object: &Object) -> Result<Vec<Link>, Error> {
             source,
         })
     };
-    object.progs_mut().map(attach_one).collect()
+    let hooked = object
+        .progs_mut()
+        .filter(|program| program.section() != UNHOOKED);
+    hooked.map(attach_one).collect()
 }
 
 /// Says in our words why libbpf or the kernel refused an object.

@@ -9,6 +9,7 @@ macro_rules! object {
 
 pub mod creations;
 pub mod sched;
+pub mod switch_latency;
 pub mod tasks;
 pub mod tlb;
 
@@ -94,7 +95,13 @@ impl Probe {
 }
 
 /// All probes, in the order they are loaded: the first one makes the maps that the others share.
-pub static PROBES: [&Probe; 4] = [&tasks::PROBE, &creations::PROBE, &sched::PROBE, &tlb::PROBE];
+pub static PROBES: &[&Probe] = &[
+    &tasks::PROBE,
+    &creations::PROBE,
+    &sched::PROBE,
+    &tlb::PROBE,
+    &switch_latency::PROBE,
+];
 
 /// Not a probe: what the kernel's verifier refuses, to see what users are then told.
 #[doc(hidden)]

@@ -3,7 +3,10 @@
 
 use crate::abi::{self, losses, task_record, task_state, totals};
 
+mod switch_latency;
+
 pub use crate::abi::totals as Totals;
+pub use switch_latency::{SwitchKind, SwitchLatency, SwitchSamples};
 
 /// What a task sleeps on, by the name of the reason: the order of `enum reason`.
 pub const REASONS: [&str; abi::reason::REASONS.0 as usize] = [
@@ -76,6 +79,8 @@ pub struct GroupSample {
     pub tlb: Tlb,
     /// Creations by tasks of this group.
     pub creations: Vec<Creation>,
+    /// How long switches took, as far as windows showed it.
+    pub switch_latency: SwitchLatency,
 }
 
 /// The TLB of a group's tasks.

@@ -271,7 +271,7 @@ impl Watch {
 #[allow(clippy::type_complexity)]
 fn start_parts(context: &Context<'_>) -> (Vec<(&'static Probe, Box<dyn Part>)>, Vec<Unavailable>) {
     let (mut parts, mut unavailable) = (Vec::new(), Vec::new());
-    for &probe in &PROBES {
+    for &probe in PROBES {
         let Some(start) = probe.start else { continue };
         match start(context) {
             Ok(part) => parts.push((probe, part)),

@@ -83,6 +83,11 @@ impl Windows {
         })
     }
 
+    /// How long one window is open for that share of the time.
+    pub(crate) fn length(share: f64) -> Duration {
+        PERIOD.mul_f64(share.clamp(0.0, 1.0))
+    }
+
     /// How long they have been open.
     ///
     /// # Errors

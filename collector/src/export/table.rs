@@ -19,6 +19,7 @@ mod grid;
 mod methods;
 mod notes;
 mod rows;
+mod switch_latency;
 mod text;
 mod units;
 

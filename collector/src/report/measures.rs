@@ -13,6 +13,7 @@ use super::histogram::Samples;
 use super::marginal::Marginal;
 use super::memory::{Accounted, Held, Memory};
 use super::method::method;
+use super::switch_latency::{Looked, SwitchLatency};
 use super::tlb::{AddressSpaceSwitches, TlbFlushes};
 use super::window::Group;
 use crate::snapshot::{REASONS, Recording, Totals};
@@ -49,6 +50,8 @@ pub struct KernelMeasures {
     pub creations: Option<Creations>,
     /// The life of the tasks, conserved.
     pub time_in_state: Option<TimeInState>,
+    /// From one task to the next.
+    pub switch_latency: Option<SwitchLatency>,
     /// Time on a CPU.
     pub cpu: Option<Cpu>,
     /// Resident memory.
@@ -113,6 +116,8 @@ pub(super) struct Basis<'a> {
     pub(super) answered: Option<u64>,
     pub(super) connections: Option<u32>,
     pub(super) stolen_seconds: Option<f64>,
+    /// What windows for switches saw of it.
+    pub(super) looked: &'a Looked,
     pub(super) recording: &'a Recording,
 }
 
@@ -181,6 +186,8 @@ impl KernelMeasures {
             creations: known(&["creations"])
                 .then(|| Creations::of(&group.calls, first_run, how("creations"))),
             time_in_state,
+            switch_latency: known(&["switch_latency"])
+                .then(|| SwitchLatency::of(&group.switches, basis.looked, &how("switch_latency"))),
             cpu,
             memory: Memory {
                 accounted: known(&["memory", "memory_accounted"]).then_some(accounted),

@@ -11,6 +11,7 @@ use super::memory::Held;
 use super::method::method;
 use super::observer::{Lost, add_losses, add_unseen};
 use super::spread::Spreads;
+use super::switch_latency::Looked;
 use super::window::{Group, Window};
 use crate::snapshot::{MemoryPoint, Recording, Run, TargetKind};
 
@@ -95,7 +96,8 @@ impl Target {
     /// `windows` are the repeats, at least one.
     fn of(windows: &[Window<'_>], recording: &Recording) -> Result<Self, Error> {
         let first = windows[0].run;
-        let basis = basis(windows, recording);
+        let looked = Looked::of(windows);
+        let basis = basis(windows, &looked, recording);
         let mut all = Group::default();
         let mut lost = Lost::new();
         for window in windows {
@@ -109,7 +111,7 @@ impl Target {
         let of_tasks = Basis {
             answered: None,
             stolen_seconds: None,
-            ..self::basis(&windows[windows.len() - 1..], recording)
+            ..self::basis(&windows[windows.len() - 1..], &looked, recording)
         };
         let clients: Vec<_> = windows
             .iter()
@@ -136,12 +138,13 @@ impl Target {
     }
 }
 
-fn basis<'a>(windows: &[Window<'_>], recording: &'a Recording) -> Basis<'a> {
+fn basis<'a>(windows: &[Window<'_>], looked: &'a Looked, recording: &'a Recording) -> Basis<'a> {
     Basis {
         seconds: windows.iter().map(|window| window.seconds).sum(),
         answered: windows.iter().map(Window::answered).sum(),
         connections: windows[0].run.connections,
         stolen_seconds: windows.iter().map(|window| window.stolen_seconds).sum(),
+        looked,
         recording,
     }
 }

@@ -4,6 +4,7 @@ use super::creations::{Calls, calls_between};
 use super::error::{Problem, growth};
 use super::histogram::{Samples, add_counts, counts_between};
 use super::memory::Held;
+use super::switch_latency::{Switches, add_switches, switches_between};
 use super::tlb::TlbWindow;
 use crate::snapshot::{Histogram, REASONS, Role, Run, Snapshot, Totals};
 
@@ -23,6 +24,7 @@ pub(super) struct Group {
     pub(super) run_queue_depth: Vec<u64>,
     pub(super) tlb: TlbWindow,
     pub(super) calls: Calls,
+    pub(super) switches: Switches,
 }
 
 /// What one role did, and what its tasks held in the end.
@@ -128,6 +130,7 @@ impl Group {
             )?,
             tlb: TlbWindow::between(&start.tlb, &end.tlb, &format!("role {role}"))?,
             calls: calls_between(&before.creations, &end.creations, role)?,
+            switches: switches_between(start, end)?,
         })
     }
 
@@ -151,7 +154,7 @@ impl Group {
         for (key, count) in &other.calls {
             *self.calls.entry(*key).or_default() += count;
         }
-        Ok(())
+        add_switches(&mut self.switches, &other.switches)
     }
 }
 

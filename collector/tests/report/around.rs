@@ -142,6 +142,10 @@ pub(crate) fn methods() -> Vec<Method> {
             "time_in_state",
             "sums of slice, wait and blocked time per task, with the state in progress by iter/task",
         ),
+        (
+            "switch_latency",
+            "perf's context-switch records, 1, 2 and 3 events in turn, in windows",
+        ),
         ("cpu", "sched_entity.sum_exec_runtime by iter/task"),
         (
             "memory_accounted",

@@ -9,6 +9,7 @@ mod histograms;
 mod marginal;
 mod repeats;
 mod sample;
+mod switch_latency;
 mod tables;
 mod watch;
 mod wrong;

@@ -7,6 +7,7 @@ use connscope::snapshot::{
 
 pub(crate) use super::around::methods;
 use super::around::{Numbers, client, host, record};
+use super::switch_latency::look;
 
 /// Buckets to each power of two, as the kernel half has them.
 pub(crate) const SUB_BITS: u32 = 3;
@@ -86,6 +87,7 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
     let first_run = (0..tasks).map(|_| 20_000 + numbers.exponential(60_000.0));
     record(&mut start.roles[1].first_run, first_run);
     end.roles[1].first_run = start.roles[1].first_run.clone();
+    look(&mut start, &mut end, model);
     Run {
         name: model.name.to_owned(),
         kind: TargetKind::Reference,

@@ -4,11 +4,11 @@ use super::{Measure, Probe};
 use crate::{
     Error,
     abi::{self, control, mode, task_record},
+    iterate::iterate,
     loader::Loaded,
     sample::TaskSample,
 };
-use libbpf_rs::{Iter, MapCore, MapFlags};
-use std::io::Read;
+use libbpf_rs::{MapCore, MapFlags};
 
 /// The iterator over all tasks.
 pub static PROBE: Probe = Probe {
@@ -76,36 +76,10 @@ pub(crate) fn read(loaded: &Loaded) -> Result<(u64, Vec<TaskSample>), Error> {
     Ok((read_control(loaded)?.base_time, tasks))
 }
 
-fn walk(loaded: &Loaded, mut each: impl FnMut(&task_record)) -> Result<(), Error> {
-    let failed = |source| Error::Read {
-        probe: PROBE.name,
-        object: "iter/task",
-        source,
-    };
-    let mut iterator = Iter::new(loaded.link(0)).map_err(failed)?;
-    let mut buffer = vec![0; 64 * size_of::<task_record>()];
-    let mut filled = 0;
+fn walk(loaded: &Loaded, each: impl FnMut(&task_record)) -> Result<(), Error> {
     // Brings the run-queue clock up to date, which the first step of the pass reads.
     rustix::thread::sched_yield();
-    loop {
-        let read = match iterator.read(&mut buffer[filled..]) {
-            Ok(read) => read,
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => continue,
-            Err(error) => return Err(failed(error.into())),
-        };
-        filled += read;
-        let whole = filled - filled % size_of::<task_record>();
-        for bytes in buffer[..whole].chunks_exact(size_of::<task_record>()) {
-            if let Some(record) = abi::from_bytes(bytes) {
-                each(&record);
-            }
-        }
-        buffer.copy_within(whole..filled, 0);
-        filled -= whole;
-        if read == 0 {
-            return Ok(());
-        }
-    }
+    iterate(loaded, each)
 }
 
 fn read_control(loaded: &Loaded) -> Result<control, Error> {

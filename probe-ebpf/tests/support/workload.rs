@@ -96,6 +96,11 @@ pub const CHILD: usize = 2;
 
 /// Watches a process in three groups: its main thread, its threads, its descendants.
 pub fn watch(pid: u32) -> Watch {
+    watch_with(pid, &Options::default())
+}
+
+/// The same with options.
+pub fn watch_with(pid: u32, options: &Options) -> Watch {
     let (thread, child) = (THREAD as u32, CHILD as u32);
     let of_process = GroupRule {
         thread_group: thread,
@@ -105,8 +110,8 @@ pub fn watch(pid: u32) -> Watch {
         thread_group: child,
         process_group: child,
     };
-    let mut watch =
-        Watch::load(&[of_process, of_process, of_child], &Options::default()).expect("probes load");
+    let rules = [of_process, of_process, of_child];
+    let mut watch = Watch::load(&rules, options).expect("probes load");
     let process = Assignment {
         pid,
         main_group: MAIN as u32,
@@ -240,10 +245,13 @@ pub fn all(
     )
 }
 
-/// What was lost. An emulated CPU may stand still for milliseconds in the middle of a switch, which
-/// no reader can wait for: that a task's books were torn is then said, and no mistake.
+/// What the books lack; what windows missed of the switches they sampled is not in the books. An
+/// emulated CPU may stand still for milliseconds in the middle of a switch, which no reader can wait
+/// for: that a task's books were torn is then said, and no mistake.
 pub fn lost(sample: &Sample) -> u64 {
-    let excused = |loss: &&Loss| emulated() && loss.what.contains("switched each time");
+    let excused = |loss: &&Loss| {
+        loss.probe == "switch_latency" || emulated() && loss.what.contains("switched each time")
+    };
     let losses = sample.losses.iter().filter(|loss| !excused(loss));
     losses.map(|loss| loss.count).sum()
 }

@@ -28,6 +28,9 @@ const METHODS: &[(&str, Method)] = &[
     ("TLB flushes", |m| {
         Some(&m.kernel.tlb_flushes.as_ref()?.method)
     }),
+    ("switch latency", |m| {
+        Some(&m.kernel.switch_latency.as_ref()?.method)
+    }),
     ("creation", |m| Some(&m.kernel.creations.as_ref()?.method)),
     ("first run", |m| {
         Some(&m.kernel.creations.as_ref()?.first_run.as_ref()?.method)

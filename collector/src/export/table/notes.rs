@@ -6,6 +6,7 @@ use std::io;
 use super::super::Style;
 use super::footnotes::{Footnotes, superscript};
 use super::methods::methods;
+use super::switch_latency::windows;
 use super::text::{Pen, columns, wrap};
 use super::units;
 use crate::report::client::Client;
@@ -33,6 +34,7 @@ pub(super) fn write(
     notes.extend(generator(report));
     notes.extend(lost(report));
     notes.extend(accuracy(report));
+    notes.extend(windows(report));
     notes.push(("observer".to_owned(), observer(report)));
     write_notes("Notes", &notes, style, pen, out)?;
     write_notes("How it was measured", &methods(report), style, pen, out)

@@ -10,6 +10,7 @@ use super::column::Column;
 use super::figures::Figure;
 use super::footnotes::Footnotes;
 use super::grid;
+use super::switch_latency::{between_spaces, same_space};
 use super::units;
 
 type Cell = fn(&Column<'_>) -> Figure;
@@ -86,6 +87,19 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             }),
             ("shootdowns sent", |c| flushes(c, "shootdown_sent")),
             ("shootdowns received", |c| flushes(c, "shootdown_received")),
+        ],
+    ),
+    (
+        "Direct switch latency",
+        &[
+            ("same space p50", |c| same_space(c, |l| l.p50_seconds)),
+            ("same space p99", |c| same_space(c, |l| l.p99_seconds)),
+            ("between spaces p50", |c| {
+                between_spaces(c, |l| l.p50_seconds)
+            }),
+            ("between spaces p99", |c| {
+                between_spaces(c, |l| l.p99_seconds)
+            }),
         ],
     ),
     (

@@ -1,0 +1,77 @@
+//! The cells of switch latency, and the note that says what measuring it cost.
+
+use super::column::Column;
+use super::figures::Figure;
+use super::notes::Note;
+use super::units;
+use crate::report::Report;
+use crate::report::switch_latency::{Corrected, Kind, SwitchLatency};
+
+/// Between tasks that share an address space.
+pub(super) fn same_space(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> Figure {
+    cell(c, |latency| &latency.same_address_space, figure)
+}
+
+/// Between tasks that do not.
+pub(super) fn between_spaces(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> Figure {
+    cell(c, |latency| &latency.different_address_space, figure)
+}
+
+fn cell(
+    c: &Column<'_>,
+    kind: fn(&SwitchLatency) -> &Kind,
+    figure: fn(&Corrected) -> f64,
+) -> Figure {
+    let Some(latency) = &c.kernel.switch_latency else {
+        return Figure::Missing(c.unavailable(&["switch_latency"]));
+    };
+    let figures = &kind(latency).all;
+    let corrected = figures.corrected.as_ref();
+    Figure::of(
+        corrected.map(|corrected| units::time(figure(corrected))),
+        || {
+            figures
+                .reason
+                .clone()
+                .unwrap_or_else(|| "not measured".to_owned())
+        },
+    )
+}
+
+/// How long was looked, and what each record of a switch added to it.
+pub(super) fn windows(report: &Report) -> Option<Note> {
+    let latencies = || {
+        let targets = report.targets.iter();
+        targets.filter_map(|target| target.measures.kernel.switch_latency.as_ref())
+    };
+    let seconds: f64 = latencies().map(|latency| latency.window_seconds).sum();
+    if seconds <= 0.0 {
+        return None;
+    }
+    let costs = latencies().flat_map(|latency| {
+        [
+            &latency.same_address_space,
+            &latency.different_address_space,
+        ]
+        .map(|kind| kind.all.recording_cost_seconds)
+    });
+    let costs: Vec<f64> = costs.flatten().collect();
+    let taken_off = match (
+        costs.iter().copied().reduce(f64::min),
+        costs.iter().copied().reduce(f64::max),
+    ) {
+        (Some(least), Some(most)) => {
+            let (least, most) = (units::time(least), units::time(most));
+            let range = match least == most {
+                true => least,
+                false => format!("{least} to {most}"),
+            };
+            format!("; each event that recorded a switch added {range} to it, which is taken off")
+        }
+        _ => String::new(),
+    };
+    Some((
+        "switch windows".to_owned(),
+        format!("open for {} in all{taken_off}", units::time(seconds)),
+    ))
+}

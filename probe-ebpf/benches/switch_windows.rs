@@ -1,0 +1,107 @@
+//! What measuring the latency of switches costs: the slow-down of a ping-pong inside a window, and
+//! all that the windows of the default share take of a core.
+
+#[path = "../tests/support/workload.rs"]
+mod workload;
+
+use probe_ebpf::{Options, Watch};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+use workload::*;
+
+const RUNS: usize = 15;
+const TRIPS: u32 = 50_000;
+/// Share of a core that the windows of all probes may take together.
+const LIMIT: f64 = 0.01;
+
+fn main() -> ExitCode {
+    let (without, inside) = interleaved();
+    println!(
+        "ping-pong of threads on one CPU: {without:.0} ns of CPU time a switch, {inside:.0} ns inside a window ({:+.0} %), \
+         medians of {RUNS} interleaved runs of {} switches",
+        (inside / without - 1.0) * 100.0,
+        2 * TRIPS
+    );
+    let share = Options::default().switch_share;
+    let own = own_share(share) - own_share(0.0);
+    // Of a core that does nothing but switch, which is the worst there is.
+    let slowed = share * (1.0 - without / inside);
+    let within = own + slowed <= LIMIT;
+    println!(
+        "windows of {:.0} %: {:.2} % of a core for opening, reading and closing, {:.2} % for slower switches: {} \
+         the limit of {:.1} %",
+        share * 100.0,
+        own * 100.0,
+        slowed * 100.0,
+        if within { "within" } else { "ABOVE" },
+        LIMIT * 100.0
+    );
+    if within {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn options(switch_share: f64) -> Options {
+    Options {
+        fault_share: 0.0,
+        switch_share,
+    }
+}
+
+/// Nanoseconds a switch, without windows and in one without end.
+fn interleaved() -> (f64, f64) {
+    let (mut without, mut inside) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        without.push(per_switch(0.0));
+        inside.push(per_switch(1.0));
+    }
+    (middle(without), middle(inside))
+}
+
+/// CPU time of the two tasks: waiting for other work of the machine is not in it.
+fn per_switch(share: f64) -> f64 {
+    let mut workload = ping_pong(TRIPS);
+    let _watch = watch_with(workload.pid, &options(share));
+    settle();
+    let run_ns = |pid| -> u64 { kernel_view(pid).values().map(|task| task.run_ns).sum() };
+    let before = run_ns(workload.pid);
+    workload.run();
+    (run_ns(workload.pid) - before) as f64 / f64::from(2 * TRIPS)
+}
+
+/// CPU time that this process takes in a second, with windows of that share over a ping-pong.
+fn own_share(share: f64) -> f64 {
+    let mut workload = ping_pong(1_000_000);
+    let mut watch: Watch = watch_with(workload.pid, &options(share));
+    workload.start();
+    settle();
+    let (cpu, begun) = (cpu_time(), Instant::now());
+    std::thread::sleep(Duration::from_secs(5));
+    let spent = (cpu_time() - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
+    watch.read().expect("probes can be read");
+    spent
+}
+
+fn ping_pong(trips: u32) -> Workload {
+    Workload::new(move || {
+        pin(0);
+        let pair = Pair::new();
+        let far = pair.far;
+        std::thread::spawn(move || serve(far));
+        move || call(pair.near, trips)
+    })
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,39 @@
+//! Runs a program of the kind `iter/...` and takes the records it writes.
+
+use crate::{
+    Error,
+    abi::{self, Plain},
+    loader::Loaded,
+};
+use libbpf_rs::Iter;
+use std::io::Read;
+
+/// Bytes read at once: what the kernel gathers for one reading.
+const AT_ONCE: usize = 32 * 1024;
+
+/// One pass of the iterator that is the first program of the object.
+pub(crate) fn iterate<T: Plain>(loaded: &Loaded, mut each: impl FnMut(&T)) -> Result<(), Error> {
+    let failed = |source| loaded.unreadable("iter/task", source);
+    let mut iterator = Iter::new(loaded.link(0)).map_err(failed)?;
+    let mut buffer = vec![0; AT_ONCE];
+    let mut filled = 0;
+    loop {
+        let read = match iterator.read(&mut buffer[filled..]) {
+            Ok(read) => read,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => continue,
+            Err(error) => return Err(failed(error.into())),
+        };
+        filled += read;
+        let whole = filled - filled % size_of::<T>();
+        for bytes in buffer[..whole].chunks_exact(size_of::<T>()) {
+            if let Some(record) = abi::from_bytes(bytes) {
+                each(&record);
+            }
+        }
+        buffer.copy_within(whole..filled, 0);
+        filled -= whole;
+        if read == 0 {
+            return Ok(());
+        }
+    }
+}
