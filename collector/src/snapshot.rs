@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod faults;
+
 /// One run of connscope: where it ran and what it saw. Reports are made of this alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recording {
@@ -137,6 +139,9 @@ pub struct Role {
     pub run_queue_depth: Vec<u64>,
     /// Creations by tasks of this role.
     pub creations: Vec<Creation>,
+    /// Page faults seen one by one.
+    #[serde(default)]
+    pub faults: faults::Faults,
 }
 
 /// What a task did while watched. Sums to the life of the task:
@@ -160,6 +165,12 @@ pub struct Totals {
     pub arrivals: u64,
     /// Of these, the ones whose switch no tracepoint showed.
     pub unseen: u64,
+    /// Page faults handled without reading from a disk.
+    #[serde(default)]
+    pub minor_faults: u64,
+    /// Page faults handled by reading from a disk.
+    #[serde(default)]
+    pub major_faults: u64,
 }
 
 /// One living task.

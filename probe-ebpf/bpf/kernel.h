@@ -121,6 +121,9 @@ struct task_struct {
 	struct mm_struct *mm;
 	unsigned long nvcsw;
 	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	unsigned int pagefault_disabled;
 	__u64 start_time;
 	char comm[16];
 	struct bpf_local_storage *bpf_storage;

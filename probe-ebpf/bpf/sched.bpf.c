@@ -23,6 +23,8 @@ static __always_inline void totals_add(struct totals *sum, const struct totals *
 	sum->blocked += one->blocked;
 	sum->arrivals += one->arrivals;
 	sum->unseen += one->unseen;
+	sum->minor_faults += one->minor_faults;
+	sum->major_faults += one->major_faults;
 }
 
 /* The books of a task are closed at its last switch, which comes after sched_process_exit. */

@@ -57,6 +57,8 @@ struct task_entry {
 	__u64 base_nvcsw;
 	__u64 base_nivcsw;
 	__u64 base_cpu;
+	__u64 base_minor_faults;
+	__u64 base_major_faults;
 	__u64 claim;   /* the last snapshot that visited it, or CLAIM_ENDED */
 	__u64 visited; /* the last snapshot that visited it before it ended */
 };
@@ -187,6 +189,8 @@ static __always_inline void entry_totals(struct totals *totals, struct task_stru
 	totals->runnable = entry->runnable;
 	totals->blocked = entry->blocked;
 	totals->unseen = entry->unseen;
+	totals->minor_faults = task->min_flt - entry->base_minor_faults;
+	totals->major_faults = task->maj_flt - entry->base_major_faults;
 }
 
 /*

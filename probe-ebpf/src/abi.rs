@@ -12,8 +12,9 @@ mod generated {
 }
 
 pub use generated::types::{
-    assignment, control, creation_key, ended, ended_totals, group_rule, group_stats, histogram,
-    histogram_shape, loss, losses, mode, task_record, task_state, totals,
+    assignment, control, creation_key, ended, ended_totals, fault_class, fault_counts, fault_mode,
+    fault_window, group_rule, group_stats, histogram, histogram_shape, loss, losses, mode,
+    task_record, task_state, totals,
 };
 
 /// A type of which every pattern of bits is a value, as it lies in a map.
@@ -32,8 +33,11 @@ plain!(
     assignment,
     control,
     creation_key,
+    fault_counts,
+    fault_window,
     group_rule,
     group_stats,
+    histogram,
     losses,
     task_record,
     u32,
@@ -108,7 +112,9 @@ mod tests {
             runnable,
             blocked,
             arrivals,
-            unseen
+            unseen,
+            minor_faults,
+            major_faults
         });
         assert_layout!(ended_totals { tasks, totals });
         assert_layout!(group_stats {
@@ -142,6 +148,23 @@ mod tests {
             io_worker
         });
         assert_layout!(losses { count });
+        assert_layout!(fault_window {
+            mode,
+            number,
+            vm_events_from_queue,
+            tried_ends,
+            tried_count,
+            tried_cpu
+        });
+        assert_layout!(fault_counts {
+            user,
+            kernel,
+            huge_splits,
+            begun,
+            not_begun,
+            no_storage,
+            no_mapping
+        });
         assert_layout!(task_record {
             pid,
             tid,

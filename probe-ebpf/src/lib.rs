@@ -6,7 +6,9 @@
 pub mod abi;
 pub mod cost;
 mod error;
+pub mod fault_sample;
 mod loader;
+mod perf;
 pub mod platform;
 pub mod probes;
 pub mod sample;

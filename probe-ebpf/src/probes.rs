@@ -8,6 +8,8 @@ macro_rules! object {
 }
 
 pub mod creations;
+mod fault_windows;
+pub mod faults;
 pub mod sched;
 pub mod tasks;
 
@@ -93,7 +95,12 @@ impl Probe {
 }
 
 /// All probes, in the order they are loaded: the first one makes the maps that the others share.
-pub static PROBES: [&Probe; 3] = [&tasks::PROBE, &creations::PROBE, &sched::PROBE];
+pub static PROBES: [&Probe; 4] = [
+    &tasks::PROBE,
+    &creations::PROBE,
+    &sched::PROBE,
+    &faults::PROBE,
+];
 
 /// Not a probe: what the kernel's verifier refuses, to see what users are then told.
 #[doc(hidden)]

@@ -1,7 +1,10 @@
 //! What a watch reads, as plain data. All times are nanoseconds, all values cumulative since the
 //! watch began.
 
-use crate::abi::{self, losses, task_record, task_state, totals};
+use crate::{
+    abi::{self, losses, task_record, task_state, totals},
+    fault_sample::FaultSample,
+};
 
 pub use crate::abi::totals as Totals;
 
@@ -59,6 +62,8 @@ pub struct GroupSample {
     pub run_queue_depth: Vec<u64>,
     /// Creations by tasks of this group.
     pub creations: Vec<Creation>,
+    /// Page faults that windows showed.
+    pub faults: FaultSample,
 }
 
 /// Log-linear: eight buckets to each power of two; see `bpf/histogram.h`.
@@ -286,6 +291,8 @@ pub fn add_totals(sum: &mut totals, one: &totals) {
     sum.blocked += one.blocked;
     sum.arrivals += one.arrivals;
     sum.unseen += one.unseen;
+    sum.minor_faults += one.minor_faults;
+    sum.major_faults += one.major_faults;
 }
 
 fn add_counts(sum: &mut Vec<u64>, counts: &[u64]) {

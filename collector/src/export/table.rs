@@ -10,6 +10,7 @@ mod attach;
 mod cells;
 mod column;
 mod compare;
+mod fault_cells;
 mod figures;
 mod footnotes;
 mod grid;

@@ -6,6 +6,7 @@ use super::client::Client;
 use super::creations::Creations;
 use super::depth::RunQueueDepth;
 use super::distribution::Distribution;
+use super::faults::{Coverage, Faults};
 use super::histogram::Samples;
 use super::marginal::Marginal;
 use super::memory::{Accounted, Held, Memory};
@@ -43,6 +44,8 @@ pub struct KernelMeasures {
     pub time_in_state: Option<TimeInState>,
     /// Time on a CPU.
     pub cpu: Option<Cpu>,
+    /// Page faults.
+    pub faults: Option<Faults>,
     /// Resident memory.
     pub memory: Memory,
 }
@@ -103,6 +106,8 @@ pub(super) struct Basis<'a> {
     pub(super) answered: Option<u64>,
     pub(super) connections: Option<u32>,
     pub(super) stolen_seconds: Option<f64>,
+    /// How long faults were looked at one by one, of all repeats together.
+    pub(super) fault_coverage: Option<Coverage>,
     pub(super) recording: &'a Recording,
 }
 
@@ -115,7 +120,11 @@ pub(super) struct OfTotals {
 
 impl Basis<'_> {
     /// The figure, unless one of these measures could not be had.
-    fn unless_unavailable<T>(&self, measures: &[&str], figure: impl FnOnce() -> T) -> Option<T> {
+    pub(super) fn unless_unavailable<T>(
+        &self,
+        measures: &[&str],
+        figure: impl FnOnce() -> T,
+    ) -> Option<T> {
         let missing = |measure: &&str| {
             self.recording
                 .unavailable
@@ -168,6 +177,7 @@ impl KernelMeasures {
                 .then(|| Creations::of(&group.calls, first_run, how("creations"))),
             time_in_state,
             cpu,
+            faults: known(&["faults"]).then(|| Faults::of(&group.totals, &group.faults, basis)),
             memory: Memory {
                 accounted: known(&["memory", "memory_accounted"]).then_some(accounted),
                 marginal_bytes_per_connection: marginal,

@@ -15,13 +15,17 @@ const CLIENT: &str = "load generator, from the intended start to the answer; ove
 const CREATIONS: &str = "from the beginning of the watch to the end of the window";
 const FIRST_RUN: &str = "by the role of the task created, from the beginning of the watch";
 
+const FAULT_CLASSES: &str = "totals: the share of each class in the windows, of all faults the kernel \
+    counted, with a 95 % interval from how much windows differ";
+
 /// What was made of the figures that were read.
-const MADE_OF_THEM: [(&str, &str); 5] = [
+const MADE_OF_THEM: [(&str, &str); 6] = [
     ("memory_accounted", ACCOUNTED),
     ("marginal_bytes_per_connection", MARGINAL),
     ("client", CLIENT),
     ("creations", CREATIONS),
     ("first_run", FIRST_RUN),
+    ("fault_classes", FAULT_CLASSES),
 ];
 
 /// How a measure was taken; `measure` is its name in the recording.

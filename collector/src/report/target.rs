@@ -142,6 +142,7 @@ fn basis<'a>(windows: &[Window<'_>], recording: &'a Recording) -> Basis<'a> {
         answered: windows.iter().map(Window::answered).sum(),
         connections: windows[0].run.connections,
         stolen_seconds: windows.iter().map(|window| window.stolen_seconds).sum(),
+        fault_coverage: windows.iter().map(|window| window.fault_coverage).sum(),
         recording,
     }
 }

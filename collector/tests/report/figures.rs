@@ -32,6 +32,7 @@ fn totals(voluntary: u64, involuntary: u64, [cpu, running, runnable, blocked]: [
         blocked_ns,
         arrivals,
         unseen: 0,
+        ..Totals::default()
     }
 }
 

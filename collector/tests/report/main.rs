@@ -3,6 +3,7 @@
 mod around;
 mod creations;
 mod documentation;
+mod faults;
 mod figures;
 mod histograms;
 mod marginal;

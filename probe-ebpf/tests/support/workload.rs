@@ -96,6 +96,11 @@ pub const CHILD: usize = 2;
 
 /// Watches a process in three groups: its main thread, its threads, its descendants.
 pub fn watch(pid: u32) -> Watch {
+    watch_with(pid, &Options::default())
+}
+
+/// The same with these options.
+pub fn watch_with(pid: u32, options: &Options) -> Watch {
     let (thread, child) = (THREAD as u32, CHILD as u32);
     let of_process = GroupRule {
         thread_group: thread,
@@ -105,8 +110,7 @@ pub fn watch(pid: u32) -> Watch {
         thread_group: child,
         process_group: child,
     };
-    let mut watch =
-        Watch::load(&[of_process, of_process, of_child], &Options::default()).expect("probes load");
+    let mut watch = Watch::load(&[of_process, of_process, of_child], options).expect("probes load");
     let process = Assignment {
         pid,
         main_group: MAIN as u32,

@@ -7,7 +7,7 @@ use crate::report::measures::Measures;
 type Method = fn(&Measures) -> Option<&String>;
 
 /// What a note calls a measure, and where its method is.
-const METHODS: [(&str, Method); 11] = [
+const METHODS: [(&str, Method); 13] = [
     ("clients", |m| Some(&m.client.as_ref()?.method)),
     ("switches", |m| {
         Some(&m.kernel.context_switches.as_ref()?.method)
@@ -32,6 +32,11 @@ const METHODS: [(&str, Method); 11] = [
     }),
     ("accounted", |m| {
         Some(&m.kernel.memory.accounted.as_ref()?.method)
+    }),
+    ("faults", |m| Some(&m.kernel.faults.as_ref()?.method)),
+    ("classes of faults", |m| {
+        let classes = m.kernel.faults.as_ref()?.by_class.as_ref()?;
+        Some(&classes.values().next()?.latency.method)
     }),
     ("CPU", |m| Some(&m.kernel.cpu.as_ref()?.method)),
 ];
