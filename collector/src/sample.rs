@@ -1,5 +1,6 @@
 //! Reads the probes into snapshots of targets.
 
+use crate::snapshot::faults::{FaultClass, Faults};
 use crate::snapshot::{
     Creation, Flushes, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, SwitchKind,
     SwitchLatency, SwitchSamples, Task, Tlb, Totals, Unavailable, Window,
@@ -7,6 +8,7 @@ use crate::snapshot::{
 use probe_ebpf::{
     Assignment, Error, GroupRule, Options, Watch,
     cost::{self, ProgramCost},
+    fault_sample::{self, CLASS_NAMES, FaultSample},
     sample::{self, GroupSample},
 };
 
@@ -153,6 +155,7 @@ fn role(name: &str, group: GroupSample) -> Role {
         tlb: tlb(group.tlb),
         creations: group.creations.iter().map(creation).collect(),
         switch_latency: switch_latency(group.switch_latency),
+        faults: faults(group.faults),
     }
 }
 
@@ -188,6 +191,8 @@ fn totals(totals: &sample::Totals) -> Totals {
         blocked_ns: totals.blocked,
         arrivals: totals.arrivals,
         unseen: totals.unseen,
+        minor_faults: totals.minor_faults,
+        major_faults: totals.major_faults,
     }
 }
 
@@ -233,6 +238,31 @@ fn switch_latency(latency: sample::SwitchLatency) -> SwitchLatency {
         left: latency.left,
         came: latency.came,
         samples: latency.samples.into_iter().map(samples).collect(),
+    }
+}
+
+fn faults(faults: FaultSample) -> Faults {
+    let class = |(name, class): (&str, fault_sample::FaultClass)| FaultClass {
+        name: name.into(),
+        user: class.user,
+        kernel: class.kernel,
+        latency: histogram(class.latency),
+        in_windows: class.windows.sum,
+        in_windows_squared: class.windows.squares,
+        in_windows_products: class.windows.products,
+    };
+    Faults {
+        classes: CLASS_NAMES
+            .into_iter()
+            .zip(faults.classes)
+            .map(class)
+            .collect(),
+        huge_page_splits: faults.huge_splits,
+        begun: faults.begun,
+        not_begun: faults.not_begun,
+        windows: faults.windows,
+        in_windows: faults.in_windows,
+        in_windows_squared: faults.in_windows_squared,
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use probe_ebpf::sample::FLUSH_REASONS;
 /// What a task sleeps on, by the name of the reason: the order of all that is kept by reason.
 pub use probe_ebpf::sample::REASONS;
+pub mod faults;
 
 /// One run of connscope: where it ran and what it saw. Reports are made of this alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -148,6 +149,9 @@ pub struct Role {
     /// How long switches took, as far as windows showed it.
     #[serde(default)]
     pub switch_latency: SwitchLatency,
+    /// Page faults seen one by one.
+    #[serde(default)]
+    pub faults: faults::Faults,
 }
 
 /// The TLB of a role's tasks.
@@ -197,6 +201,12 @@ pub struct Totals {
     pub arrivals: u64,
     /// Of these, the ones whose switch no tracepoint showed.
     pub unseen: u64,
+    /// Page faults handled without reading from a disk.
+    #[serde(default)]
+    pub minor_faults: u64,
+    /// Page faults handled by reading from a disk.
+    #[serde(default)]
+    pub major_faults: u64,
 }
 
 /// One living task.

@@ -13,6 +13,10 @@ struct {
 	struct creation_key creation_key;
 	struct losses losses;
 	struct task_identity task_identity;
+	struct fault_window fault_window;
+	struct fault_counts fault_counts;
+	enum fault_class fault_class;
+	enum fault_mode fault_mode;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum mode mode;

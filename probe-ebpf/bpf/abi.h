@@ -50,6 +50,8 @@ struct totals {
 	__u64 blocked[REASONS];
 	__u64 arrivals; /* times put on a CPU, sched_info.pcount */
 	__u64 unseen;   /* of these, the switches that no tracepoint showed */
+	__u64 minor_faults; /* task_struct.min_flt */
+	__u64 major_faults; /* task_struct.maj_flt */
 };
 
 /* The tasks that have ended, by whether the snapshot being taken had visited them: see watch.h. */
@@ -128,6 +130,46 @@ struct creation_key {
 	__u64 clone_flags;
 	__u32 group; /* of the creator */
 	__u32 io_worker;
+};
+
+/* What a page fault was. See docs/measures.md. */
+enum fault_class {
+	FAULT_COW_COPY,
+	FAULT_COW_REUSE,
+	FAULT_ZERO_FILL,
+	FAULT_ZERO_FILL_HUGE,
+	FAULT_ZERO_PAGE,
+	FAULT_FILE,
+	FAULT_FILE_WRITE,
+	FAULT_SHARED,
+	FAULT_HUGETLB,
+	FAULT_MAJOR,
+	FAULT_OTHER,
+	FAULT_CLASSES,
+};
+
+/* Whether faults are looked at; nothing is counted until user space has attached all programs. */
+enum fault_mode { FAULTS_CLOSED, FAULTS_OPEN, FAULTS_TRIED };
+
+struct fault_window {
+	__u32 mode; /* enum fault_mode */
+	__u32 number;
+	__s64 vm_events_from_queue; /* from a CPU's run queue to its event counters, in bytes */
+	/* FAULTS_TRIED: ends of faults seen on the host, and the CPU's own count at the last one. */
+	__u64 tried_ends;
+	__u64 tried_count;
+	__u64 tried_cpu;
+};
+
+/* Page faults of one group in windows. One per CPU. */
+struct fault_counts {
+	__u64 user[FAULT_CLASSES];
+	__u64 kernel[FAULT_CLASSES];
+	__u64 huge_splits; /* huge pages that had to be split, found with the fault that did it */
+	__u64 begun;       /* the faults above are those of them that were seen to end */
+	__u64 not_begun;   /* the end of a fault that began before the window, or without an exception */
+	__u64 no_storage;
+	__u64 no_mapping;
 };
 
 enum loss {

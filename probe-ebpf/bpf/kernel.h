@@ -184,6 +184,9 @@ struct task_struct {
 	unsigned in_iowait : 1;
 	unsigned long nvcsw;
 	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	unsigned int pagefault_disabled;
 	__u64 start_time;
 	char comm[16];
 	struct bpf_local_storage *bpf_storage;

@@ -28,6 +28,8 @@ static __always_inline void totals_add(struct totals *sum, const struct totals *
 		sum->blocked[reason] += one->blocked[reason];
 	sum->arrivals += one->arrivals;
 	sum->unseen += one->unseen;
+	sum->minor_faults += one->minor_faults;
+	sum->major_faults += one->major_faults;
 }
 
 /* A sleep that is over, on what the task was seen to begin it. */

@@ -54,6 +54,8 @@ static __always_inline void watch_task(struct task_struct *task, __u32 group, st
 	entry.base_nvcsw = task->nvcsw;
 	entry.base_nivcsw = task->nivcsw;
 	entry.base_cpu = task->se.sum_exec_runtime;
+	entry.base_minor_faults = task->min_flt;
+	entry.base_major_faults = task->maj_flt;
 	made = watch(task, &entry);
 	if (!made)
 		count_loss(LOSS_STORAGE);

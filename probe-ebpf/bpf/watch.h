@@ -60,6 +60,8 @@ struct task_entry {
 	__u64 base_nvcsw;
 	__u64 base_nivcsw;
 	__u64 base_cpu;
+	__u64 base_minor_faults;
+	__u64 base_major_faults;
 	__u64 claim;   /* the last snapshot that visited it, or CLAIM_ENDED */
 	__u64 visited; /* the last snapshot that visited it before it ended */
 };
@@ -227,6 +229,8 @@ static __always_inline void entry_totals(struct totals *totals, struct task_stru
 	totals->runnable = entry->runnable;
 	__builtin_memcpy(totals->blocked, entry->blocked, sizeof(totals->blocked));
 	totals->unseen = entry->unseen;
+	totals->minor_faults = task->min_flt - entry->base_minor_faults;
+	totals->major_faults = task->maj_flt - entry->base_major_faults;
 }
 
 /*

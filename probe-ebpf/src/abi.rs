@@ -12,9 +12,10 @@ mod generated {
 }
 
 pub use generated::types::{
-    assignment, control, creation_key, ended, ended_totals, flush_reason, flushes, group_number,
-    group_rule, group_stats, histogram, histogram_shape, loss, losses, mode, reason, space,
-    task_identity, task_record, task_state, tlb_stats, totals,
+    assignment, control, creation_key, ended, ended_totals, fault_class, fault_counts, fault_mode,
+    fault_window, flush_reason, flushes, group_number, group_rule, group_stats, histogram,
+    histogram_shape, loss, losses, mode, reason, space, task_identity, task_record, task_state,
+    tlb_stats, totals,
 };
 
 impl totals {
@@ -40,6 +41,8 @@ plain!(
     assignment,
     control,
     creation_key,
+    fault_counts,
+    fault_window,
     group_rule,
     group_stats,
     histogram,
@@ -118,7 +121,9 @@ mod tests {
             runnable,
             blocked,
             arrivals,
-            unseen
+            unseen,
+            minor_faults,
+            major_faults
         });
         assert_layout!(ended_totals { tasks, totals });
         assert_layout!(group_stats {
@@ -167,6 +172,23 @@ mod tests {
         });
         assert_layout!(losses { count });
         assert_layout!(task_identity { space, tid, group });
+        assert_layout!(fault_window {
+            mode,
+            number,
+            vm_events_from_queue,
+            tried_ends,
+            tried_count,
+            tried_cpu
+        });
+        assert_layout!(fault_counts {
+            user,
+            kernel,
+            huge_splits,
+            begun,
+            not_begun,
+            no_storage,
+            no_mapping
+        });
         assert_layout!(task_record {
             pid,
             tid,

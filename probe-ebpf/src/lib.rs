@@ -6,8 +6,10 @@
 pub mod abi;
 pub mod cost;
 mod error;
+pub mod fault_sample;
 mod iterate;
 mod loader;
+mod perf;
 pub mod platform;
 pub mod probes;
 pub mod sample;

@@ -3,17 +3,18 @@
 use crate::{
     Error,
     abi::{self, Plain},
+    fault_sample::CLASSES,
     platform,
     probes::Probe,
 };
 use libbpf_rs::{
-    ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel,
-    Program, ProgramInput,
+    ErrorKind, Link, Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject,
+    PrintLevel, Program, ProgramInput,
 };
 use std::{
     fs::OpenOptions,
     io::{self, Write},
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -34,20 +35,75 @@ impl Loaded {
         owner: Option<&Self>,
         groups: u32,
     ) -> Result<Self, Error> {
+        let mut loaded = Self::load_only(probe, owner, groups, &[])?;
+        loaded.links = attach(probe, &loaded.object)?;
+        Ok(loaded)
+    }
+
+    /// Loads a probe `without` some of its programs, and attaches none.
+    pub(crate) fn load_only(
+        probe: &'static Probe,
+        owner: Option<&Self>,
+        groups: u32,
+        without: &[&str],
+    ) -> Result<Self, Error> {
         let log = CapturedLog::begin();
         let refused = |source| refusal(probe, &source, &log.text());
         let mut open = ObjectBuilder::default()
             .name(probe.name)
             .and_then(|builder| builder.open_memory(probe.object))
             .map_err(refused)?;
+        for mut program in open.progs_mut() {
+            if without.iter().any(|name| program.name() == *name) {
+                program.set_autoload(false);
+            }
+        }
         prepare_maps(&mut open, owner, groups).map_err(refused)?;
-        let object = open.load().map_err(refused)?;
-        let links = attach(probe, &object)?;
         Ok(Self {
             probe,
-            links,
-            object,
+            links: Vec::new(),
+            object: open.load().map_err(refused)?,
         })
+    }
+
+    /// Attaches one program to the hook its section names; detached when the link is dropped.
+    pub(crate) fn attach_program(&self, name: &'static str) -> Result<Link, Error> {
+        self.attached(name, |program| program.attach())
+    }
+
+    /// Attaches one program to a perf event, which is closed with the link.
+    pub(crate) fn attach_to_event(
+        &self,
+        name: &'static str,
+        event: OwnedFd,
+    ) -> Result<Link, Error> {
+        let attach =
+            |program: &libbpf_rs::ProgramMut<'_>| program.attach_perf_event(event.as_raw_fd());
+        let link = self.attached(name, attach)?;
+        let _ = event.into_raw_fd(); // the link's from now on
+        Ok(link)
+    }
+
+    fn attached(
+        &self,
+        name: &'static str,
+        attach: impl FnOnce(&libbpf_rs::ProgramMut<'_>) -> Result<Link, libbpf_rs::Error>,
+    ) -> Result<Link, Error> {
+        let program = self
+            .object
+            .progs_mut()
+            .find(|program| program.name() == name)
+            .unwrap_or_else(|| panic!("probe {} has no program {name}", self.probe.name));
+        attach(&program).map_err(|source| Error::Attach {
+            probe: self.probe.name,
+            program: name.to_owned(),
+            source,
+        })
+    }
+
+    /// A map, to be read from another thread.
+    pub(crate) fn handle(&self, name: &'static str) -> Result<MapHandle, Error> {
+        MapHandle::try_from(&self.map(name)).map_err(|source| self.unreadable(name, source))
     }
 
     pub(crate) fn link(&self, number: usize) -> &Link {
@@ -72,7 +128,8 @@ impl Loaded {
     /// The kernel's ids of its programs.
     pub(crate) fn program_ids(&self) -> Vec<u32> {
         let id = |program: libbpf_rs::ProgramMut<'_>| Program::id_from_fd(program.as_fd()).ok();
-        self.object.progs_mut().filter_map(id).collect()
+        let loaded = self.object.progs_mut().filter(|program| program.autoload());
+        loaded.filter_map(id).collect()
     }
 
     /// How often the kernel did not run one of its programs, since an interrupt came while the same
@@ -153,10 +210,13 @@ fn prepare_maps(
             owner.and_then(|owner| owner.object.maps().find(|owned| owned.name() == map.name()));
         if let Some(shared) = shared {
             map.reuse_fd(shared.as_fd())?;
-        } else if map.name() == "groups" || map.name() == "rules" {
-            map.set_max_entries(groups)?;
-        } else if map.name() == "sleeps" {
-            map.set_max_entries(groups * abi::reason::REASONS.0)?;
+            continue;
+        }
+        match map.name().to_str() {
+            Some("groups" | "rules" | "fault_counts") => map.set_max_entries(groups)?,
+            Some("sleeps") => map.set_max_entries(groups * abi::reason::REASONS.0)?,
+            Some("fault_latency") => map.set_max_entries(groups * CLASSES as u32)?,
+            _ => {}
         }
     }
     Ok(())

@@ -1,6 +1,10 @@
 //! What this kernel and these privileges allow.
 
 use aya::{maps::MapType, sys};
+use libbpf_rs::btf::{
+    Btf,
+    types::{DataSec, Var},
+};
 use std::path::Path;
 
 /// Where the kernel describes its types.
@@ -62,4 +66,19 @@ pub fn broadcasts_flushes() -> bool {
 /// If the kernel did not let us try.
 pub fn has_task_storage() -> Result<bool, String> {
     sys::is_map_supported(MapType::TaskStorage).map_err(|error| error.to_string())
+}
+
+/// How far one per-CPU variable of the kernel lies from another, in bytes, as its BTF has them.
+pub(crate) fn distance_per_cpu(from: &str, to: &str) -> Option<i64> {
+    let btf = Btf::from_vmlinux().ok()?;
+    let section: DataSec<'_> = btf.type_by_name(".data..percpu")?;
+    let offset = |name: &str| {
+        let named = |ty| {
+            btf.type_by_id::<Var<'_>>(ty)
+                .is_some_and(|variable| variable.name().is_some_and(|found| found == name))
+        };
+        let place = section.iter().find(|variable| named(variable.ty))?;
+        Some(i64::from(place.offset))
+    };
+    Some(offset(to)? - offset(from)?)
 }

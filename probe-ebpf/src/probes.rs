@@ -8,6 +8,8 @@ macro_rules! object {
 }
 
 pub mod creations;
+mod fault_windows;
+pub mod faults;
 pub mod sched;
 pub mod switch_latency;
 pub mod tasks;
@@ -101,6 +103,7 @@ pub static PROBES: &[&Probe] = &[
     &sched::PROBE,
     &tlb::PROBE,
     &switch_latency::PROBE,
+    &faults::PROBE,
 ];
 
 /// Not a probe: what the kernel's verifier refuses, to see what users are then told.

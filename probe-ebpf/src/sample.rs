@@ -1,7 +1,10 @@
 //! What a watch reads, as plain data. All times are nanoseconds, all values cumulative since the
 //! watch began.
 
-use crate::abi::{self, losses, task_record, task_state, totals};
+use crate::{
+    abi::{self, losses, task_record, task_state, totals},
+    fault_sample::FaultSample,
+};
 
 mod switch_latency;
 
@@ -81,6 +84,8 @@ pub struct GroupSample {
     pub creations: Vec<Creation>,
     /// How long switches took, as far as windows showed it.
     pub switch_latency: SwitchLatency,
+    /// Page faults that windows showed.
+    pub faults: FaultSample,
 }
 
 /// The TLB of a group's tasks.
@@ -349,6 +354,8 @@ pub fn add_totals(sum: &mut totals, one: &totals) {
     }
     sum.arrivals += one.arrivals;
     sum.unseen += one.unseen;
+    sum.minor_faults += one.minor_faults;
+    sum.major_faults += one.major_faults;
 }
 
 fn add_counts(sum: &mut Vec<u64>, counts: &[u64]) {

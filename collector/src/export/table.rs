@@ -13,6 +13,7 @@ mod calibration;
 mod cells;
 mod column;
 mod compare;
+mod fault_cells;
 mod figures;
 mod footnotes;
 mod grid;

@@ -9,6 +9,7 @@ use super::client::Client;
 use super::creations::Creations;
 use super::depth::RunQueueDepth;
 use super::distribution::Distribution;
+use super::faults::{Coverage, Faults};
 use super::histogram::Samples;
 use super::marginal::Marginal;
 use super::memory::{Accounted, Held, Memory};
@@ -54,6 +55,8 @@ pub struct KernelMeasures {
     pub switch_latency: Option<SwitchLatency>,
     /// Time on a CPU.
     pub cpu: Option<Cpu>,
+    /// Page faults.
+    pub faults: Option<Faults>,
     /// Resident memory.
     pub memory: Memory,
 }
@@ -118,6 +121,8 @@ pub(super) struct Basis<'a> {
     pub(super) stolen_seconds: Option<f64>,
     /// What windows for switches saw of it.
     pub(super) looked: &'a Looked,
+    /// How long faults were looked at one by one, of all repeats together.
+    pub(super) fault_coverage: Option<Coverage>,
     pub(super) recording: &'a Recording,
 }
 
@@ -130,7 +135,11 @@ pub(super) struct OfTotals {
 
 impl Basis<'_> {
     /// The figure, unless one of these measures could not be had.
-    fn unless_unavailable<T>(&self, measures: &[&str], figure: impl FnOnce() -> T) -> Option<T> {
+    pub(super) fn unless_unavailable<T>(
+        &self,
+        measures: &[&str],
+        figure: impl FnOnce() -> T,
+    ) -> Option<T> {
         let missing = |measure: &&str| {
             self.recording
                 .unavailable
@@ -189,6 +198,7 @@ impl KernelMeasures {
             switch_latency: known(&["switch_latency"])
                 .then(|| SwitchLatency::of(&group.switches, basis.looked, &how("switch_latency"))),
             cpu,
+            faults: known(&["faults"]).then(|| Faults::of(&group.totals, &group.faults, basis)),
             memory: Memory {
                 accounted: known(&["memory", "memory_accounted"]).then_some(accounted),
                 marginal_bytes_per_connection: marginal,

@@ -18,14 +18,18 @@ const SWITCH_LATENCY: &str = "corrected: the line through the medians with 1, 2 
     which are so upper bounds";
 const FIRST_RUN: &str = "by the role of the task created, from the beginning of the watch";
 
+const FAULT_CLASSES: &str = "totals: the share of each class in the windows, of all faults the kernel \
+    counted, with a 95 % interval from how much windows differ";
+
 /// What was made of the figures that were read.
-const MADE_OF_THEM: [(&str, &str); 6] = [
+const MADE_OF_THEM: &[(&str, &str)] = &[
     ("memory_accounted", ACCOUNTED),
     ("marginal_bytes_per_connection", MARGINAL),
     ("client", CLIENT),
     ("creations", CREATIONS),
     ("first_run", FIRST_RUN),
     ("switch_latency", SWITCH_LATENCY),
+    ("fault_classes", FAULT_CLASSES),
 ];
 
 /// How a measure was taken; `measure` is its name in the recording.

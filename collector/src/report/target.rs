@@ -145,6 +145,7 @@ fn basis<'a>(windows: &[Window<'_>], looked: &'a Looked, recording: &'a Recordin
         connections: windows[0].run.connections,
         stolen_seconds: windows.iter().map(|window| window.stolen_seconds).sum(),
         looked,
+        fault_coverage: windows.iter().map(|window| window.fault_coverage).sum(),
         recording,
     }
 }

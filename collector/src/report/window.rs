@@ -2,6 +2,7 @@
 
 use super::creations::{Calls, calls_between};
 use super::error::{Problem, growth};
+use super::faults::{Coverage, Seen};
 use super::histogram::{Samples, add_counts, counts_between};
 use super::memory::Held;
 use super::switch_latency::{Switches, add_switches, switches_between};
@@ -25,6 +26,7 @@ pub(super) struct Group {
     pub(super) tlb: TlbWindow,
     pub(super) calls: Calls,
     pub(super) switches: Switches,
+    pub(super) faults: Seen,
 }
 
 /// What one role did, and what its tasks held in the end.
@@ -45,6 +47,8 @@ pub(super) struct Window<'a> {
     pub(super) roles: Vec<RoleWindow>,
     /// All roles together.
     pub(super) all: Group,
+    /// How long faults were looked at one by one.
+    pub(super) fault_coverage: Option<Coverage>,
     /// Stolen from all CPUs of the host; none where that counter went back, as it may on some hosts.
     pub(super) stolen_seconds: Option<f64>,
 }
@@ -55,11 +59,13 @@ impl<'a> Window<'a> {
         check_order(run)?;
         check_roles(run)?;
         let (before, start, end) = (&run.before.roles, &run.start.roles, &run.end.roles);
+        let fault_coverage = Coverage::of(run);
+        let whole = fault_coverage.is_some_and(|coverage| coverage.whole);
         let roles = before
             .iter()
             .zip(start)
             .zip(end)
-            .map(|((before, start), end)| RoleWindow::between(before, start, end))
+            .map(|((before, start), end)| RoleWindow::between(before, start, end, whole))
             .collect::<Result<Vec<_>, _>>()?;
         let mut all = Group::default();
         for role in &roles {
@@ -71,6 +77,7 @@ impl<'a> Window<'a> {
             seconds: (run.end.at_ns - run.start.at_ns) as f64 / 1e9,
             roles,
             all,
+            fault_coverage,
             stolen_seconds: stolen.map(|ns| ns as f64 / 1e9),
         })
     }
@@ -93,10 +100,10 @@ impl<'a> Window<'a> {
 }
 
 impl RoleWindow {
-    fn between(before: &Role, start: &Role, end: &Role) -> Result<Self, Problem> {
+    fn between(before: &Role, start: &Role, end: &Role, whole: bool) -> Result<Self, Problem> {
         Ok(Self {
             name: end.name.clone(),
-            group: Group::between(before, start, end)?,
+            group: Group::between(before, start, end, whole)?,
             tasks: end.tasks.len() as u64,
             held: Held::of(&end.tasks),
         })
@@ -104,8 +111,9 @@ impl RoleWindow {
 }
 
 impl Group {
-    /// Creations and first runs from `before`, all else from `start`, to `end`.
-    fn between(before: &Role, start: &Role, end: &Role) -> Result<Self, Problem> {
+    /// Creations and first runs from `before`, all else from `start`, to `end`; `whole`: every fault
+    /// was looked at.
+    fn between(before: &Role, start: &Role, end: &Role, whole: bool) -> Result<Self, Problem> {
         let role = &end.name;
         let samples = |from: &Histogram, to: &Histogram, measure: &str| {
             Samples::between(from, to, &format!("{measure} of role {role}"))
@@ -116,8 +124,10 @@ impl Group {
             blocked.add(samples, "blocked")?;
         }
         let depth_name = format!("run_queue_depth of role {role}");
+        let totals = totals_between(&totals_of(start), &totals_of(end), role)?;
         Ok(Self {
-            totals: totals_between(&totals_of(start), &totals_of(end), role)?,
+            faults: Seen::between(&start.faults, &end.faults, &totals, whole, role)?,
+            totals,
             run_queue_wait: samples(&start.run_queue_wait, &end.run_queue_wait, "run_queue_wait")?,
             on_cpu_slice: samples(&start.on_cpu_slice, &end.on_cpu_slice, "on_cpu_slice")?,
             blocked,
@@ -154,6 +164,7 @@ impl Group {
         for (key, count) in &other.calls {
             *self.calls.entry(*key).or_default() += count;
         }
+        self.faults.add(&other.faults)?;
         add_switches(&mut self.switches, &other.switches)
     }
 }
@@ -218,6 +229,8 @@ fn add_totals(sum: &mut Totals, other: &Totals) {
     }
     sum.arrivals += other.arrivals;
     sum.unseen += other.unseen;
+    sum.minor_faults += other.minor_faults;
+    sum.major_faults += other.major_faults;
 }
 
 /// What tasks did between two snapshots; `whose` names them in an error.
@@ -250,5 +263,7 @@ pub(super) fn totals_between(start: &Totals, end: &Totals, whose: &str) -> Resul
         },
         arrivals: count("arrivals", start.arrivals, end.arrivals)?,
         unseen: count("unseen switches", start.unseen, end.unseen)?,
+        minor_faults: count("minor faults", start.minor_faults, end.minor_faults)?,
+        major_faults: count("major faults", start.major_faults, end.major_faults)?,
     })
 }

@@ -147,6 +147,11 @@ pub(crate) fn methods() -> Vec<Method> {
             "perf's context-switch records, 1, 2 and 3 events in turn, in windows",
         ),
         ("cpu", "sched_entity.sum_exec_runtime by iter/task"),
+        ("faults", "task_struct.min_flt and maj_flt by iter/task"),
+        (
+            "fault_classes",
+            "in windows, from tp_btf/page_fault_user to tp_btf/count_memcg_events",
+        ),
         (
             "memory_accounted",
             "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",

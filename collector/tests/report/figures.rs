@@ -32,6 +32,7 @@ fn totals(voluntary: u64, involuntary: u64, [cpu, running, runnable, blocked]: [
         blocked_ns: [0, 0, 0, blocked_ns, 0, 0, 0, 0, 0, 0, 0],
         arrivals,
         unseen: 0,
+        ..Totals::default()
     }
 }
 

@@ -4,6 +4,7 @@ mod around;
 mod calibration;
 mod creations;
 mod documentation;
+mod faults;
 mod figures;
 mod histograms;
 mod marginal;

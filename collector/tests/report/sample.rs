@@ -2,11 +2,12 @@
 
 use connscope::snapshot::{
     Creation, Histogram, Loss, Memory, MemoryPoint, Program, REASONS, Recording, Role, Run,
-    Snapshot, State, TargetKind, Task, Totals, Unavailable,
+    Snapshot, State, TargetKind, Task, Totals, Unavailable, Window,
 };
 
 pub(crate) use super::around::methods;
 use super::around::{Numbers, client, host, record};
+use super::faults::faults;
 use super::switch_latency::look;
 
 /// Buckets to each power of two, as the kernel half has them.
@@ -260,8 +261,16 @@ fn grow(end: &mut Snapshot, start: &Snapshot, model: &Model, wobble: f64, number
             blocked_ns: on_socket(share(idle)),
             arrivals: share(switches),
             unseen: 0,
+            minor_faults: share(4_000),
+            major_faults: 0,
         };
     }
+    role.faults = faults(numbers);
+    end.windows = vec![Window {
+        probe: "faults".to_owned(),
+        open_ns: WINDOW_NS / 50,
+        windows: 10,
+    }];
     let other = &mut end.roles[1 - busy];
     for task in &mut other.tasks {
         task.totals.blocked_ns = on_socket(end.at_ns - start.at_ns);

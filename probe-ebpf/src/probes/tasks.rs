@@ -26,6 +26,10 @@ pub static PROBE: Probe = Probe {
             method: "task_struct.se.sum_exec_runtime by iter/task; of ended tasks, at their last sched_switch",
         },
         Measure {
+            name: "faults",
+            method: "task_struct.min_flt and maj_flt by iter/task; of ended tasks, at their last sched_switch",
+        },
+        Measure {
             name: "memory_accounted",
             method: "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",
         },

@@ -99,7 +99,7 @@ pub fn watch(pid: u32) -> Watch {
     watch_with(pid, &Options::default())
 }
 
-/// The same with options.
+/// The same with these options.
 pub fn watch_with(pid: u32, options: &Options) -> Watch {
     let (thread, child) = (THREAD as u32, CHILD as u32);
     let of_process = GroupRule {

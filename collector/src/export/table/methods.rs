@@ -42,6 +42,11 @@ const METHODS: &[(&str, Method)] = &[
     ("accounted", |m| {
         Some(&m.kernel.memory.accounted.as_ref()?.method)
     }),
+    ("faults", |m| Some(&m.kernel.faults.as_ref()?.method)),
+    ("classes of faults", |m| {
+        let classes = m.kernel.faults.as_ref()?.by_class.as_ref()?;
+        Some(&classes.values().next()?.latency.method)
+    }),
     ("CPU", |m| Some(&m.kernel.cpu.as_ref()?.method)),
 ];
 

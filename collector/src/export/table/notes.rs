@@ -31,6 +31,7 @@ pub(super) fn write(
     notes.extend(incomplete(report));
     notes.extend(unshown(report, footnotes));
     notes.extend(bounds(report));
+    notes.extend(fault_windows(report));
     notes.extend(generator(report));
     notes.extend(lost(report));
     notes.extend(accuracy(report));
@@ -131,6 +132,25 @@ fn bounds(report: &Report) -> Vec<Note> {
     report.targets.iter().filter_map(of_target).collect()
 }
 
+/// Classes of faults are of windows: how long those were.
+fn fault_windows(report: &Report) -> Vec<Note> {
+    let of_target = |target: &Target| {
+        let faults = target.measures.kernel.faults.as_ref()?;
+        let (seconds, windows) = (faults.window_seconds?, faults.windows?);
+        let note = format!(
+            "{}: looked at one by one in {} window{}, {} in all ({} of the time); {} unfinished",
+            name(target),
+            units::count(windows as f64),
+            if windows == 1 { "" } else { "s" },
+            units::time(seconds),
+            units::percent(seconds / target.window_seconds),
+            units::count(faults.unfinished? as f64),
+        );
+        Some(("faults".to_owned(), note))
+    };
+    report.targets.iter().filter_map(of_target).collect()
+}
+
 /// Where the load generator itself was late or had no more to give, the clients' figures are in doubt.
 fn generator(report: &Report) -> Vec<Note> {
     let clients = report
@@ -213,9 +233,12 @@ fn accuracy(report: &Report) -> Vec<Note> {
             .as_ref()
             .and_then(|creations| creations.first_run.as_ref());
         let all = [&kernel.run_queue_wait, &kernel.on_cpu_slice];
+        let faults = kernel.faults.iter().flat_map(|faults| &faults.by_class);
+        let faults = faults.flat_map(|classes| classes.values().map(|class| &class.latency));
         all.into_iter()
             .flatten()
             .chain(first_run)
+            .chain(faults)
             .chain(kernel.blocked.as_ref().map(|blocked| &blocked.all))
             .filter_map(|d| d.relative_error)
     });

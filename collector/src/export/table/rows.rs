@@ -7,6 +7,7 @@ use super::cells::{
     throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
+use super::fault_cells::{fault_class, fault_p50, faults, faults_per_request, huge_page_splits};
 use super::figures::Figure;
 use super::footnotes::Footnotes;
 use super::grid;
@@ -116,6 +117,25 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             }),
             ("first run after p50", |c| first_run(c, |d| d.p50_seconds)),
             ("first run after p99", |c| first_run(c, |d| d.p99_seconds)),
+        ],
+    ),
+    (
+        "Page faults",
+        &[
+            ("minor", |c| faults(c, |f| f.minor)),
+            ("major", |c| if_any(faults(c, |f| f.major))),
+            ("per request", faults_per_request),
+            ("copies on write", |c| fault_class(c, "cow_copy")),
+            ("  p50", |c| fault_p50(c, "cow_copy")),
+            ("reuses on write", |c| fault_class(c, "cow_reuse")),
+            ("  p50", |c| fault_p50(c, "cow_reuse")),
+            ("fills with zeros", |c| fault_class(c, "zero_fill")),
+            ("  p50", |c| fault_p50(c, "zero_fill")),
+            ("huge fills", |c| fault_class(c, "zero_fill_huge")),
+            ("huge pages split", huge_page_splits),
+            ("of files", |c| fault_class(c, "file")),
+            ("of files, written", |c| fault_class(c, "file_write")),
+            ("of shared memory", |c| fault_class(c, "shared")),
         ],
     ),
     (

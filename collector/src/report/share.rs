@@ -1,0 +1,105 @@
+//! How many events of a class there were, of which only those in windows were told apart.
+//!
+//! The number of all events is known, so what a window tells is the share of the class: a ratio
+//! estimator over windows (Cochran, Sampling Techniques, chapter 6). Its error follows from how much
+//! the share differs from window to window.
+
+use super::student::t_quantile;
+
+/// An estimate with its bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Estimate {
+    /// None where no window showed any event.
+    pub(super) value: Option<f64>,
+    pub(super) lower: f64,
+    pub(super) upper: f64,
+}
+
+/// What is known of a class: sums over the windows that have closed and showed an event of any class.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sampled {
+    pub(super) windows: u64,
+    /// Events of all classes, and the squares of their number in each window.
+    pub(super) sum: u64,
+    pub(super) squares: u64,
+    /// Events of the class, the squares, and the products with the events of all.
+    pub(super) class_sum: u64,
+    pub(super) class_squares: u64,
+    pub(super) products: u64,
+    /// Events of the class and of all classes seen in all, in a window still open too.
+    pub(super) seen: u64,
+    pub(super) seen_of_all: u64,
+    /// Events there were, seen or not.
+    pub(super) counted: u64,
+    /// One window was open all the time: nothing is left to estimate.
+    pub(super) whole: bool,
+}
+
+impl Estimate {
+    /// Takes in another group. Their errors may go together, so the margins add up.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.value = match (self.value, other.value) {
+            (Some(one), Some(other)) => Some(one + other),
+            _ => None,
+        };
+        self.lower += other.lower;
+        self.upper += other.upper;
+    }
+}
+
+impl Sampled {
+    /// The number of events of the class.
+    pub(super) fn estimate(&self) -> Estimate {
+        let seen = self.seen as f64;
+        if self.whole {
+            return Estimate {
+                value: Some(seen),
+                lower: seen,
+                upper: seen,
+            };
+        }
+        // What was seen is certain, and so is what turned out to be something else.
+        let others = self.seen_of_all.saturating_sub(self.seen) as f64;
+        let most = (self.counted as f64 - others).max(seen);
+        let within = |value: f64| value.clamp(seen, most);
+        let (lower, upper) = self.interval();
+        Estimate {
+            value: self
+                .share()
+                .map(|share| within(share * self.counted as f64)),
+            lower: within(lower),
+            upper: within(upper),
+        }
+    }
+
+    fn share(&self) -> Option<f64> {
+        if self.counted == 0 {
+            return Some(0.0);
+        }
+        match (self.sum, self.seen_of_all) {
+            (0, 0) => None,
+            (0, all) => Some(self.seen as f64 / all as f64),
+            (sum, _) => Some(self.class_sum as f64 / sum as f64),
+        }
+    }
+
+    /// The 95 % interval, by Student's t over windows.
+    fn interval(&self) -> (f64, f64) {
+        let counted = self.counted as f64;
+        let (Some(share), 2..) = (self.share(), self.windows) else {
+            return (0.0, counted);
+        };
+        let (windows, sum) = (self.windows as f64, self.sum as f64);
+        let residual = self.class_squares as f64 - 2.0 * share * self.products as f64
+            + share * share * self.squares as f64;
+        let deviation = (residual.max(0.0) * windows / (windows - 1.0)).sqrt() / sum;
+        let degrees = u32::try_from(self.windows - 1).unwrap_or(u32::MAX);
+        let mut margin = t_quantile(degrees.min(1_000), 0.95) * deviation;
+        // Where all windows agree that there is none, or nothing else, they tell no error; of so many
+        // windows without exception, three more would not have surprised (the rule of three).
+        if self.class_sum == 0 || self.class_sum == self.sum {
+            margin = 3.0 / windows;
+        }
+        (counted * (share - margin), counted * (share + margin))
+    }
+}

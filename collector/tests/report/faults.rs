@@ -1,0 +1,171 @@
+//! Page faults: what follows from windows, and how sure it is.
+
+use connscope::report::faults::{Class, Faults};
+use connscope::snapshot::Run;
+use connscope::snapshot::faults::{FaultClass, Faults as Seen};
+use probe_ebpf::fault_sample::CLASS_NAMES;
+
+use super::around::{Numbers, record};
+use super::figures::{only, report};
+use super::sample::{MODELS, run};
+
+/// Windows as closed ones leave them, each with its copies and fills of zeros.
+fn windows(windows: &[(u64, u64)], numbers: &mut Numbers) -> Seen {
+    let mut seen = Seen::default();
+    let mut copies = class("cow_copy");
+    let mut fills = class("zero_fill");
+    for &(copied, filled) in windows
+        .iter()
+        .filter(|(copied, filled)| copied + filled > 0)
+    {
+        let all = copied + filled;
+        seen.windows += 1;
+        seen.begun += all;
+        seen.in_windows += all;
+        seen.in_windows_squared += all * all;
+        for (class, count) in [(&mut copies, copied), (&mut fills, filled)] {
+            class.user += count - count / 4;
+            class.kernel += count / 4;
+            class.in_windows += count;
+            class.in_windows_squared += count * count;
+            class.in_windows_products += count * all;
+            let latency = (0..count).map(|_| 700 + numbers.exponential(900.0));
+            record(&mut class.latency, latency.collect::<Vec<_>>());
+        }
+    }
+    seen.begun += 1;
+    seen.classes = CLASS_NAMES.map(class).to_vec();
+    for counted in [copies, fills] {
+        let place = seen
+            .classes
+            .iter()
+            .position(|class| class.name == counted.name);
+        seen.classes[place.expect("a class")] = counted;
+    }
+    seen
+}
+
+fn class(name: &str) -> FaultClass {
+    FaultClass {
+        name: name.to_owned(),
+        ..FaultClass::default()
+    }
+}
+
+/// Ten windows of 2 %, of which three showed something.
+pub(crate) fn faults(numbers: &mut Numbers) -> Seen {
+    windows(&[(20, 8), (0, 0), (14, 9), (25, 11)], numbers)
+}
+
+/// A run with so many faults, of which windows showed these.
+fn sampled(counted: u64, shown: &[(u64, u64)]) -> Run {
+    let mut run = run(&MODELS[2], 10, 1);
+    let role = &mut run.end.roles[0];
+    role.tasks[0].totals.minor_faults = counted - 3;
+    role.tasks[0].totals.major_faults = 3;
+    role.faults = windows(shown, &mut Numbers(7));
+    run
+}
+
+fn of(run: Run) -> Faults {
+    let report = report(run);
+    only(&report)
+        .measures
+        .kernel
+        .faults
+        .clone()
+        .expect("faults")
+}
+
+fn copies(faults: &Faults) -> &Class {
+    &faults.by_class.as_ref().expect("windows")["cow_copy"]
+}
+
+#[test]
+fn the_share_that_windows_show_is_that_of_all() {
+    let faults = of(sampled(10_000, &[(30, 10), (0, 0), (33, 7), (27, 13)]));
+    assert_eq!((faults.minor, faults.major), (9_997, 3));
+    assert_eq!((faults.windows, faults.unfinished), (Some(10), Some(1)));
+    assert_eq!(faults.window_seconds, Some(0.1));
+    let copies = copies(&faults);
+    assert_eq!(
+        (copies.user + copies.kernel, copies.latency.count),
+        (90, 90)
+    );
+    assert_eq!(copies.estimated_total, Some(7_500.0));
+    // Residuals 0, 3 and -3; deviation sqrt(18 * 3 / 2) / 120 = 0.0433; t of 2 degrees 4.303.
+    let [lower, upper] = copies.confidence_95;
+    assert!((7_500.0 - lower - 1_863.2).abs() < 1.0, "{lower}");
+    assert!((upper - 9_363.2).abs() < 1.0, "{upper}");
+}
+
+#[test]
+fn what_was_seen_is_certain() {
+    // One window tells no error; ten of 100 faults were something else.
+    let bounds = copies(&of(sampled(100, &[(40, 10)]))).confidence_95;
+    assert_eq!(bounds, [40.0, 90.0]);
+    let none = of(sampled(100, &[]));
+    let none = copies(&none);
+    assert_eq!(
+        (none.estimated_total, none.confidence_95),
+        (None, [0.0, 100.0])
+    );
+}
+
+#[test]
+fn what_no_window_showed_is_not_certainly_nothing() {
+    let shown = [(0, 10); 30];
+    let faults = of(sampled(10_000, &shown));
+    let copies = copies(&faults);
+    assert_eq!(copies.estimated_total, Some(0.0));
+    assert_eq!(copies.confidence_95, [0.0, 1_000.0]);
+}
+
+#[test]
+fn a_window_without_end_leaves_nothing_to_estimate() {
+    let mut run = sampled(1_000, &[(700, 299)]);
+    for snapshot in [&mut run.start, &mut run.end] {
+        snapshot.windows[..].iter_mut().for_each(|w| w.windows = 1);
+    }
+    run.end.windows[0].open_ns = run.end.at_ns - run.start.at_ns;
+    let faults = of(run);
+    let copies = copies(&faults);
+    assert_eq!(copies.estimated_total, Some(700.0));
+    assert_eq!(copies.confidence_95, [700.0, 700.0]);
+}
+
+#[test]
+fn without_windows_the_counts_remain() {
+    let mut run = sampled(1_000, &[]);
+    run.end.windows.clear();
+    let faults = of(run);
+    assert_eq!(
+        (faults.minor, faults.by_class, faults.windows),
+        (997, None, None)
+    );
+}
+
+/// 1,000 watches of 40 windows each, whose shares differ more than chance alone would have it.
+#[test]
+fn nineteen_of_twenty_intervals_hold_the_truth() {
+    let mut numbers = Numbers(11);
+    let mut held = 0;
+    for _ in 0..1_000 {
+        let mut shown = Vec::new();
+        let (mut all_copies, mut all) = (0, 0);
+        for period in 0..2_000 {
+            let share = 0.2 + 0.6 * numbers.unit();
+            let count = (20.0 + 60.0 * numbers.unit()) as u64;
+            let copied = (0..count).filter(|_| numbers.unit() < share).count() as u64;
+            all_copies += copied;
+            all += count;
+            if period % 50 == 0 {
+                shown.push((copied, count - copied));
+            }
+        }
+        let faults = of(sampled(all, &shown));
+        let [lower, upper] = copies(&faults).confidence_95;
+        held += u32::from((lower..=upper).contains(&(all_copies as f64)));
+    }
+    assert!((925..=975).contains(&held), "{held} of 1,000");
+}

@@ -1,0 +1,226 @@
+//! Windows on page faults: the programs, attached while one is open, and what each has shown.
+
+use super::{Context, faults::PROBE};
+use crate::{
+    Error,
+    abi::{self, fault_counts, fault_mode, fault_window},
+    fault_sample::{CLASSES, FaultSample, by_class},
+    loader::Loaded,
+    perf, platform,
+    windows::Windowed,
+};
+use libbpf_rs::{Link, MapCore, MapFlags};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the end of a minor fault is seen: what costs faults of others less comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    MemcgEvent,
+    PerfEvent,
+}
+
+const BEGINNINGS: [&str; 2] = ["on_page_fault_user", "on_page_fault_kernel"];
+/// What a trial touches, and how often it is repeated if the CPU changes under it.
+const TRIAL_PAGES: usize = 16;
+const TRIALS: u32 = 50;
+
+/// What runs in windows. Programs are attached while one is open; their counts stay.
+pub(super) struct FaultWindows {
+    /// Detached when dropped: before the object.
+    links: Vec<Link>,
+    /// Of major faults, attached all the time where it is not on the path of others.
+    _majors: Vec<Link>,
+    pub(super) loaded: Loaded,
+    pub(super) end: End,
+    window: fault_window,
+    seen: Vec<([u64; CLASSES], u64)>,
+    pub(super) closed: Arc<Mutex<Vec<FaultSample>>>,
+}
+
+impl FaultWindows {
+    /// Loads the programs, with the end that is found to work here.
+    pub(super) fn load(context: &Context<'_>) -> Result<Self, Error> {
+        let cheap = Self::load_with(context, End::MemcgEvent);
+        let mut windows = match cheap {
+            Ok(windows) => windows,
+            Err(_) => Self::load_with(context, End::PerfEvent)?,
+        };
+        windows.attach_majors()?;
+        Ok(windows)
+    }
+
+    /// The same with that end, tried out.
+    fn load_with(context: &Context<'_>, end: End) -> Result<Self, Error> {
+        let without: &[&str] = match end {
+            End::MemcgEvent => &["on_minor_fault"],
+            End::PerfEvent => &["on_memcg_event"],
+        };
+        let loaded = Loaded::load_only(&PROBE, Some(context.owner), context.groups, without)?;
+        let vm_events_from_queue = platform::distance_per_cpu("runqueues", "vm_event_states")
+            .ok_or_else(|| {
+                unsupported("the kernel's BTF does not say where vm_event_states lies")
+            })?;
+        let mut windows = Self {
+            links: Vec::new(),
+            loaded,
+            end,
+            _majors: Vec::new(),
+            window: fault_window {
+                vm_events_from_queue,
+                ..fault_window::default()
+            },
+            seen: vec![([0; CLASSES], 0); context.groups as usize],
+            closed: Arc::new(Mutex::new(vec![
+                FaultSample::default();
+                context.groups as usize
+            ])),
+        };
+        windows.attach_end()?;
+        let tried = windows.try_out();
+        windows.detach();
+        tried.map(|()| windows)
+    }
+
+    /// Faults of our own must be seen to end, and the CPU's own count of faults must go up.
+    fn try_out(&mut self) -> Result<(), Error> {
+        let all = procfs_pgfaults();
+        let grows = |before: &fault_window, after: &fault_window| {
+            let count = before.tried_count < after.tried_count && after.tried_count <= all();
+            after.tried_ends - before.tried_ends >= TRIAL_PAGES as u64
+                && before.tried_cpu == after.tried_cpu
+                && count
+        };
+        self.set_mode(fault_mode::FAULTS_TRIED)?;
+        for _ in 0..TRIALS {
+            touch(1);
+            let before: fault_window = self.loaded.value("fault_window", 0)?;
+            touch(TRIAL_PAGES);
+            let after: fault_window = self.loaded.value("fault_window", 0)?;
+            if grows(&before, &after) {
+                return self.set_mode(fault_mode::FAULTS_CLOSED);
+            }
+        }
+        Err(unsupported(
+            "the end of a fault was not seen, or the kernel's event counters were not found",
+        ))
+    }
+
+    /// Where minor faults end elsewhere, this is on the path of major ones alone, for which it is
+    /// nothing.
+    fn attach_majors(&mut self) -> Result<(), Error> {
+        if self.end == End::MemcgEvent {
+            self._majors = self.attach_perf("on_major_fault", perf::PAGE_FAULTS_MAJ)?;
+        }
+        Ok(())
+    }
+
+    fn attach_end(&mut self) -> Result<(), Error> {
+        if self.end == End::MemcgEvent {
+            let link = self.loaded.attach_program("on_memcg_event")?;
+            self.links.push(link);
+            return Ok(());
+        }
+        for (program, event) in [
+            ("on_minor_fault", perf::PAGE_FAULTS_MIN),
+            ("on_major_fault", perf::PAGE_FAULTS_MAJ),
+        ] {
+            let links = self.attach_perf(program, event)?;
+            self.links.extend(links);
+        }
+        Ok(())
+    }
+
+    fn attach_perf(&self, program: &'static str, event: u64) -> Result<Vec<Link>, Error> {
+        let events = perf::on_each_cpu(event)
+            .map_err(|error| unsupported(&format!("cannot open perf events: {error}")))?;
+        let attach = |event| self.loaded.attach_to_event(program, event);
+        events.into_iter().map(attach).collect()
+    }
+
+    fn detach(&mut self) {
+        self.links.clear();
+    }
+
+    fn set_mode(&mut self, mode: fault_mode) -> Result<(), Error> {
+        self.window.mode = mode.0;
+        let map = self.loaded.map("fault_window");
+        map.update(
+            &0u32.to_ne_bytes(),
+            abi::to_bytes(&self.window),
+            MapFlags::ANY,
+        )
+        .map_err(|source| self.loaded.unreadable("fault_window", source))
+    }
+
+    /// Keeps what the window that closes has shown.
+    fn keep(&mut self) -> Result<(), Error> {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((number, seen), sample) in (0u32..).zip(&mut self.seen).zip(closed.iter_mut()) {
+            let now = by_class(&self.loaded.values::<fault_counts>("fault_counts", number)?);
+            let mut grown = [0; CLASSES];
+            for (class, grown) in grown.iter_mut().enumerate() {
+                *grown = now.0[class].saturating_sub(seen.0[class]);
+            }
+            sample.add_window(&grown, now.1 - seen.1);
+            *seen = now;
+        }
+        Ok(())
+    }
+}
+
+impl Windowed for FaultWindows {
+    fn open(&mut self) -> Result<(), Error> {
+        if self.window.mode == fault_mode::FAULTS_OPEN.0 {
+            return Ok(());
+        }
+        for program in BEGINNINGS {
+            let link = self.loaded.attach_program(program)?;
+            self.links.push(link);
+        }
+        self.attach_end()?;
+        self.window.number = self.window.number.wrapping_add(1);
+        self.set_mode(fault_mode::FAULTS_OPEN)
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        self.set_mode(fault_mode::FAULTS_CLOSED)?;
+        self.detach();
+        self.keep()
+    }
+}
+
+fn unsupported(reason: &str) -> Error {
+    Error::Unsupported {
+        probe: PROBE.name,
+        reason: reason.to_owned(),
+    }
+}
+
+/// The faults of all CPUs since boot, as the kernel tells everybody; no bound if it does not.
+fn procfs_pgfaults() -> impl Fn() -> u64 {
+    || {
+        let vmstat = procfs::vmstat().unwrap_or_default();
+        vmstat
+            .get("pgfault")
+            .map_or(u64::MAX, |&count| count.max(0) as u64)
+    }
+}
+
+/// Faults: a new mapping of so many small pages, each written, and gone again.
+fn touch(pages: usize) {
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+    let bytes = pages * 4096;
+    // SAFETY: a new anonymous mapping, written within its bounds, and no pointer to it is kept.
+    unsafe {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let Ok(start) = mmap_anonymous(std::ptr::null_mut(), bytes, protection, MapFlags::PRIVATE)
+        else {
+            return;
+        };
+        let _ = madvise(start, bytes, Advice::LinuxNoHugepage);
+        for page in 0..pages {
+            start.cast::<u8>().add(page * 4096).write_volatile(1);
+        }
+        let _ = munmap(start, bytes);
+    }
+}

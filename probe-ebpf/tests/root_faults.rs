@@ -1,0 +1,354 @@
+//! Page faults: counts against the kernel's own, classes against workloads of known size.
+
+#[path = "support/workload.rs"]
+mod workload;
+
+use probe_ebpf::{
+    Options, Watch,
+    fault_sample::{CLASS_NAMES, FaultClass},
+    sample::Sample,
+};
+use std::{fs::File, io::Write as _, os::fd::FromRawFd, ptr};
+use workload::*;
+
+/// Pages of each workload.
+const PAGES: u32 = 12_800;
+
+fn pages() -> usize {
+    sized(PAGES) as usize
+}
+
+/// How far a count may be off: the tasks have a few faults of their own, and of a fault during which the
+/// task lost its CPU it is not told whether a page was copied.
+fn slack() -> u64 {
+    pages() as u64 / 100 + 32
+}
+
+/// Watches with a window without end.
+fn watch_all(pid: u32) -> Watch {
+    let options = Options {
+        fault_share: 1.0,
+        ..Options::default()
+    };
+    let watch = watch_with(pid, &options);
+    for unavailable in watch.unavailable() {
+        assert_ne!(unavailable.measure, "fault_classes", "{unavailable:?}");
+    }
+    watch
+}
+
+/// Bytes of so many small pages, not one of them there yet.
+fn map(pages: usize, flags: i32, file: i32) -> *mut u8 {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping, which the advice is for.
+    unsafe {
+        // The kernel may make a huge page of small ones behind our back: khugepaged.
+        assert_eq!(libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
+        let start = libc::mmap(ptr::null_mut(), pages * 4096, protection, flags, file, 0);
+        assert_ne!(start, libc::MAP_FAILED, "mmap");
+        start.cast()
+    }
+}
+
+const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+const SHARED: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+
+fn write_each(start: *mut u8, pages: usize) {
+    for page in 0..pages {
+        // SAFETY: callers map so many pages at `start`, for writing.
+        unsafe { start.add(page * 4096).write_volatile(1) };
+    }
+}
+
+fn read_each(start: *mut u8, pages: usize) {
+    for page in 0..pages {
+        // SAFETY: callers map so many pages at `start`.
+        unsafe { start.add(page * 4096).read_volatile() };
+    }
+}
+
+/// Forks; the child runs `body` and is gone when this returns.
+fn in_child(body: impl FnOnce()) {
+    // SAFETY: the child runs `body` alone and leaves by _exit.
+    unsafe {
+        let pid = libc::fork();
+        assert!(pid >= 0, "fork");
+        if pid == 0 {
+            body();
+            libc::_exit(0);
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+        assert_eq!(status, 0, "the child failed");
+    }
+}
+
+/// A file of so many pages, in memory.
+fn file(pages: usize) -> File {
+    // SAFETY: makes a file that nobody else has.
+    let mut file = unsafe {
+        let fd = libc::memfd_create(c"connscope".as_ptr(), 0);
+        assert!(fd >= 0, "memfd_create");
+        File::from_raw_fd(fd)
+    };
+    for _ in 0..pages {
+        file.write_all(&[7; 4096]).expect("memory");
+    }
+    file
+}
+
+fn class<'a>(sample: &'a Sample, group: usize, name: &str) -> &'a FaultClass {
+    let number = CLASS_NAMES.iter().position(|known| *known == name);
+    &sample.groups[group].faults.classes[number.expect("a class")]
+}
+
+fn count(sample: &Sample, group: usize, name: &str) -> u64 {
+    let class = class(sample, group, name);
+    assert_eq!(class.user + class.kernel, class.latency.count(), "{name}");
+    class.user + class.kernel
+}
+
+#[track_caller]
+fn assert_count(sample: &Sample, group: usize, name: &str, expected: usize) {
+    let seen = count(sample, group, name);
+    println!("group {group}: {seen} {name} of {expected}");
+    if seen.abs_diff(expected as u64) > slack() {
+        let all = CLASS_NAMES.map(|name| (name, count(sample, group, name)));
+        panic!("{seen} {name} in group {group}, not {expected}: {all:?}");
+    }
+}
+
+/// All classes together, of all groups.
+fn in_classes(sample: &Sample) -> u64 {
+    (0..sample.groups.len())
+        .flat_map(|group| CLASS_NAMES.map(|name| count(sample, group, name)))
+        .sum()
+}
+
+/// What windows showed is what the kernel counted. Not shown are the pages that the kernel touches
+/// without an exception, as it does for a few of fork and exit.
+fn assert_sum(before: &Sample, after: &Sample) {
+    let counted = |sample| sum(sample).minor_faults + sum(sample).major_faults;
+    let (counted, seen) = (
+        counted(after) - counted(before),
+        in_classes(after) - in_classes(before),
+    );
+    println!("{seen} faults in classes, {counted} counted by the kernel");
+    assert!(
+        seen.abs_diff(counted) <= slack(),
+        "{seen} faults in classes, {counted} counted by the kernel"
+    );
+}
+
+fn sampled(mut workload: Workload) -> (Sample, Sample) {
+    let mut watch = watch_all(workload.pid);
+    let before = watch.read().expect("read");
+    workload.run();
+    let after = watch.read().expect("read");
+    assert_eq!(lost(&after), 0, "{:?}", after.losses);
+    (before, after)
+}
+
+/// Pages that a process has for itself are written without a fault.
+#[test]
+fn nothing_is_copied_before_a_fork() {
+    let (_, sample) = sampled(Workload::new(|| {
+        let start = map(pages(), PRIVATE, -1) as usize;
+        write_each(start as *mut u8, pages());
+        move || write_each(start as *mut u8, pages())
+    }));
+    assert_count(&sample, MAIN, "cow_copy", 0);
+    assert_count(&sample, MAIN, "cow_reuse", 0);
+    assert_count(&sample, MAIN, "zero_fill", 0);
+}
+
+#[test]
+fn a_child_copies_what_it_writes_and_its_parent_then_reuses_it() {
+    let (before, sample) = sampled(Workload::new(|| {
+        let start = map(pages(), PRIVATE, -1) as usize;
+        move || {
+            write_each(start as *mut u8, pages());
+            in_child(|| write_each(start as *mut u8, pages()));
+            write_each(start as *mut u8, pages());
+        }
+    }));
+    assert_count(&sample, MAIN, "zero_fill", pages());
+    assert_count(&sample, MAIN, "cow_copy", 0);
+    assert_count(&sample, MAIN, "cow_reuse", pages());
+    assert_count(&sample, CHILD, "cow_copy", pages());
+    assert_count(&sample, CHILD, "cow_reuse", 0);
+    let copies = class(&sample, CHILD, "cow_copy");
+    assert!(copies.kernel <= 32, "{} in kernel mode", copies.kernel);
+    assert_sum(&before, &sample);
+}
+
+/// The first touch of a page by the child is the kernel's, which fills it for `read(2)`.
+#[test]
+fn pages_copied_in_a_system_call_are_faults_in_kernel_mode() {
+    let (before, sample) = sampled(Workload::new(|| {
+        let start = map(pages(), PRIVATE, -1) as usize;
+        write_each(start as *mut u8, pages());
+        let file = file(pages());
+        move || {
+            in_child(|| {
+                use std::os::fd::AsRawFd;
+                let bytes = pages() * 4096;
+                // SAFETY: the mapping has so many bytes.
+                let read =
+                    unsafe { libc::pread(file.as_raw_fd(), start as *mut libc::c_void, bytes, 0) };
+                assert_eq!(read, bytes as isize);
+            });
+        }
+    }));
+    assert_count(&sample, CHILD, "cow_copy", pages());
+    let copies = class(&sample, CHILD, "cow_copy");
+    assert!(copies.user <= slack(), "{} in user mode", copies.user);
+    assert_sum(&before, &sample);
+}
+
+#[test]
+fn mappings_of_files_and_shared_ones_are_not_copies_of_the_parent() {
+    let (before, sample) = sampled(Workload::new(|| {
+        use std::os::fd::AsRawFd;
+        let file = file(pages());
+        let shared = map(pages(), SHARED, -1) as usize;
+        write_each(shared as *mut u8, pages());
+        let private = map(pages(), libc::MAP_PRIVATE, file.as_raw_fd()) as usize;
+        move || {
+            in_child(|| {
+                write_each(shared as *mut u8, pages());
+                read_each(private as *mut u8, pages());
+                write_each(private as *mut u8, pages());
+            });
+            drop(file);
+        }
+    }));
+    assert_count(&sample, CHILD, "cow_copy", 0);
+    assert_count(&sample, CHILD, "cow_reuse", 0);
+    assert_count(&sample, CHILD, "file_write", pages());
+    // The kernel maps up to 16 pages of a file at once.
+    let mapped = count(&sample, CHILD, "file") + count(&sample, CHILD, "shared");
+    assert!(
+        mapped >= pages() as u64 / 16,
+        "{mapped} faults mapped pages"
+    );
+    assert_sum(&before, &sample);
+}
+
+/// A huge page is split at its first copy, and then copied in small pages.
+#[test]
+fn huge_pages_are_split_once_each() {
+    const HUGE: usize = 2 << 20;
+    const COUNT: usize = 8;
+    let huge = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    if huge.is_ok_and(|choice| choice.contains("[never]")) {
+        println!("SKIP: transparent huge pages are switched off");
+        return;
+    }
+    let (before, sample) = sampled(Workload::new(|| {
+        let start = map((COUNT + 1) * HUGE / 4096, PRIVATE, -1) as usize;
+        let start = start.next_multiple_of(HUGE);
+        // SAFETY: advice for part of our mapping.
+        unsafe {
+            assert_eq!(libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
+            libc::madvise(
+                start as *mut libc::c_void,
+                COUNT * HUGE,
+                libc::MADV_HUGEPAGE,
+            );
+        }
+        move || {
+            write_each(start as *mut u8, COUNT * HUGE / 4096);
+            in_child(|| write_each(start as *mut u8, COUNT * HUGE / 4096));
+        }
+    }));
+    let made = count(&sample, MAIN, "zero_fill_huge");
+    let splits = sample.groups[CHILD].faults.huge_splits;
+    println!("{made} huge pages made, {splits} split");
+    assert!(made > 0, "no memory for one of {COUNT} huge pages");
+    assert!(
+        splits.abs_diff(made) <= 1,
+        "{splits} splits of {made} huge pages"
+    );
+    assert_count(&sample, CHILD, "cow_copy", COUNT * HUGE / 4096);
+    assert_sum(&before, &sample);
+}
+
+/// An access to nowhere ends in no class, and leaves nothing behind.
+#[test]
+fn faults_that_are_not_handled_are_counted_as_unfinished() {
+    const CALLS: u64 = 1_000;
+    let (before, sample) = sampled(Workload::new(|| {
+        || {
+            let (_from, to) = std::io::pipe().expect("pipe");
+            use std::os::fd::AsRawFd;
+            for _ in 0..CALLS {
+                // SAFETY: the kernel finds nothing at this address and says so.
+                let written = unsafe { libc::write(to.as_raw_fd(), 8 as *const libc::c_void, 1) };
+                assert_eq!(written, -1);
+            }
+        }
+    }));
+    let begun = sample.groups[MAIN].faults.begun - before.groups[MAIN].faults.begun;
+    let ended = in_classes(&sample) - in_classes(&before);
+    println!("{begun} begun, {ended} ended");
+    // Some kernels try a second time, byte by byte.
+    assert!(
+        (CALLS..2 * CALLS + 32).contains(&(begun - ended)),
+        "{begun} begun, {ended} ended"
+    );
+    assert_sum(&before, &sample);
+}
+
+/// `/proc/PID/stat`: minor and major faults, of the task and of its children that have ended.
+fn stat(pid: u32) -> [u64; 4] {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .expect("a name")
+        .split_whitespace()
+        .collect();
+    // The first here is the third of proc(5).
+    [10, 12, 11, 13].map(|field: usize| fields[field - 3].parse().expect("a number"))
+}
+
+#[test]
+fn counts_are_the_kernels_own() {
+    let mut workload = Workload::new(|| {
+        || {
+            for _ in 0..20 {
+                in_child(|| {
+                    let start = map(500, PRIVATE, -1);
+                    write_each(start, 500);
+                });
+            }
+            let start = map(pages(), PRIVATE, -1);
+            write_each(start, pages());
+        }
+    });
+    let mut watch = watch(workload.pid);
+    let before = stat(workload.pid);
+    workload.run();
+    let (sample, _) = at_rest(workload.pid, &mut watch);
+    let after = stat(workload.pid);
+    let own = tasks(&sample)
+        .find(|task| task.tid == workload.pid)
+        .expect("the main thread")
+        .totals;
+    let ended = sample.groups[CHILD].ended;
+    assert!(own.minor_faults >= pages() as u64, "{own:?}");
+    assert!(ended.minor_faults >= 20 * 500, "{ended:?}");
+    let seen = [
+        own.minor_faults,
+        own.major_faults,
+        ended.minor_faults,
+        ended.major_faults,
+    ];
+    let grown: Vec<u64> = after
+        .iter()
+        .zip(before)
+        .map(|(after, before)| after - before)
+        .collect();
+    assert_eq!(seen.to_vec(), grown);
+}
