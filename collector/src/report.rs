@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::snapshot::{Host, Recording, Run, TargetKind, Unavailable};
 
+pub mod calls;
 pub mod client;
 pub mod creations;
 pub mod depth;

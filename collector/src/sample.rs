@@ -1,7 +1,7 @@
 //! Reads the probes into snapshots of targets.
 
 use crate::snapshot::{
-    Creation, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, Task, Totals,
+    Calls, Creation, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, Task, Totals,
     Unavailable, Window,
 };
 use probe_ebpf::{
@@ -151,6 +151,9 @@ fn role(name: &str, group: GroupSample) -> Role {
         first_run: histogram(group.first_run),
         run_queue_depth: group.run_queue_depth,
         creations: group.creations.iter().map(creation).collect(),
+        calls: group
+            .calls
+            .map(|kinds| kinds.into_iter().map(calls).collect()),
     }
 }
 
@@ -203,6 +206,20 @@ fn creation(creation: &sample::Creation) -> Creation {
         clone_flags: creation.clone_flags,
         io_worker: creation.io_worker,
         count: creation.count,
+    }
+}
+
+fn calls(calls: sample::Calls) -> Calls {
+    Calls {
+        kind: calls.kind.name().into(),
+        latency: histogram(calls.latency),
+        failed: calls.failed,
+        resident_pages: calls.resident_pages,
+        page_table_bytes: calls.page_table_bytes,
+        pages_squared: calls.pages_squared as f64,
+        pages_times_ns: calls.pages_times_ns as f64,
+        probe_within_ns: calls.instrument.within_ns,
+        probe_whole_ns: calls.instrument.whole_ns,
     }
 }
 

@@ -137,6 +137,10 @@ pub struct Role {
     pub run_queue_depth: Vec<u64>,
     /// Creations by tasks of this role.
     pub creations: Vec<Creation>,
+    /// Calls that create tasks, as their callers see them, one entry for each kind; none where the
+    /// C library they call was not probed.
+    #[serde(default)]
+    pub calls: Option<Vec<Calls>>,
 }
 
 /// What a task did while watched. Sums to the life of the task:
@@ -233,6 +237,30 @@ pub struct Creation {
     pub io_worker: bool,
     /// How many.
     pub count: u64,
+}
+
+/// Calls of the C library that create tasks, of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calls {
+    /// `fork`, `spawn`, `thread`, `clone`.
+    pub kind: String,
+    /// From call to return, of those that succeeded, with the probes' own share.
+    pub latency: Histogram,
+    /// Calls that failed.
+    pub failed: u64,
+    /// Sums over the samples: pages that the caller's address space had resident at the call, bytes
+    /// of its page tables, squares of the pages, products of pages and latency. Not of threads.
+    pub resident_pages: u64,
+    #[allow(missing_docs)]
+    pub page_table_bytes: u64,
+    #[allow(missing_docs)]
+    pub pages_squared: f64,
+    #[allow(missing_docs)]
+    pub pages_times_ns: f64,
+    /// By how much a sample is too long, since it holds a part of the probes.
+    pub probe_within_ns: u64,
+    /// By how much a call takes longer than it would without the probes.
+    pub probe_whole_ns: u64,
 }
 
 /// Something that was not seen.

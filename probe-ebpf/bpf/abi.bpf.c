@@ -12,9 +12,13 @@ struct {
 	struct control control;
 	struct creation_key creation_key;
 	struct losses losses;
+	struct group_calls group_calls;
+	struct call_losses call_losses;
+	struct call call;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum mode mode;
 	enum loss loss;
 	enum task_state task_state;
+	enum call_kind call_kind;
 } abi;

@@ -12,8 +12,9 @@ mod generated {
 }
 
 pub use generated::types::{
-    assignment, control, creation_key, ended, ended_totals, group_rule, group_stats, histogram,
-    histogram_shape, loss, losses, mode, task_record, task_state, totals,
+    assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
+    ended_totals, group_calls, group_rule, group_stats, histogram, histogram_shape, loss, losses,
+    mode, task_record, task_state, totals, wide,
 };
 
 /// A type of which every pattern of bits is a value, as it lies in a map.
@@ -30,8 +31,11 @@ macro_rules! plain {
 }
 plain!(
     assignment,
+    call,
+    call_losses,
     control,
     creation_key,
+    group_calls,
     group_rule,
     group_stats,
     losses,
@@ -142,6 +146,26 @@ mod tests {
             io_worker
         });
         assert_layout!(losses { count });
+        assert_layout!(wide { low, high });
+        assert_layout!(call_stats {
+            latency,
+            failed,
+            resident_pages,
+            page_table_bytes,
+            pages_squared,
+            pages_times_ns
+        });
+        assert_layout!(group_calls { kinds });
+        assert_layout!(call {
+            start,
+            stack,
+            task_started,
+            resident_pages,
+            page_table_bytes,
+            group,
+            function
+        });
+        assert_layout!(call_losses { no_room, no_return });
         assert_layout!(task_record {
             pid,
             tid,

@@ -4,6 +4,8 @@
 //! The programs themselves are in `bpf/`: C with CO-RE, one file per probe.
 
 pub mod abi;
+mod c_library;
+mod calls;
 pub mod cost;
 mod error;
 mod loader;

@@ -7,13 +7,14 @@ use crate::{
     probes::Probe,
 };
 use libbpf_rs::{
-    ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, Program,
+    ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel,
+    Program, UprobeOpts,
 };
 use std::{
     fs::OpenOptions,
     io::{self, Write},
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -33,6 +34,17 @@ impl Loaded {
         owner: Option<&Self>,
         groups: u32,
     ) -> Result<Self, Error> {
+        let mut loaded = Self::load_only(probe, owner, groups)?;
+        loaded.links = attach(probe, &loaded.object)?;
+        Ok(loaded)
+    }
+
+    /// Loads a probe, whose programs are attached one by one, later.
+    pub(crate) fn load_only(
+        probe: &'static Probe,
+        owner: Option<&Self>,
+        groups: u32,
+    ) -> Result<Self, Error> {
         let log = CapturedLog::begin();
         let refused = |source| refusal(probe, &source, &log.text());
         let mut open = ObjectBuilder::default()
@@ -40,17 +52,37 @@ impl Loaded {
             .and_then(|builder| builder.open_memory(probe.object))
             .map_err(refused)?;
         prepare_maps(&mut open, owner, groups).map_err(refused)?;
-        let object = open.load().map_err(refused)?;
-        let links = attach(probe, &object)?;
         Ok(Self {
             probe,
-            links,
-            object,
+            links: Vec::new(),
+            object: open.load().map_err(refused)?,
         })
     }
 
     pub(crate) fn link(&self, number: usize) -> &Link {
         &self.links[number]
+    }
+
+    /// Has a program run where `offset` lies in the code of a file: at the entry of that function,
+    /// or at its return; of one process, or (-1) of all.
+    pub(crate) fn attach_uprobe(
+        &self,
+        program: &'static str,
+        pid: i32,
+        file: &Path,
+        offset: usize,
+        options: UprobeOpts,
+    ) -> Result<Link, Error> {
+        let found = self.object.progs_mut().find(|one| one.name() == program);
+        let found =
+            found.unwrap_or_else(|| panic!("probe {} has no program {program}", self.probe.name));
+        found
+            .attach_uprobe_with_opts(pid, file, offset, options)
+            .map_err(|source| Error::Attach {
+                probe: self.probe.name,
+                program: program.to_owned(),
+                source,
+            })
     }
 
     /// The kernel's ids of its programs.
@@ -118,6 +150,8 @@ fn prepare_maps(
             map.reuse_fd(shared.as_fd())?;
         } else if map.name() == "groups" || map.name() == "rules" {
             map.set_max_entries(groups)?;
+        } else if map.name() == "group_calls" {
+            map.set_max_entries(groups + 1)?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ macro_rules! object {
     };
 }
 
+pub mod creation_latency;
 pub mod creations;
 pub mod sched;
 pub mod tasks;
@@ -14,7 +15,8 @@ pub mod tasks;
 use crate::{
     Error, Options,
     loader::Loaded,
-    sample::{GroupSample, Loss, WindowTime},
+    sample::{GroupSample, Loss, Unavailable, WindowTime},
+    watch::Assignment,
 };
 
 /// A probe: one object of BPF programs, and the measures it yields.
@@ -51,6 +53,11 @@ pub(crate) struct Context<'a> {
 pub(crate) trait Part {
     /// Adds what it has seen since it was started to the groups; says what it missed.
     fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error>;
+
+    /// A process is watched from now on; returns what cannot be measured of it, and why.
+    fn added(&mut self, _process: &Assignment) -> Vec<Unavailable> {
+        Vec::new()
+    }
 
     /// The kernel's ids of its programs.
     fn program_ids(&self) -> Vec<u32>;
@@ -93,7 +100,12 @@ impl Probe {
 }
 
 /// All probes, in the order they are loaded: the first one makes the maps that the others share.
-pub static PROBES: [&Probe; 3] = [&tasks::PROBE, &creations::PROBE, &sched::PROBE];
+pub static PROBES: [&Probe; 4] = [
+    &tasks::PROBE,
+    &creations::PROBE,
+    &sched::PROBE,
+    &creation_latency::PROBE,
+];
 
 /// Not a probe: what the kernel's verifier refuses, to see what users are then told.
 #[doc(hidden)]

@@ -4,6 +4,7 @@
 use crate::abi::{self, losses, task_record, task_state, totals};
 
 pub use crate::abi::totals as Totals;
+pub use crate::calls::{CallKind, Calls};
 
 /// Everything that was known at one instant.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,9 @@ pub struct GroupSample {
     pub run_queue_depth: Vec<u64>,
     /// Creations by tasks of this group.
     pub creations: Vec<Creation>,
+    /// Calls of the C library that create tasks, one entry for each kind; none where it cannot be
+    /// probed.
+    pub calls: Option<Vec<Calls>>,
 }
 
 /// Log-linear: eight buckets to each power of two; see `bpf/histogram.h`.
@@ -76,7 +80,7 @@ impl Histogram {
     /// Binary logarithm of the buckets to each power of two.
     pub const SUB_BITS: u32 = abi::histogram_shape::HISTOGRAM_SUB_BITS.0;
 
-    fn add(&mut self, other: &abi::histogram) {
+    pub(crate) fn add(&mut self, other: &abi::histogram) {
         self.sum += other.sum;
         self.max = self.max.max(other.max);
         add_counts(&mut self.counts, &other.counts);

@@ -7,6 +7,7 @@ use super::Style;
 use crate::report::Report;
 
 mod attach;
+mod calls;
 mod cells;
 mod column;
 mod compare;

@@ -165,7 +165,8 @@ impl KernelMeasures {
                 .then(|| RunQueueDepth::of(&group.run_queue_depth, how("run_queue_depth"))),
             blocked: distribution("blocked", &group.blocked),
             creations: known(&["creations"])
-                .then(|| Creations::of(&group.calls, first_run, how("creations"))),
+                .then(|| Creations::of(&group.calls, first_run, how("creations")))
+                .map(|c| c.with_latency(&group.called, &how("creation_latency"))),
             time_in_state,
             cpu,
             memory: Memory {

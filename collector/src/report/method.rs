@@ -14,14 +14,17 @@ const CLIENT: &str = "load generator, from the intended start to the answer; ove
     and the median of the repeats' percentiles";
 const CREATIONS: &str = "from the beginning of the watch to the end of the window";
 const FIRST_RUN: &str = "by the role of the task created, from the beginning of the watch";
+const CREATION_LATENCY: &str = "as the caller sees it; corrected: less what the probes add to an \
+    empty function; memory of the caller is read at the call";
 
 /// What was made of the figures that were read.
-const MADE_OF_THEM: [(&str, &str); 5] = [
+const MADE_OF_THEM: [(&str, &str); 6] = [
     ("memory_accounted", ACCOUNTED),
     ("marginal_bytes_per_connection", MARGINAL),
     ("client", CLIENT),
     ("creations", CREATIONS),
     ("first_run", FIRST_RUN),
+    ("creation_latency", CREATION_LATENCY),
 ];
 
 /// How a measure was taken; `measure` is its name in the recording.

@@ -1,5 +1,6 @@
 //! What happened between the snapshots of a run, by role and in all.
 
+use super::calls::Called;
 use super::creations::{Calls, calls_between};
 use super::error::{Problem, growth};
 use super::histogram::{Samples, add_counts, counts_between};
@@ -20,6 +21,7 @@ pub(super) struct Group {
     pub(super) first_run: Samples,
     pub(super) run_queue_depth: Vec<u64>,
     pub(super) calls: Calls,
+    pub(super) called: Called,
 }
 
 /// What one role did, and what its tasks held in the end.
@@ -118,6 +120,7 @@ impl Group {
                 &depth_name,
             )?,
             calls: calls_between(&before.creations, &end.creations, role)?,
+            called: Called::between(before, end)?,
         })
     }
 
@@ -133,6 +136,7 @@ impl Group {
         for (key, count) in &other.calls {
             *self.calls.entry(*key).or_default() += count;
         }
+        self.called.add(&other.called)?;
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! What stands around the snapshots of a sample: the machine, its clients, its random numbers.
 
 use connscope::snapshot::{
-    Client, ClientErrors, ClientLatency, Histogram, Host, Method, SendLateness,
+    Calls, Client, ClientErrors, ClientLatency, Histogram, Host, Method, SendLateness,
 };
 
-use super::sample::{Model, REQUESTS, SUB_BITS};
+use super::sample::{FORK, Model, REQUESTS, SUB_BITS};
 
 /// Records samples as `probe-ebpf/bpf/histogram.h` does: the bucket from the position of the
 /// highest bit and the `SUB_BITS` bits after it.
@@ -50,6 +50,36 @@ impl Numbers {
     pub(crate) fn exponential(&mut self, mean: f64) -> u64 {
         (-mean * (1.0 - self.unit()).ln()) as u64
     }
+}
+
+/// What the acceptor called to make so many tasks: each fork of a larger address space than the one
+/// before, and as much slower as that has pages.
+pub(crate) fn calls(model: &Model, tasks: u32) -> Vec<Calls> {
+    let kinds = ["fork", "spawn", "thread", "clone"].map(|kind| {
+        let is_fork = model.creates == Some(FORK);
+        let made = match kind {
+            "fork" if is_fork => tasks,
+            "thread" if !is_fork && model.creates.is_some() => tasks,
+            _ => 0,
+        };
+        let mut calls = Calls {
+            kind: kind.to_owned(),
+            probe_within_ns: 1_400,
+            probe_whole_ns: 3_100,
+            ..Calls::default()
+        };
+        for call in 0..u64::from(made) {
+            let pages = if is_fork { 1_000 + 10 * call } else { 0 };
+            let time = if is_fork { 90_000 + 30 * pages } else { 22_000 };
+            record(&mut calls.latency, [time]);
+            calls.resident_pages += pages;
+            calls.page_table_bytes += if is_fork { 86_016 } else { 0 };
+            calls.pages_squared += (pages * pages) as f64;
+            calls.pages_times_ns += (pages * time) as f64;
+        }
+        calls
+    });
+    kinds.to_vec()
 }
 
 /// What clients of this model saw.
@@ -136,6 +166,10 @@ pub(crate) fn methods() -> Vec<Method> {
         (
             "first_run",
             "from tp_btf/task_newtask to the arrival that the task's first switch-out reports",
+        ),
+        (
+            "creation_latency",
+            "uprobes by inode on fork, vfork, posix_spawn, pthread_create and clone of the mapped C library",
         ),
         (
             "time_in_state",

@@ -6,7 +6,7 @@ use connscope::snapshot::{
 };
 
 pub(crate) use super::around::methods;
-use super::around::{Numbers, client, host, record};
+use super::around::{Numbers, calls, client, host, record};
 
 /// Buckets to each power of two, as the kernel half has them.
 pub(crate) const SUB_BITS: u32 = 3;
@@ -86,6 +86,8 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
     let first_run = (0..tasks).map(|_| 20_000 + numbers.exponential(60_000.0));
     record(&mut start.roles[1].first_run, first_run);
     end.roles[1].first_run = start.roles[1].first_run.clone();
+    start.roles[0].calls = Some(calls(model, tasks));
+    end.roles[0].calls = start.roles[0].calls.clone();
     Run {
         name: model.name.to_owned(),
         kind: TargetKind::Reference,

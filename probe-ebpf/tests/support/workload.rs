@@ -272,7 +272,7 @@ pub fn sized(count: u32) -> u32 {
     if emulated() { count / 10 } else { count }
 }
 
-fn emulated() -> bool {
+pub fn emulated() -> bool {
     std::env::var_os("CONNSCOPE_EMULATED").is_some()
 }
 

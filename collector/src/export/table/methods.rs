@@ -7,7 +7,7 @@ use crate::report::measures::Measures;
 type Method = fn(&Measures) -> Option<&String>;
 
 /// What a note calls a measure, and where its method is.
-const METHODS: [(&str, Method); 11] = [
+const METHODS: [(&str, Method); 12] = [
     ("clients", |m| Some(&m.client.as_ref()?.method)),
     ("switches", |m| {
         Some(&m.kernel.context_switches.as_ref()?.method)
@@ -25,6 +25,9 @@ const METHODS: [(&str, Method); 11] = [
     ("creation", |m| Some(&m.kernel.creations.as_ref()?.method)),
     ("first run", |m| {
         Some(&m.kernel.creations.as_ref()?.first_run.as_ref()?.method)
+    }),
+    ("calls", |m| {
+        Some(&m.kernel.creations.as_ref()?.latency.as_ref()?.method)
     }),
     ("one more", |m| {
         let marginal = m.kernel.memory.marginal_bytes_per_connection.as_ref()?;

@@ -1,5 +1,6 @@
 //! The rows of a table: one list, whatever the columns are.
 
+use super::calls::{call, created_unseen, p50, p99, per_page, resident, tables};
 use super::cells::{
     accounted, accounted_per_connection, blocked, cpu, cpu_per_request, created, depth, errors,
     first_run, if_any, latency, latency_max, marginal, mean_tasks, sent_late, slice, stolen,
@@ -66,6 +67,18 @@ const GROUPS: [(&str, &[(&str, Cell)]); 5] = [
             }),
             ("first run after p50", |c| first_run(c, |d| d.p50_seconds)),
             ("first run after p99", |c| first_run(c, |d| d.p99_seconds)),
+            ("fork call p50", |c| call(c, |l| &l.fork, p50)),
+            ("fork call p99", |c| call(c, |l| &l.fork, p99)),
+            ("resident at fork", |c| call(c, |l| &l.fork, resident)),
+            ("page tables at fork", |c| call(c, |l| &l.fork, tables)),
+            ("fork, per page", |c| call(c, |l| &l.fork, per_page)),
+            ("spawn call p50", |c| call(c, |l| &l.spawn, p50)),
+            ("spawn call p99", |c| call(c, |l| &l.spawn, p99)),
+            ("pthread_create p50", |c| call(c, |l| &l.thread, p50)),
+            ("pthread_create p99", |c| call(c, |l| &l.thread, p99)),
+            ("clone call p50", |c| call(c, |l| &l.clone, p50)),
+            ("clone call p99", |c| call(c, |l| &l.clone, p99)),
+            ("created unseen", created_unseen),
         ],
     ),
     (

@@ -1,0 +1,114 @@
+//! What the probes themselves add to a call, measured once, on an empty function of our own.
+
+use super::{COOKIE_OWN_SHIFT, PROBE};
+use crate::{
+    Error, abi,
+    calls::{CallKind, Instrument},
+    loader::Loaded,
+};
+use libbpf_rs::UprobeOpts;
+use procfs::process::{MMPermissions, Process};
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// Calls of which the median is taken.
+const CALLS: usize = 301;
+
+// It begins as most functions do, with an instruction that the kernel need not single-step.
+#[cfg(target_arch = "x86_64")]
+core::arch::global_asm!(
+    ".pushsection .text.connscope_empty_call,\"ax\",@progbits",
+    ".type connscope_empty_call, @function",
+    "connscope_empty_call:",
+    "push rbp",
+    "xor eax, eax",
+    "pop rbp",
+    "ret",
+    ".size connscope_empty_call, . - connscope_empty_call",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    fn connscope_empty_call();
+}
+
+static MEASURED: Mutex<Option<Instrument>> = Mutex::new(None);
+
+/// The medians, which are measured when first asked for; takes some milliseconds.
+pub(super) fn measure(loaded: &Loaded, own_group: u32) -> Result<Instrument, Error> {
+    let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(instrument) = *measured {
+        return Ok(instrument);
+    }
+    let instrument = measure_now(loaded, own_group)?;
+    *measured = Some(instrument);
+    Ok(instrument)
+}
+
+fn measure_now(loaded: &Loaded, own_group: u32) -> Result<Instrument, Error> {
+    let offset = own_offset().map_err(|reason| Error::Unsupported {
+        probe: PROBE.name,
+        reason,
+    })?;
+    let plain = median((0..CALLS).map(|_| timed_call()).collect());
+    let kind = CallKind::Thread.in_kernel().0;
+    let cookie = u64::from(kind) | u64::from(own_group + 1) << COOKIE_OWN_SHIFT;
+    let own_thread = 0;
+    let attach = |program, retprobe| {
+        let options = UprobeOpts {
+            cookie,
+            retprobe,
+            ..UprobeOpts::default()
+        };
+        let program_file = Path::new("/proc/self/exe");
+        loaded.attach_uprobe(program, own_thread, program_file, offset, options)
+    };
+    let _links = [attach("on_return", true)?, attach("on_call", false)?];
+    let (mut within, mut whole) = (Vec::new(), Vec::new());
+    let mut before = sum(loaded, own_group)?;
+    for _ in 0..CALLS {
+        whole.push(timed_call());
+        let after = sum(loaded, own_group)?;
+        within.push(after - before);
+        before = after;
+    }
+    Ok(Instrument {
+        within_ns: median(within),
+        whole_ns: median(whole).saturating_sub(plain),
+    })
+}
+
+/// Latencies measured so far.
+fn sum(loaded: &Loaded, own_group: u32) -> Result<u64, Error> {
+    let group: abi::group_calls = loaded.value("group_calls", own_group)?;
+    let kind = CallKind::Thread.in_kernel().0;
+    Ok(group.kinds[kind as usize].latency.sum)
+}
+
+fn timed_call() -> u64 {
+    let begun = Instant::now();
+    // SAFETY: takes no argument and does nothing.
+    unsafe { connscope_empty_call() };
+    begun.elapsed().as_nanos() as u64
+}
+
+/// Where the empty function lies in the file of this program.
+fn own_offset() -> Result<usize, String> {
+    let address = connscope_empty_call as *const () as usize as u64;
+    let maps = Process::myself().and_then(|process| process.maps());
+    let maps = maps.map_err(|error| format!("cannot read /proc/self/maps: {error}"))?;
+    let code = maps.iter().find(|map| {
+        let (start, end) = map.address;
+        map.perms.contains(MMPermissions::EXECUTE) && (start..end).contains(&address)
+    });
+    let code = code.ok_or("cannot find our own code in /proc/self/maps")?;
+    Ok((address - code.address.0 + code.offset) as usize)
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
