@@ -8,13 +8,13 @@ use crate::{
 };
 use libbpf_rs::{
     ErrorKind, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel,
-    Program, UprobeOpts,
+    Program, ProgramAttachType,
 };
 use std::{
     fs::OpenOptions,
     io::{self, Write},
     os::fd::AsFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -34,16 +34,18 @@ impl Loaded {
         owner: Option<&Self>,
         groups: u32,
     ) -> Result<Self, Error> {
-        let mut loaded = Self::load_only(probe, owner, groups)?;
+        let mut loaded = Self::load_only(probe, owner, groups, false)?;
         loaded.links = attach(probe, &loaded.object)?;
         Ok(loaded)
     }
 
-    /// Loads a probe, whose programs are attached one by one, later.
+    /// Loads a probe, whose programs are attached later; each by one link to many functions, if
+    /// so asked.
     pub(crate) fn load_only(
         probe: &'static Probe,
         owner: Option<&Self>,
         groups: u32,
+        uprobe_multi: bool,
     ) -> Result<Self, Error> {
         let log = CapturedLog::begin();
         let refused = |source| refusal(probe, &source, &log.text());
@@ -52,6 +54,11 @@ impl Loaded {
             .and_then(|builder| builder.open_memory(probe.object))
             .map_err(refused)?;
         prepare_maps(&mut open, owner, groups).map_err(refused)?;
+        for mut program in open.progs_mut() {
+            if uprobe_multi {
+                program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
+            }
+        }
         Ok(Self {
             probe,
             links: Vec::new(),
@@ -63,26 +70,20 @@ impl Loaded {
         &self.links[number]
     }
 
-    /// Has a program run where `offset` lies in the code of a file: at the entry of that function,
-    /// or at its return; of one process, or (-1) of all.
-    pub(crate) fn attach_uprobe(
+    /// Attaches the program of that name in the way that `attach` says.
+    pub(crate) fn attach_program<L>(
         &self,
-        program: &'static str,
-        pid: i32,
-        file: &Path,
-        offset: usize,
-        options: UprobeOpts,
-    ) -> Result<Link, Error> {
-        let found = self.object.progs_mut().find(|one| one.name() == program);
-        let found =
-            found.unwrap_or_else(|| panic!("probe {} has no program {program}", self.probe.name));
-        found
-            .attach_uprobe_with_opts(pid, file, offset, options)
-            .map_err(|source| Error::Attach {
-                probe: self.probe.name,
-                program: program.to_owned(),
-                source,
-            })
+        name: &'static str,
+        attach: impl FnOnce(libbpf_rs::ProgramMut<'_>) -> libbpf_rs::Result<L>,
+    ) -> Result<L, Error> {
+        let found = self.object.progs_mut().find(|one| one.name() == name);
+        let program =
+            found.unwrap_or_else(|| panic!("probe {} has no program {name}", self.probe.name));
+        attach(program).map_err(|source| Error::Attach {
+            probe: self.probe.name,
+            program: name.to_owned(),
+            source,
+        })
     }
 
     /// The kernel's ids of its programs.

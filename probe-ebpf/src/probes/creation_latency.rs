@@ -1,6 +1,7 @@
 //! How long fork, posix_spawn, pthread_create and clone take, as their caller sees them.
 
 mod instrument;
+mod sites;
 
 use super::{Context, Measure, Part, Probe};
 use crate::{
@@ -11,7 +12,8 @@ use crate::{
     sample::{GroupSample, Loss, Unavailable},
     watch::Assignment,
 };
-use libbpf_rs::{Link, MapCore, MapFlags, UprobeOpts};
+use libbpf_rs::{Link, MapCore, MapFlags};
+use sites::Sites;
 use std::{
     collections::{HashMap, HashSet},
     fs,
@@ -55,11 +57,12 @@ struct CreationLatency {
     /// Calls that had not returned when their thread ended.
     ended: u64,
     instrument: Instrument,
+    /// One link leads to many functions.
+    at_once: bool,
 }
 
 fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
-    let loaded = Loaded::load_only(&PROBE, Some(context.owner), context.groups)?;
-    let instrument = instrument::measure(&loaded, context.groups)?;
+    let (loaded, instrument, at_once) = instrument::load(context)?;
     Ok(Box::new(CreationLatency {
         links: Vec::new(),
         loaded,
@@ -68,6 +71,7 @@ fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
         functions: 0,
         ended: 0,
         instrument,
+        at_once,
     }))
 }
 
@@ -155,26 +159,18 @@ impl CreationLatency {
     /// The programs are to run for every process that has the file mapped, and look who it is: an
     /// event that is bound to a process and inherited makes the fork of that process fail.
     fn probe_library(&mut self, library: &Library) -> Result<(), Error> {
-        const ALL: i32 = -1;
-        let mut links = Vec::new();
-        for function in &library.functions {
+        let cookie = |function: &Function| {
             self.functions += 1;
-            let cookie = cookie(function, self.functions);
-            // The return first, so that no entry waits for one that is not seen.
-            for (program, retprobe) in [("on_return", true), ("on_call", false)] {
-                let options = UprobeOpts {
-                    cookie,
-                    retprobe,
-                    ..UprobeOpts::default()
-                };
-                let (path, offset) = (&library.path, function.offset);
-                links.push(
-                    self.loaded
-                        .attach_uprobe(program, ALL, path, offset, options)?,
-                );
-            }
-        }
-        self.links.append(&mut links);
+            cookie(function, self.functions)
+        };
+        let sites = Sites {
+            file: &library.path,
+            pid: None,
+            offsets: library.functions.iter().map(|f| f.offset).collect(),
+            cookies: library.functions.iter().map(cookie).collect(),
+        };
+        let links = sites.attach(&self.loaded, self.at_once)?;
+        self.links.extend(links);
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! What the probes themselves add to a call, measured once, on an empty function of our own.
 
-use super::{COOKIE_OWN_SHIFT, PROBE};
+use super::{COOKIE_OWN_SHIFT, PROBE, sites::Sites};
 use crate::{
     Error, abi,
     calls::{CallKind, Instrument},
     loader::Loaded,
+    probes::Context,
 };
-use libbpf_rs::UprobeOpts;
 use procfs::process::{MMPermissions, Process};
 use std::{
     path::Path,
@@ -35,38 +35,49 @@ unsafe extern "C" {
     fn connscope_empty_call();
 }
 
-static MEASURED: Mutex<Option<Instrument>> = Mutex::new(None);
+/// Medians, and whether one link can lead to many functions here.
+static MEASURED: Mutex<Option<(Instrument, bool)>> = Mutex::new(None);
 
-/// The medians, which are measured when first asked for; takes some milliseconds.
-pub(super) fn measure(loaded: &Loaded, own_group: u32) -> Result<Instrument, Error> {
+/// Loads the probe, in the better of two ways that works here, with what it adds to a call: found
+/// out when first asked for, which takes some milliseconds.
+pub(super) fn load(context: &Context<'_>) -> Result<(Loaded, Instrument, bool), Error> {
     let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(instrument) = *measured {
-        return Ok(instrument);
+    if let Some((instrument, at_once)) = *measured {
+        return Ok((load_only(context, at_once)?, instrument, at_once));
     }
-    let instrument = measure_now(loaded, own_group)?;
-    *measured = Some(instrument);
-    Ok(instrument)
+    let (loaded, instrument, at_once) =
+        load_and_measure(context, true).or_else(|_| load_and_measure(context, false))?;
+    *measured = Some((instrument, at_once));
+    Ok((loaded, instrument, at_once))
 }
 
-fn measure_now(loaded: &Loaded, own_group: u32) -> Result<Instrument, Error> {
+fn load_and_measure(
+    context: &Context<'_>,
+    at_once: bool,
+) -> Result<(Loaded, Instrument, bool), Error> {
+    let loaded = load_only(context, at_once)?;
+    let instrument = measure(&loaded, at_once, context.groups)?;
+    Ok((loaded, instrument, at_once))
+}
+
+fn load_only(context: &Context<'_>, at_once: bool) -> Result<Loaded, Error> {
+    Loaded::load_only(&PROBE, Some(context.owner), context.groups, at_once)
+}
+
+fn measure(loaded: &Loaded, at_once: bool, own_group: u32) -> Result<Instrument, Error> {
     let offset = own_offset().map_err(|reason| Error::Unsupported {
         probe: PROBE.name,
         reason,
     })?;
     let plain = median((0..CALLS).map(|_| timed_call()).collect());
     let kind = CallKind::Thread.in_kernel().0;
-    let cookie = u64::from(kind) | u64::from(own_group + 1) << COOKIE_OWN_SHIFT;
-    let own_thread = 0;
-    let attach = |program, retprobe| {
-        let options = UprobeOpts {
-            cookie,
-            retprobe,
-            ..UprobeOpts::default()
-        };
-        let program_file = Path::new("/proc/self/exe");
-        loaded.attach_uprobe(program, own_thread, program_file, offset, options)
+    let sites = Sites {
+        file: Path::new("/proc/self/exe"),
+        pid: Some(std::process::id()),
+        offsets: vec![offset],
+        cookies: vec![u64::from(kind) | u64::from(own_group + 1) << COOKIE_OWN_SHIFT],
     };
-    let _links = [attach("on_return", true)?, attach("on_call", false)?];
+    let _links = sites.attach(loaded, at_once)?;
     let (mut within, mut whole) = (Vec::new(), Vec::new());
     let mut before = sum(loaded, own_group)?;
     for _ in 0..CALLS {
@@ -75,8 +86,16 @@ fn measure_now(loaded: &Loaded, own_group: u32) -> Result<Instrument, Error> {
         within.push(after - before);
         before = after;
     }
+    let within_ns = median(within);
+    if within_ns == 0 {
+        // One link sees the calls of the main thread alone before 6.11, if it is bound to a process.
+        return Err(Error::Unsupported {
+            probe: PROBE.name,
+            reason: "calls of our own were not seen".into(),
+        });
+    }
     Ok(Instrument {
-        within_ns: median(within),
+        within_ns,
         whole_ns: median(whole).saturating_sub(plain),
     })
 }
