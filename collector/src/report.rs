@@ -20,6 +20,7 @@ pub mod measures;
 pub mod memory;
 pub mod method;
 pub mod observer;
+pub mod own;
 pub mod spread;
 pub mod student;
 mod target;

@@ -4,6 +4,7 @@
  * the state each is in at that moment, which no switch has reported yet.
  */
 #include "memory.h"
+#include "pid.h"
 
 enum { ANCESTORS_MAX = 1024, READ_TRIES = 8 };
 
@@ -17,27 +18,6 @@ struct {
 
 /* The address space of the task visited last; threads of a process are visited together. */
 static __u64 last_mm;
-
-/* How deep the reader's PID namespace lies; set as a pass begins. */
-static __u32 reader_level;
-
-/*
- * A pid as the reader's PID namespace numbers it, 0 if it has no number there. The pointer must come
- * from BPF_CORE_READ, which yields a number: on a typed pointer the verifier of 6.1 allows no
- * arithmetic with the level.
- */
-static __always_inline __u32 pid_here(struct pid *pid)
-{
-	__u32 nr = 0;
-
-	if (reader_level && reader_level > BPF_CORE_READ(pid, level))
-		return 0;
-	bpf_probe_read_kernel(&nr, sizeof(nr),
-			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      reader_level * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, nr));
-	return nr;
-}
 
 /*
  * Now, by the run-queue clock. Nothing reads that clock afresh, so a pass takes it once, just after
@@ -254,9 +234,7 @@ int on_task(struct bpf_iter__task *ctx)
 	if (!task || !control)
 		return 0;
 	if (ctx->meta->seq_num == 0) {
-		struct task_struct *reader = bpf_get_current_task_btf();
-
-		reader_level = BPF_CORE_READ(reader, thread_pid, level);
+		read_reader_level();
 		last_mm = 0;
 	}
 	now = clock_now(control, ctx->meta->seq_num);

@@ -12,8 +12,10 @@ mod loader;
 pub mod platform;
 pub mod probes;
 pub mod sample;
+mod sockets;
 mod watch;
 mod windows;
 
 pub use error::Error;
+pub use sockets::Sockets;
 pub use watch::{Assignment, Baseline, GroupRule, Options, Watch};

@@ -10,6 +10,7 @@ use super::histogram::Samples;
 use super::marginal::Marginal;
 use super::memory::{Accounted, Held, Memory};
 use super::method::method;
+use super::own::Own;
 use super::window::Group;
 use crate::snapshot::{Recording, Totals};
 
@@ -171,9 +172,18 @@ impl KernelMeasures {
             cpu,
             memory: Memory {
                 accounted: known(&["memory", "memory_accounted"]).then_some(accounted),
+                own_bytes: None,
                 marginal_bytes_per_connection: marginal,
             },
         }
+    }
+}
+
+impl KernelMeasures {
+    /// The same with what processes held of their own.
+    pub(super) fn with_own(mut self, own: Option<Own>) -> Self {
+        self.memory.own_bytes = own;
+        self
     }
 }
 

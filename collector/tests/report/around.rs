@@ -1,7 +1,8 @@
 //! What stands around the snapshots of a sample: the machine, its clients, its random numbers.
 
 use connscope::snapshot::{
-    Calls, Client, ClientErrors, ClientLatency, Histogram, Host, Method, SendLateness,
+    Calls, Client, ClientErrors, ClientLatency, Histogram, Host, Method, OwnMemory, OwnProcess,
+    OwnRole, SendLateness,
 };
 
 use super::sample::{FORK, Model, REQUESTS, SUB_BITS};
@@ -80,6 +81,44 @@ pub(crate) fn calls(model: &Model, tasks: u32) -> Vec<Calls> {
         calls
     });
     kinds.to_vec()
+}
+
+/// What was sampled of the processes of this model: all but one, of which every other holds a page
+/// more.
+pub(crate) fn own(model: &Model, tasks: u32) -> OwnMemory {
+    let processes = if model.creates == Some(FORK) {
+        tasks
+    } else {
+        0
+    };
+    let process = |index: u32| OwnProcess {
+        pid: 101 + index,
+        anonymous_bytes: 120_000 + u64::from(index % 2) * 4_096,
+        page_table_bytes: 86_016,
+        kernel_stack_bytes: 16_384,
+        socket_bytes: 2_304,
+    };
+    let role = |name: &str| OwnRole {
+        name: name.to_owned(),
+        ..OwnRole::default()
+    };
+    let main = OwnRole {
+        processes: 1,
+        sampled: Vec::new(),
+        threaded: 1,
+        ..role(model.roles[0])
+    };
+    let others = OwnRole {
+        processes: processes.into(),
+        sampled: (1..processes).map(process).collect(),
+        out_of_budget: processes.min(1).into(),
+        ..role(model.roles[1])
+    };
+    OwnMemory {
+        roles: vec![main, others],
+        seconds: 0.000_3 * f64::from(processes),
+        without_sockets: None,
+    }
 }
 
 /// What clients of this model saw.
@@ -179,6 +218,10 @@ pub(crate) fn methods() -> Vec<Method> {
         (
             "memory_accounted",
             "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",
+        ),
+        (
+            "own_bytes",
+            "Pss_Anon of /proc/PID/smaps_rollup, pgtables_bytes, kernel stack and the buffers of sockets",
         ),
         (
             "marginal_bytes_per_connection",

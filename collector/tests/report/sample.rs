@@ -6,7 +6,7 @@ use connscope::snapshot::{
 };
 
 pub(crate) use super::around::methods;
-use super::around::{Numbers, calls, client, host, record};
+use super::around::{Numbers, calls, client, host, own, record};
 
 /// Buckets to each power of two, as the kernel half has them.
 pub(crate) const SUB_BITS: u32 = 3;
@@ -98,6 +98,7 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
         start,
         end,
         memory_points: points(model, connections, &mut numbers),
+        own: Some(own(model, tasks)),
         client: Some(client(model, connections, wobble)),
         incomplete: None,
     }

@@ -7,7 +7,7 @@ use crate::report::measures::Measures;
 type Method = fn(&Measures) -> Option<&String>;
 
 /// What a note calls a measure, and where its method is.
-const METHODS: [(&str, Method); 12] = [
+const METHODS: [(&str, Method); 13] = [
     ("clients", |m| Some(&m.client.as_ref()?.method)),
     ("switches", |m| {
         Some(&m.kernel.context_switches.as_ref()?.method)
@@ -36,6 +36,7 @@ const METHODS: [(&str, Method); 12] = [
     ("accounted", |m| {
         Some(&m.kernel.memory.accounted.as_ref()?.method)
     }),
+    ("own", |m| Some(&m.kernel.memory.own_bytes.as_ref()?.method)),
     ("CPU", |m| Some(&m.kernel.cpu.as_ref()?.method)),
 ];
 

@@ -3,7 +3,7 @@
 use super::calls::{call, created_unseen, p50, p99, per_page, resident, tables};
 use super::cells::{
     accounted, accounted_per_connection, blocked, cpu, cpu_per_request, created, depth, errors,
-    first_run, if_any, latency, latency_max, marginal, mean_tasks, sent_late, slice, stolen,
+    first_run, if_any, latency, latency_max, marginal, mean_tasks, own, sent_late, slice, stolen,
     switches, switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
@@ -86,6 +86,7 @@ const GROUPS: [(&str, &[(&str, Cell)]); 5] = [
         &[
             ("one more connection", marginal),
             ("accounted/connection", accounted_per_connection),
+            ("own, sampled", own),
             ("anonymous", |c| accounted(c, |a| a.anonymous_bytes)),
             ("page tables", |c| accounted(c, |a| a.page_table_bytes)),
             ("kernel stacks", |c| {
