@@ -49,10 +49,12 @@ fn fork_children(children: usize, pages: usize) {
     for _ in 0..children {
         // SAFETY: the child touches memory, says so, and waits to be killed with its parent.
         if unsafe { libc::fork() } == 0 {
+            // SAFETY: of this process alone, and without pointers.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             touch(pages, libc::MAP_PRIVATE);
             let _ = says.write_all(b"r");
             loop {
+                // SAFETY: waits, and touches nothing.
                 unsafe { libc::pause() };
             }
         }

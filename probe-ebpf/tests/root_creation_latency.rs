@@ -223,6 +223,7 @@ fn a_process_that_ends_within_a_call_is_counted_as_lost() {
         || {
             // SAFETY: the child calls nothing but pause, on this stack, until it is killed.
             if unsafe { libc::vfork() } == 0 {
+                // SAFETY: system calls without pointers; then this process ends.
                 unsafe {
                     libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                     libc::pause();
@@ -316,6 +317,7 @@ fn a_child_that_executes_another_program_runs_on() {
         move || {
             // SAFETY: the child runs another program, or ends.
             if unsafe { libc::fork() } == 0 {
+                // SAFETY: strings that end with a null, in a list that ends with a null.
                 unsafe {
                     libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                     libc::execl(

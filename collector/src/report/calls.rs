@@ -86,9 +86,9 @@ impl Called {
             return Ok(Self(None));
         };
         let earlier = |kind: &str| {
-            let known = before.calls.iter().flatten();
-            let known = known.filter(|calls| calls.kind == kind);
-            known.last().cloned().unwrap_or_default()
+            let mut known = before.calls.iter().flatten();
+            let known = known.find(|calls| calls.kind == kind);
+            known.cloned().unwrap_or_default()
         };
         let sums = calls.iter().map(|end| {
             let sums = Sums::between(&earlier(&end.kind), end)?;
