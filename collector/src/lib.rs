@@ -14,6 +14,7 @@ pub mod interrupt;
 pub mod limits;
 pub mod lines;
 pub mod load;
+pub mod own;
 pub mod progress;
 pub mod report;
 pub mod sample;

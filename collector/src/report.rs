@@ -9,6 +9,7 @@ use crate::snapshot::{Host, Recording, Run, TargetKind, Unavailable};
 
 pub mod blocked;
 pub mod calibration;
+pub mod calls;
 pub mod client;
 pub mod creations;
 pub mod depth;
@@ -23,6 +24,7 @@ pub mod measures;
 pub mod memory;
 pub mod method;
 pub mod observer;
+pub mod own;
 mod share;
 pub mod spread;
 pub mod student;

@@ -2,8 +2,8 @@
 
 use crate::snapshot::faults::{FaultClass, Faults};
 use crate::snapshot::{
-    Creation, Flushes, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State, SwitchKind,
-    SwitchLatency, SwitchSamples, Task, Tlb, Totals, Unavailable, Window,
+    Calls, Creation, Flushes, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State,
+    SwitchKind, SwitchLatency, SwitchSamples, Task, Tlb, Totals, Unavailable, Window,
 };
 use probe_ebpf::{
     Assignment, Error, GroupRule, Options, Watch,
@@ -156,6 +156,9 @@ fn role(name: &str, group: GroupSample) -> Role {
         creations: group.creations.iter().map(creation).collect(),
         switch_latency: switch_latency(group.switch_latency),
         faults: faults(group.faults),
+        calls: group
+            .calls
+            .map(|kinds| kinds.into_iter().map(calls).collect()),
     }
 }
 
@@ -271,6 +274,20 @@ fn creation(creation: &sample::Creation) -> Creation {
         clone_flags: creation.clone_flags,
         io_worker: creation.io_worker,
         count: creation.count,
+    }
+}
+
+fn calls(calls: sample::Calls) -> Calls {
+    Calls {
+        kind: calls.kind.name().into(),
+        latency: histogram(calls.latency),
+        failed: calls.failed,
+        resident_pages: calls.resident_pages,
+        page_table_bytes: calls.page_table_bytes,
+        pages_squared: calls.pages_squared as f64,
+        pages_times_ns: calls.pages_times_ns as f64,
+        probe_within_ns: calls.instrument.within_ns,
+        probe_whole_ns: calls.instrument.whole_ns,
     }
 }
 

@@ -72,6 +72,9 @@ pub struct Run {
     pub end: Snapshot,
     /// Memory of the target's own cgroup while connections were added, one point per step.
     pub memory_points: Vec<MemoryPoint>,
+    /// What some of its processes held of their own when the window had closed.
+    #[serde(default)]
+    pub own: Option<OwnMemory>,
     /// What the load generator saw.
     pub client: Option<Client>,
     /// Why this run ended before its time, if it did.
@@ -95,6 +98,57 @@ pub struct MemoryPoint {
     pub connections: u32,
     /// Bytes charged to the cgroup, kernel memory included.
     pub bytes: u64,
+}
+
+/// Memory of processes' own, sampled once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnMemory {
+    /// By role, in the order of the snapshot.
+    pub roles: Vec<OwnRole>,
+    /// What sampling took.
+    pub seconds: f64,
+    /// Why sockets are not in it, if they are not.
+    pub without_sockets: Option<String>,
+}
+
+/// Of the processes of one role those that were sampled, and how many were not, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnRole {
+    /// As in the snapshot.
+    pub name: String,
+    /// All of them.
+    pub processes: u64,
+    /// Those walked.
+    pub sampled: Vec<OwnProcess>,
+    /// More threads than one, or an address space shared with another process.
+    pub threaded: u64,
+    /// Too much touched.
+    pub too_large: u64,
+    /// Ended before they could be walked.
+    pub gone: u64,
+    /// No time was left for them.
+    pub out_of_budget: u64,
+}
+
+/// What one process held of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct OwnProcess {
+    pub pid: u32,
+    /// Anonymous pages, each divided by the number of its users.
+    pub anonymous_bytes: u64,
+    pub page_table_bytes: u64,
+    pub kernel_stack_bytes: u64,
+    /// Buffers of its sockets.
+    pub socket_bytes: u64,
+}
+
+impl OwnProcess {
+    /// All of it.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.anonymous_bytes + self.page_table_bytes + self.kernel_stack_bytes + self.socket_bytes
+    }
 }
 
 /// All that was known of one target at one instant, cumulative since the watch began.
@@ -152,6 +206,10 @@ pub struct Role {
     /// Page faults seen one by one.
     #[serde(default)]
     pub faults: faults::Faults,
+    /// Calls that create tasks, as their callers see them, one entry for each kind; none where the
+    /// C library they call was not probed.
+    #[serde(default)]
+    pub calls: Option<Vec<Calls>>,
 }
 
 /// The TLB of a role's tasks.
@@ -319,6 +377,30 @@ pub struct Creation {
     pub io_worker: bool,
     /// How many.
     pub count: u64,
+}
+
+/// Calls of the C library that create tasks, of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calls {
+    /// `fork`, `spawn`, `thread`, `clone`.
+    pub kind: String,
+    /// From call to return, of those that succeeded, with the probes' own share.
+    pub latency: Histogram,
+    /// Calls that failed.
+    pub failed: u64,
+    /// Sums over the samples: pages that the caller's address space had resident at the call, bytes
+    /// of its page tables, squares of the pages, products of pages and latency. Not of threads.
+    pub resident_pages: u64,
+    #[allow(missing_docs)]
+    pub page_table_bytes: u64,
+    #[allow(missing_docs)]
+    pub pages_squared: f64,
+    #[allow(missing_docs)]
+    pub pages_times_ns: f64,
+    /// By how much a sample is too long, since it holds a part of the probes.
+    pub probe_within_ns: u64,
+    /// By how much a call takes longer than it would without the probes.
+    pub probe_whole_ns: u64,
 }
 
 /// Something that was not seen.

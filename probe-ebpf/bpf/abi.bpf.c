@@ -17,6 +17,9 @@ struct {
 	struct fault_counts fault_counts;
 	enum fault_class fault_class;
 	enum fault_mode fault_mode;
+	struct group_calls group_calls;
+	struct call_losses call_losses;
+	struct call call;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum mode mode;
@@ -26,4 +29,5 @@ struct {
 	enum flush_reason flush_reason;
 	enum space space;
 	enum group_number group_number;
+	enum call_kind call_kind;
 } abi;

@@ -220,5 +220,43 @@ struct task_identity {
 };
 
 enum group_number { NO_GROUP = 0xffffffff };
+/* Calls that create tasks, by what the caller asked the C library for. */
+enum call_kind { CALL_FORK, CALL_SPAWN, CALL_THREAD, CALL_CLONE, CALL_KINDS };
+
+/* A sum of 128 bits. */
+struct wide {
+	__u64 low;
+	__u64 high;
+};
+
+/* A call that has not returned yet. */
+struct call {
+	__u64 start;        /* CLOCK_MONOTONIC */
+	__u64 stack;        /* where its return address lies */
+	__u64 task_started; /* tells a reused thread id from the old one */
+	__u64 resident_pages;
+	__u64 page_table_bytes;
+	__u32 group;
+	__u32 function;
+};
+
+/* Calls of one kind that returned. */
+struct call_stats {
+	struct histogram latency; /* of those that succeeded, as are the sums */
+	__u64 failed;
+	__u64 resident_pages; /* of the caller's address space, at the call */
+	__u64 page_table_bytes;
+	struct wide pages_squared;
+	struct wide pages_times_ns;
+};
+
+struct group_calls {
+	struct call_stats kinds[CALL_KINDS];
+};
+
+struct call_losses {
+	__u64 no_room;
+	__u64 no_return;
+};
 
 #endif

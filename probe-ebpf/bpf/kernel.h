@@ -113,7 +113,7 @@ struct task_struct___v61 {
 struct bpf_local_storage;
 
 /* arch/x86/include/asm/ptrace.h; ax is -1 in orig_ax after an exception */
-struct pt_regs {
+struct pt_regs___call {
 	unsigned long di;
 	unsigned long orig_ax;
 };

@@ -3,7 +3,9 @@
 #ifndef CONNSCOPE_PIDS_H
 #define CONNSCOPE_PIDS_H
 
-#include "watch.h"
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 
 /* How deep the reader's PID namespace lies; set as a pass begins. */
 static __u32 reader_level;

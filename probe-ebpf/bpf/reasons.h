@@ -165,7 +165,7 @@ static __always_inline enum reason sleep_reason(struct task_struct *task, struct
 	    task->thread_info.status & TS_COMPAT)
 		return REASON_OTHER;
 	regs = (__u64)task->stack + control->registers;
-	call = READ_AT(struct pt_regs, regs, orig_ax);
+	call = READ_AT(struct pt_regs___call, regs, orig_ax);
 	if (call == ~0ULL) /* an exception, not a call: what sleeps in one is a page fault */
 		return REASON_PAGE_FAULT;
 	reason = call < SYSCALLS ? reason_of_call[call] : 0;
@@ -174,7 +174,7 @@ static __always_inline enum reason sleep_reason(struct task_struct *task, struct
 		return reason;
 	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
 		return REASON_DISK;
-	return reason == BY_FILE ? reason_by_file(task, entry, READ_AT(struct pt_regs, regs, di)) : reason;
+	return reason == BY_FILE ? reason_by_file(task, entry, READ_AT(struct pt_regs___call, regs, di)) : reason;
 }
 
 #endif

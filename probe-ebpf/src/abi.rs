@@ -12,10 +12,10 @@ mod generated {
 }
 
 pub use generated::types::{
-    assignment, control, creation_key, ended, ended_totals, fault_class, fault_counts, fault_mode,
-    fault_window, flush_reason, flushes, group_number, group_rule, group_stats, histogram,
-    histogram_shape, loss, losses, mode, reason, space, task_identity, task_record, task_state,
-    tlb_stats, totals,
+    assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
+    ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
+    group_calls, group_number, group_rule, group_stats, histogram, histogram_shape, loss, losses,
+    mode, reason, space, task_identity, task_record, task_state, tlb_stats, totals, wide,
 };
 
 impl totals {
@@ -39,10 +39,13 @@ macro_rules! plain {
 }
 plain!(
     assignment,
+    call,
+    call_losses,
     control,
     creation_key,
     fault_counts,
     fault_window,
+    group_calls,
     group_rule,
     group_stats,
     histogram,
@@ -189,6 +192,26 @@ mod tests {
             no_storage,
             no_mapping
         });
+        assert_layout!(wide { low, high });
+        assert_layout!(call_stats {
+            latency,
+            failed,
+            resident_pages,
+            page_table_bytes,
+            pages_squared,
+            pages_times_ns
+        });
+        assert_layout!(group_calls { kinds });
+        assert_layout!(call {
+            start,
+            stack,
+            task_started,
+            resident_pages,
+            page_table_bytes,
+            group,
+            function
+        });
+        assert_layout!(call_losses { no_room, no_return });
         assert_layout!(task_record {
             pid,
             tid,

@@ -4,6 +4,8 @@
 //! The programs themselves are in `bpf/`: C with CO-RE, one file per probe.
 
 pub mod abi;
+mod c_library;
+mod calls;
 pub mod cost;
 mod error;
 pub mod fault_sample;
@@ -13,8 +15,10 @@ mod perf;
 pub mod platform;
 pub mod probes;
 pub mod sample;
+mod sockets;
 mod watch;
 mod windows;
 
 pub use error::Error;
+pub use sockets::Sockets;
 pub use watch::{Assignment, Baseline, GroupRule, Options, Watch};

@@ -9,7 +9,7 @@ use crate::{
 };
 use libbpf_rs::{
     ErrorKind, Link, Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject,
-    PrintLevel, Program, ProgramInput,
+    PrintLevel, Program, ProgramAttachType, ProgramInput,
 };
 use std::{
     fs::OpenOptions,
@@ -27,6 +27,15 @@ pub(crate) struct Loaded {
     object: Object,
 }
 
+/// How an object is loaded, where it matters.
+#[derive(Default)]
+pub(crate) struct How<'a> {
+    /// Programs of it that are left out.
+    pub(crate) without: &'a [&'a str],
+    /// Each program is attached to many functions by one link.
+    pub(crate) uprobe_multi: bool,
+}
+
 impl Loaded {
     /// Loads and attaches a probe. Maps that `owner` has by the same name are shared with it, the
     /// others are made; the ones kept by group have room for `groups`.
@@ -35,17 +44,17 @@ impl Loaded {
         owner: Option<&Self>,
         groups: u32,
     ) -> Result<Self, Error> {
-        let mut loaded = Self::load_only(probe, owner, groups, &[])?;
+        let mut loaded = Self::load_only(probe, owner, groups, &How::default())?;
         loaded.links = attach(probe, &loaded.object)?;
         Ok(loaded)
     }
 
-    /// Loads a probe `without` some of its programs, and attaches none.
+    /// Loads a probe, whose programs are attached later.
     pub(crate) fn load_only(
         probe: &'static Probe,
         owner: Option<&Self>,
         groups: u32,
-        without: &[&str],
+        how: &How<'_>,
     ) -> Result<Self, Error> {
         let log = CapturedLog::begin();
         let refused = |source| refusal(probe, &source, &log.text());
@@ -54,8 +63,11 @@ impl Loaded {
             .and_then(|builder| builder.open_memory(probe.object))
             .map_err(refused)?;
         for mut program in open.progs_mut() {
-            if without.iter().any(|name| program.name() == *name) {
+            if how.without.iter().any(|name| program.name() == *name) {
                 program.set_autoload(false);
+            }
+            if how.uprobe_multi {
+                program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
             }
         }
         prepare_maps(&mut open, owner, groups).map_err(refused)?;
@@ -68,7 +80,7 @@ impl Loaded {
 
     /// Attaches one program to the hook its section names; detached when the link is dropped.
     pub(crate) fn attach_program(&self, name: &'static str) -> Result<Link, Error> {
-        self.attached(name, |program| program.attach())
+        self.attach_by(name, |program| program.attach())
     }
 
     /// Attaches one program to a perf event, which is closed with the link.
@@ -77,28 +89,10 @@ impl Loaded {
         name: &'static str,
         event: OwnedFd,
     ) -> Result<Link, Error> {
-        let attach =
-            |program: &libbpf_rs::ProgramMut<'_>| program.attach_perf_event(event.as_raw_fd());
-        let link = self.attached(name, attach)?;
+        let fd = event.as_raw_fd();
+        let link = self.attach_by(name, |program| program.attach_perf_event(fd))?;
         let _ = event.into_raw_fd(); // the link's from now on
         Ok(link)
-    }
-
-    fn attached(
-        &self,
-        name: &'static str,
-        attach: impl FnOnce(&libbpf_rs::ProgramMut<'_>) -> Result<Link, libbpf_rs::Error>,
-    ) -> Result<Link, Error> {
-        let program = self
-            .object
-            .progs_mut()
-            .find(|program| program.name() == name)
-            .unwrap_or_else(|| panic!("probe {} has no program {name}", self.probe.name));
-        attach(&program).map_err(|source| Error::Attach {
-            probe: self.probe.name,
-            program: name.to_owned(),
-            source,
-        })
     }
 
     /// A map, to be read from another thread.
@@ -123,6 +117,22 @@ impl Loaded {
         };
         let output = program.test_run(input).map_err(failed)?;
         Ok(output.return_value)
+    }
+
+    /// Attaches the program of that name in the way that `attach` says.
+    pub(crate) fn attach_by<L>(
+        &self,
+        name: &'static str,
+        attach: impl FnOnce(libbpf_rs::ProgramMut<'_>) -> libbpf_rs::Result<L>,
+    ) -> Result<L, Error> {
+        let found = self.object.progs_mut().find(|one| one.name() == name);
+        let program =
+            found.unwrap_or_else(|| panic!("probe {} has no program {name}", self.probe.name));
+        attach(program).map_err(|source| Error::Attach {
+            probe: self.probe.name,
+            program: name.to_owned(),
+            source,
+        })
     }
 
     /// The kernel's ids of its programs.
@@ -214,6 +224,7 @@ fn prepare_maps(
         }
         match map.name().to_str() {
             Some("groups" | "rules" | "fault_counts") => map.set_max_entries(groups)?,
+            Some("group_calls") => map.set_max_entries(groups + 1)?,
             Some("sleeps") => map.set_max_entries(groups * abi::reason::REASONS.0)?,
             Some("fault_latency") => map.set_max_entries(groups * CLASSES as u32)?,
             _ => {}

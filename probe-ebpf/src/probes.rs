@@ -7,6 +7,7 @@ macro_rules! object {
     };
 }
 
+pub mod creation_latency;
 pub mod creations;
 mod fault_windows;
 pub mod faults;
@@ -18,7 +19,8 @@ pub mod tlb;
 use crate::{
     Error, Options,
     loader::Loaded,
-    sample::{GroupSample, Loss, WindowTime},
+    sample::{GroupSample, Loss, Unavailable, WindowTime},
+    watch::Assignment,
 };
 
 /// A probe: one object of BPF programs, and the measures it yields.
@@ -55,6 +57,11 @@ pub(crate) struct Context<'a> {
 pub(crate) trait Part {
     /// Adds what it has seen since it was started to the groups; says what it missed.
     fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error>;
+
+    /// A process is watched from now on; returns what cannot be measured of it, and why.
+    fn added(&mut self, _process: &Assignment) -> Vec<Unavailable> {
+        Vec::new()
+    }
 
     /// The kernel's ids of its programs.
     fn program_ids(&self) -> Vec<u32>;
@@ -104,6 +111,7 @@ pub static PROBES: &[&Probe] = &[
     &tlb::PROBE,
     &switch_latency::PROBE,
     &faults::PROBE,
+    &creation_latency::PROBE,
 ];
 
 /// Not a probe: what the kernel's verifier refuses, to see what users are then told.

@@ -25,6 +25,7 @@ pub const REASONS: [&str; abi::reason::REASONS.0 as usize] = [
     "page_fault",
     "other",
 ];
+pub use crate::calls::{CallKind, Calls};
 
 /// Everything that was known at one instant.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +87,9 @@ pub struct GroupSample {
     pub switch_latency: SwitchLatency,
     /// Page faults that windows showed.
     pub faults: FaultSample,
+    /// Calls of the C library that create tasks, one entry for each kind; none where it cannot be
+    /// probed.
+    pub calls: Option<Vec<Calls>>,
 }
 
 /// The TLB of a group's tasks.

@@ -124,7 +124,12 @@ impl Watch {
         match passes? - before {
             0 if self.lost_entries()? > lost_before => Err(Error::NoMemory { pid: process.pid }),
             0 => Err(Error::NoSuchProcess { pid: process.pid }),
-            added => Ok(added),
+            added => {
+                for (_, part) in &mut self.parts {
+                    self.unavailable.extend(part.added(&process));
+                }
+                Ok(added)
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 #[path = "support/workload.rs"]
 mod workload;
 
-use probe_ebpf::sample::{Sample, TaskSample};
+use probe_ebpf::sample::{Loss, Sample, TaskSample};
 use std::{thread, time::Duration};
 use workload::*;
 
@@ -82,7 +82,13 @@ fn an_exec_from_a_thread_stays_watched() {
         !sample.groups[CHILD].tasks.is_empty(),
         "what it forks is watched too"
     );
-    assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
+    // The exec may end the main thread before it is back from pthread_create: a call without an end.
+    let of_its_caller = |loss: &&Loss| loss.probe == "creation_latency";
+    let never_returned: u64 = (sample.losses.iter().filter(of_its_caller))
+        .map(|loss| loss.count)
+        .sum();
+    assert!(never_returned <= 1, "{:?}", sample.losses);
+    assert_eq!(lost(&sample), never_returned, "{:?}", sample.losses);
 }
 
 /// Forks a child with a pid of our choice (needs CAP_CHECKPOINT_RESTORE); `None` if that is taken.

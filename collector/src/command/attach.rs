@@ -10,10 +10,11 @@ use crate::{
     host,
     interrupt::{Interrupt, POLL},
     limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
+    own::{self, OwnSampler},
     progress::Progress,
     report,
     sample::Sampler,
-    snapshot::{Recording, Run, Snapshot, TargetKind},
+    snapshot::{OwnMemory, Recording, Run, Snapshot, TargetKind, Unavailable},
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -40,14 +41,19 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     for (target, (pid, _)) in names.iter().enumerate() {
         add(&mut sampler, target, *pid)?;
     }
+    let own_sampler = OwnSampler::load();
     let first = sampler.read()?;
     let ended_early = watch(args, quiet, &mut sampler, &interrupt)?;
     let last = sampler.read()?;
-    let snapshots = first.into_iter().zip(last);
+    let (owned, lacking) = sample_own(args, &own_sampler, &first, &last);
+    let snapshots = first.into_iter().zip(last).zip(owned);
     let runs = names
         .into_iter()
         .zip(snapshots)
-        .map(|((pid, name), (first, last))| attached(pid, name, first, last));
+        .map(|((pid, name), ((first, last), own))| Run {
+            own,
+            ..attached(pid, name, first, last)
+        });
     let (runs, contradictions) = sound(runs);
     if runs.is_empty() {
         bail!(contradictions.join("; "));
@@ -57,12 +63,37 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
         command: "attach".into(),
         host: host::describe(None),
         runs,
-        methods: sampler.methods(),
-        unavailable: sampler.unavailable(),
+        methods: sampler
+            .methods()
+            .into_iter()
+            .chain([own::method()])
+            .collect(),
+        unavailable: sampler.unavailable().into_iter().chain(lacking).collect(),
         incomplete: (!troubles.is_empty()).then(|| troubles.join("; ")),
     };
     sink.write(&report::build(&recording)?, &args.output)?;
     Ok(conclude(recording.incomplete.as_slice()))
+}
+
+/// What processes of each target hold of their own, or why that cannot be known; the targets share
+/// the budget.
+fn sample_own(
+    args: &Attach,
+    sampler: &OwnSampler,
+    first: &[Snapshot],
+    last: &[Snapshot],
+) -> (Vec<Option<OwnMemory>>, Option<Unavailable>) {
+    let mut lacking = None;
+    let mut sample = |(first, last): (&Snapshot, &Snapshot)| {
+        let watched = Duration::from_nanos(last.at_ns.saturating_sub(first.at_ns));
+        let share = args.windows.own_memory_budget / args.pid.len() as f64;
+        sampler
+            .sample(last, watched.mul_f64(share))
+            .map_err(|unavailable| lacking = Some(unavailable))
+            .ok()
+    };
+    let owned = first.iter().zip(last).map(&mut sample).collect();
+    (owned, lacking)
 }
 
 /// The runs that can be reported on, and what is wrong with the others.
@@ -173,6 +204,7 @@ fn attached(pid: u32, name: String, first: Snapshot, last: Snapshot) -> Run {
         start: first,
         end: last,
         memory_points: Vec::new(),
+        own: None,
         client: None,
         incomplete: None,
     }

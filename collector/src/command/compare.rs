@@ -12,6 +12,7 @@ use crate::{
     interrupt::Interrupt,
     limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     load::Plan,
+    own::{self, OwnSampler},
     progress::Progress,
     report,
     sample::Sampler,
@@ -52,6 +53,8 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
         hierarchy: hierarchy.as_ref().ok(),
         interrupt: &interrupt,
         options,
+        own_budget: args.windows.own_memory_budget,
+        own_sampler: OwnSampler::load(),
     };
 
     let (runs, failed, failures) = measure_all(&bench, args, &cells(args, &models), quiet);
@@ -77,6 +80,7 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
         methods: methods
             .into_iter()
             .chain(of_memory(bench.hierarchy))
+            .chain([own::method()])
             .collect(),
         unavailable,
         incomplete: (!failures.is_empty()).then(|| failures.join("; ")),

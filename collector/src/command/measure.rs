@@ -8,9 +8,10 @@ use crate::{
     interrupt::Interrupt,
     lines::Silence,
     load::{Event, Load, Plan},
+    own::OwnSampler,
     report,
     sample::Sampler,
-    snapshot::{Client, MemoryPoint, Role, Run, Snapshot, TargetKind, Unavailable},
+    snapshot::{Client, MemoryPoint, OwnMemory, Role, Run, Snapshot, TargetKind, Unavailable},
 };
 use anyhow::{Context, Result, anyhow};
 use std::{thread, time::Duration};
@@ -30,6 +31,9 @@ pub(crate) struct Bench<'a> {
     pub(crate) hierarchy: Option<&'a Hierarchy>,
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) options: probe_ebpf::Options,
+    /// Share of the window that sampling own memory may take, after it.
+    pub(crate) own_budget: f64,
+    pub(crate) own_sampler: OwnSampler,
 }
 
 /// What has been seen of a cell so far.
@@ -38,6 +42,8 @@ struct Seen {
     start: Option<Snapshot>,
     end: Option<Snapshot>,
     memory_points: Vec<MemoryPoint>,
+    own: Option<OwnMemory>,
+    lacking: Option<Unavailable>,
     client: Option<Client>,
     trouble: Option<String>,
 }
@@ -62,6 +68,8 @@ pub(crate) fn measure(
         start: None,
         end: None,
         memory_points: Vec::new(),
+        own: None,
+        lacking: None,
         client: None,
         trouble: None,
     };
@@ -86,11 +94,13 @@ pub(crate) fn measure(
         start,
         end,
         memory_points: seen.memory_points,
+        own: seen.own,
         client: seen.client,
         incomplete: seen.trouble,
     };
     report::check(&run)?;
-    Ok((run, sampler.unavailable()))
+    let lacking = sampler.unavailable().into_iter().chain(seen.lacking);
+    Ok((run, lacking.collect()))
 }
 
 /// Goes through the phases with the load generator until it is done or something breaks off.
@@ -117,7 +127,15 @@ fn follow(
             }
             Ok(Event::Measuring) => seen.start = Some(read(sampler)?),
             Ok(Event::Measured) => {
-                seen.end = Some(read(sampler)?);
+                let end = seen.end.insert(read(sampler)?);
+                // The connections are still open, and the generator waits.
+                match bench
+                    .own_sampler
+                    .sample(end, plan.duration.mul_f64(bench.own_budget))
+                {
+                    Ok(sampled) => seen.own = Some(sampled),
+                    Err(unavailable) => seen.lacking = Some(unavailable),
+                }
                 load.go_on();
             }
             Ok(Event::Failed { reason }) => {

@@ -10,6 +10,7 @@ use crate::snapshot::Host;
 
 mod attach;
 mod calibration;
+mod calls;
 mod cells;
 mod column;
 mod compare;

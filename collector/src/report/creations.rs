@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::calls::{Called, CreationLatency};
 use super::distribution::Distribution;
 use super::error::{Problem, growth};
 use crate::snapshot::Creation;
@@ -27,6 +28,8 @@ pub struct Creations {
     pub by_flags: Vec<FlagCount>,
     /// From creation to the first time on a CPU, counted with the role of the task created.
     pub first_run: Option<Distribution>,
+    /// How long the calls took, as their callers see it; none where they cannot be probed.
+    pub latency: Option<CreationLatency>,
     /// How they were counted.
     pub method: String,
 }
@@ -189,8 +192,16 @@ impl Creations {
             io_worker: count(Kind::IoWorker),
             by_flags,
             first_run,
+            latency: None,
             method,
         }
+    }
+
+    /// The same with how long the calls took.
+    pub(super) fn with_latency(mut self, called: &Called, method: &str) -> Self {
+        let created = self.process.count + self.vfork.count + self.thread.count;
+        self.latency = CreationLatency::of(called, created, method);
+        self
     }
 
     /// Tasks created, of all kinds.

@@ -14,6 +14,7 @@ use super::histogram::Samples;
 use super::marginal::Marginal;
 use super::memory::{Accounted, Held, Memory};
 use super::method::method;
+use super::own::Own;
 use super::switch_latency::{Looked, SwitchLatency};
 use super::tlb::{AddressSpaceSwitches, TlbFlushes};
 use super::window::Group;
@@ -193,7 +194,8 @@ impl KernelMeasures {
             tlb_flushes: known(&["tlb_flushes"])
                 .then(|| TlbFlushes::of(&group.tlb, how("tlb_flushes"))),
             creations: known(&["creations"])
-                .then(|| Creations::of(&group.calls, first_run, how("creations"))),
+                .then(|| Creations::of(&group.calls, first_run, how("creations")))
+                .map(|c| c.with_latency(&group.called, &how("creation_latency"))),
             time_in_state,
             switch_latency: known(&["switch_latency"])
                 .then(|| SwitchLatency::of(&group.switches, basis.looked, &how("switch_latency"))),
@@ -201,9 +203,18 @@ impl KernelMeasures {
             faults: known(&["faults"]).then(|| Faults::of(&group.totals, &group.faults, basis)),
             memory: Memory {
                 accounted: known(&["memory", "memory_accounted"]).then_some(accounted),
+                own_bytes: None,
                 marginal_bytes_per_connection: marginal,
             },
         }
+    }
+}
+
+impl KernelMeasures {
+    /// The same with what processes held of their own.
+    pub(super) fn with_own(mut self, own: Option<Own>) -> Self {
+        self.memory.own_bytes = own;
+        self
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::marginal::Marginal;
+use super::own::Own;
 use crate::snapshot::{Memory as AddressSpace, Task};
 
 /// Memory, by the figures that can be had of it. They are not to be mixed up: see each.
@@ -10,6 +11,8 @@ use crate::snapshot::{Memory as AddressSpace, Task};
 pub struct Memory {
     /// What the kernel accounts to the tasks.
     pub accounted: Option<Accounted>,
+    /// What a process holds of its own, mean over those sampled.
+    pub own_bytes: Option<Own>,
     /// What one more connection adds to the whole target; of whole targets only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub marginal_bytes_per_connection: Option<Marginal>,

@@ -17,6 +17,8 @@ const SWITCH_LATENCY: &str = "corrected: the line through the medians with 1, 2 
     events, by least squares, at none; what that takes off the median is taken off p90 and p99 too, \
     which are so upper bounds";
 const FIRST_RUN: &str = "by the role of the task created, from the beginning of the watch";
+const CREATION_LATENCY: &str = "as the caller sees it; corrected: less what the probes add to an \
+    empty function; memory of the caller is read at the call";
 
 const FAULT_CLASSES: &str = "totals: the share of each class in the windows, of all faults the kernel \
     counted, with a 95 % interval from how much windows differ";
@@ -30,6 +32,7 @@ const MADE_OF_THEM: &[(&str, &str)] = &[
     ("first_run", FIRST_RUN),
     ("switch_latency", SWITCH_LATENCY),
     ("fault_classes", FAULT_CLASSES),
+    ("creation_latency", CREATION_LATENCY),
 ];
 
 /// How a measure was taken; `measure` is its name in the recording.

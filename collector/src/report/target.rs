@@ -10,6 +10,7 @@ use super::measures::{Basis, KernelMeasures, Measures};
 use super::memory::Held;
 use super::method::method;
 use super::observer::{Lost, add_losses, add_unseen};
+use super::own::Own;
 use super::spread::Spreads;
 use super::switch_latency::Looked;
 use super::window::{Group, Window};
@@ -127,7 +128,8 @@ impl Target {
             incomplete: incomplete(windows),
             tasks: lower_median(windows.iter().map(Window::tasks)),
             measures: Measures {
-                kernel: KernelMeasures::of(&all, &held, Some(marginal(windows, recording)), &basis),
+                kernel: KernelMeasures::of(&all, &held, Some(marginal(windows, recording)), &basis)
+                    .with_own(own(windows, None, recording)),
                 client: Client::of(&clients, &method(recording, "client")),
             },
             spread: Spreads::of(windows),
@@ -186,8 +188,17 @@ fn role(name: &str, windows: &[Window<'_>], basis: &Basis<'_>) -> Result<Role, E
     Ok(Role {
         role: name.to_owned(),
         tasks: lower_median(tasks),
-        measures: KernelMeasures::of(&group, &held, None, basis),
+        measures: KernelMeasures::of(&group, &held, None, basis).with_own(own(
+            windows,
+            Some(name),
+            basis.recording,
+        )),
     })
+}
+
+fn own(windows: &[Window<'_>], role: Option<&str>, recording: &Recording) -> Option<Own> {
+    let runs = windows.iter().filter_map(|window| window.run.own.as_ref());
+    Own::of(runs, role, &method(recording, "own_bytes"))
 }
 
 fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {

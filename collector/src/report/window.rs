@@ -1,5 +1,6 @@
 //! What happened between the snapshots of a run, by role and in all.
 
+use super::calls::Called;
 use super::creations::{Calls, calls_between};
 use super::error::{Problem, growth};
 use super::faults::{Coverage, Seen};
@@ -27,6 +28,7 @@ pub(super) struct Group {
     pub(super) calls: Calls,
     pub(super) switches: Switches,
     pub(super) faults: Seen,
+    pub(super) called: Called,
 }
 
 /// What one role did, and what its tasks held in the end.
@@ -141,6 +143,7 @@ impl Group {
             tlb: TlbWindow::between(&start.tlb, &end.tlb, &format!("role {role}"))?,
             calls: calls_between(&before.creations, &end.creations, role)?,
             switches: switches_between(start, end)?,
+            called: Called::between(before, end)?,
         })
     }
 
@@ -165,6 +168,7 @@ impl Group {
             *self.calls.entry(*key).or_default() += count;
         }
         self.faults.add(&other.faults)?;
+        self.called.add(&other.called)?;
         add_switches(&mut self.switches, &other.switches)
     }
 }

@@ -1,10 +1,11 @@
 //! What stands around the snapshots of a sample: the machine, its clients, its random numbers.
 
 use connscope::snapshot::{
-    Client, ClientErrors, ClientLatency, Histogram, Host, Method, SendLateness,
+    Calls, Client, ClientErrors, ClientLatency, Histogram, Host, Method, OwnMemory, OwnProcess,
+    OwnRole, SendLateness,
 };
 
-use super::sample::{Model, REQUESTS, SUB_BITS};
+use super::sample::{FORK, Model, REQUESTS, SUB_BITS};
 
 /// Records samples as `probe-ebpf/bpf/histogram.h` does: the bucket from the position of the
 /// highest bit and the `SUB_BITS` bits after it.
@@ -49,6 +50,74 @@ impl Numbers {
     /// Exponentially distributed with this mean, as waits often are.
     pub(crate) fn exponential(&mut self, mean: f64) -> u64 {
         (-mean * (1.0 - self.unit()).ln()) as u64
+    }
+}
+
+/// What the acceptor called to make so many tasks: each fork of a larger address space than the one
+/// before, and as much slower as that has pages.
+pub(crate) fn calls(model: &Model, tasks: u32) -> Vec<Calls> {
+    let kinds = ["fork", "spawn", "thread", "clone"].map(|kind| {
+        let is_fork = model.creates == Some(FORK);
+        let made = match kind {
+            "fork" if is_fork => tasks,
+            "thread" if !is_fork && model.creates.is_some() => tasks,
+            _ => 0,
+        };
+        let mut calls = Calls {
+            kind: kind.to_owned(),
+            probe_within_ns: 1_400,
+            probe_whole_ns: 3_100,
+            ..Calls::default()
+        };
+        for call in 0..u64::from(made) {
+            let pages = if is_fork { 1_000 + 10 * call } else { 0 };
+            let time = if is_fork { 90_000 + 30 * pages } else { 22_000 };
+            record(&mut calls.latency, [time]);
+            calls.resident_pages += pages;
+            calls.page_table_bytes += if is_fork { 86_016 } else { 0 };
+            calls.pages_squared += (pages * pages) as f64;
+            calls.pages_times_ns += (pages * time) as f64;
+        }
+        calls
+    });
+    kinds.to_vec()
+}
+
+/// What was sampled of the processes of this model: all but one, of which every other holds a page
+/// more.
+pub(crate) fn own(model: &Model, tasks: u32) -> OwnMemory {
+    let processes = if model.creates == Some(FORK) {
+        tasks
+    } else {
+        0
+    };
+    let process = |index: u32| OwnProcess {
+        pid: 101 + index,
+        anonymous_bytes: 120_000 + u64::from(index % 2) * 4_096,
+        page_table_bytes: 86_016,
+        kernel_stack_bytes: 16_384,
+        socket_bytes: 2_304,
+    };
+    let role = |name: &str| OwnRole {
+        name: name.to_owned(),
+        ..OwnRole::default()
+    };
+    let main = OwnRole {
+        processes: 1,
+        sampled: Vec::new(),
+        threaded: 1,
+        ..role(model.roles[0])
+    };
+    let others = OwnRole {
+        processes: processes.into(),
+        sampled: (1..processes).map(process).collect(),
+        out_of_budget: processes.min(1).into(),
+        ..role(model.roles[1])
+    };
+    OwnMemory {
+        roles: vec![main, others],
+        seconds: 0.000_3 * f64::from(processes),
+        without_sockets: None,
     }
 }
 
@@ -139,6 +208,10 @@ pub(crate) fn methods() -> Vec<Method> {
             "from tp_btf/task_newtask to the arrival that the task's first switch-out reports",
         ),
         (
+            "creation_latency",
+            "uprobes by inode on fork, vfork, posix_spawn, pthread_create and clone of the mapped C library",
+        ),
+        (
             "time_in_state",
             "sums of slice, wait and blocked time per task, with the state in progress by iter/task",
         ),
@@ -155,6 +228,10 @@ pub(crate) fn methods() -> Vec<Method> {
         (
             "memory_accounted",
             "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",
+        ),
+        (
+            "own_bytes",
+            "Pss_Anon of /proc/PID/smaps_rollup, pgtables_bytes, kernel stack and the buffers of sockets",
         ),
         (
             "marginal_bytes_per_connection",

@@ -89,3 +89,76 @@ fn creations_cover_the_setting_up_of_connections() {
         .collect();
     assert_eq!(by_flags, [(40, false), (11, false), (3, true), (1, false)]);
 }
+
+#[test]
+fn calls_have_latency_corrected_and_its_slope_over_pages() {
+    let report = report::build(&recording("compare", vec![run(&MODELS[0], 40, 1)])).unwrap();
+    let creations = report.targets[0]
+        .measures
+        .kernel
+        .creations
+        .as_ref()
+        .unwrap();
+    let latency = creations.latency.as_ref().unwrap();
+    assert_eq!((latency.fork.distribution.count, latency.not_seen), (40, 0));
+    assert_eq!(latency.thread.distribution.count, 0);
+    let slope = latency.fork.per_resident_page_seconds.unwrap();
+    assert!((slope - 30e-9).abs() < 1e-15, "{slope}");
+    let mean_pages = 1_000.0 + 10.0 * 19.5;
+    assert_eq!(
+        latency.fork.parent_resident_bytes,
+        Some(mean_pages * 4096.0)
+    );
+    assert_eq!(latency.fork.parent_page_table_bytes, Some(86_016.0));
+    let (raw, corrected) = (
+        &latency.fork.distribution,
+        latency.fork.corrected_p50_seconds,
+    );
+    let share = raw.p50_seconds.unwrap() - corrected.unwrap();
+    assert!((share - 1_400e-9).abs() < 1e-12, "{share}");
+    assert_eq!(latency.probe_slows_seconds, 3_100e-9);
+}
+
+#[test]
+fn callers_of_one_size_give_no_slope_and_what_was_not_called_is_unseen() {
+    let mut run = run(&MODELS[1], 40, 1);
+    for snapshot in [&mut run.start, &mut run.end] {
+        let calls = snapshot.roles[0].calls.as_mut().unwrap();
+        calls[0] = calls[2].clone();
+        calls[0].kind = "fork".to_owned();
+        calls[0].resident_pages = 40 * 500;
+        calls[0].pages_squared = 40.0 * 500.0 * 500.0;
+        calls[2].latency.counts.clear();
+        calls[2].latency.sum_ns = 0;
+        calls.truncate(3);
+        snapshot.roles[0].creations[0].count = 47;
+    }
+    let report = report::build(&recording("compare", vec![run])).unwrap();
+    let creations = report.targets[0]
+        .measures
+        .kernel
+        .creations
+        .as_ref()
+        .unwrap();
+    let latency = creations.latency.as_ref().unwrap();
+    assert_eq!(latency.fork.per_resident_page_seconds, None);
+    assert_eq!(latency.not_seen, 7);
+    assert_eq!(latency.thread.parent_resident_bytes, None);
+}
+
+#[test]
+fn calls_that_could_not_be_probed_are_unknown_not_zero() {
+    let mut run = run(&MODELS[0], 40, 1);
+    for snapshot in [&mut run.before, &mut run.start, &mut run.end] {
+        snapshot.roles.iter_mut().for_each(|role| role.calls = None);
+    }
+    let report = report::build(&recording("compare", vec![run])).unwrap();
+    let creations = report.targets[0]
+        .measures
+        .kernel
+        .creations
+        .as_ref()
+        .unwrap();
+    assert_eq!(creations.latency, None);
+    assert_eq!(creations.process.count, 40);
+}

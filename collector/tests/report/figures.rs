@@ -70,6 +70,7 @@ pub(crate) fn small() -> Run {
         start,
         end,
         memory_points: Vec::new(),
+        own: None,
         client: client.map(|client| connscope::snapshot::Client {
             requests: 700,
             answered_in_window: 530,
@@ -300,4 +301,32 @@ fn without_requests_nothing_is_per_request() {
         None
     );
     assert_eq!(measures.client.as_ref().unwrap().latency, None);
+}
+
+/// A mean with its interval, and every process in the books.
+#[test]
+fn own_memory_is_a_mean_over_those_sampled() {
+    let runs = vec![run(&MODELS[0], 5, 1), run(&MODELS[0], 5, 2)];
+    let mut unavailable = recording("compare", runs);
+    let report = report::build(&unavailable).unwrap();
+    let roles = &report.targets[0].roles;
+    let own = roles[1].measures.memory.own_bytes.as_ref().unwrap();
+    // Of five each repeat sampled four, half of them a page larger.
+    let mean = 120_000.0 + 2_048.0 + 86_016.0 + 16_384.0 + 2_304.0;
+    assert_eq!(own.mean, Some(mean));
+    assert_eq!((own.sampled, own.of, own.skipped.out_of_budget), (8, 10, 2));
+    // Student's t of 7 degrees of freedom is 2.365; the standard error 2,048 * sqrt(8 / 7) / sqrt(8).
+    let [lower, upper] = own.confidence_95.unwrap();
+    let margin = 2.364_624 * 2_048.0 / 7_f64.sqrt();
+    assert!((upper - mean - margin).abs() < 0.01, "{upper}");
+    assert!((mean - lower - margin).abs() < 0.01, "{lower}");
+    let of_main = roles[0].measures.memory.own_bytes.as_ref().unwrap();
+    assert_eq!((of_main.mean, of_main.confidence_95), (None, None));
+    assert_eq!((of_main.sampled, of_main.skipped.threaded), (0, 2));
+    let of_all = report.targets[0].measures.kernel.memory.own_bytes.as_ref();
+    assert_eq!(of_all.map(|own| (own.sampled, own.of)), Some((8, 12)));
+
+    unavailable.runs.iter_mut().for_each(|run| run.own = None);
+    let report = report::build(&unavailable).unwrap();
+    assert_eq!(report.targets[0].measures.kernel.memory.own_bytes, None);
 }

@@ -6,7 +6,7 @@ use connscope::snapshot::{
 };
 
 pub(crate) use super::around::methods;
-use super::around::{Numbers, client, host, record};
+use super::around::{Numbers, calls, client, host, own, record};
 use super::faults::faults;
 use super::switch_latency::look;
 
@@ -89,6 +89,8 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
     record(&mut start.roles[1].first_run, first_run);
     end.roles[1].first_run = start.roles[1].first_run.clone();
     look(&mut start, &mut end, model);
+    start.roles[0].calls = Some(calls(model, tasks));
+    end.roles[0].calls = start.roles[0].calls.clone();
     Run {
         name: model.name.to_owned(),
         kind: TargetKind::Reference,
@@ -99,6 +101,7 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
         start,
         end,
         memory_points: points(model, connections, &mut numbers),
+        own: Some(own(model, tasks)),
         client: Some(client(model, connections, wobble)),
         incomplete: None,
     }

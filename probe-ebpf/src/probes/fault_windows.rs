@@ -5,7 +5,7 @@ use crate::{
     Error,
     abi::{self, fault_counts, fault_mode, fault_window},
     fault_sample::{CLASSES, FaultSample, by_class},
-    loader::Loaded,
+    loader::{How, Loaded},
     perf, platform,
     windows::Windowed,
 };
@@ -55,7 +55,15 @@ impl FaultWindows {
             End::MemcgEvent => &["on_minor_fault"],
             End::PerfEvent => &["on_memcg_event"],
         };
-        let loaded = Loaded::load_only(&PROBE, Some(context.owner), context.groups, without)?;
+        let loaded = Loaded::load_only(
+            &PROBE,
+            Some(context.owner),
+            context.groups,
+            &How {
+                without,
+                ..How::default()
+            },
+        )?;
         let vm_events_from_queue = platform::distance_per_cpu("runqueues", "vm_event_states")
             .ok_or_else(|| {
                 unsupported("the kernel's BTF does not say where vm_event_states lies")

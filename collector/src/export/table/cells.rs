@@ -215,6 +215,29 @@ fn show_marginal(marginal: &Marginal) -> Option<String> {
     Some(format!("{} ±{margin}", units::bytes(value)))
 }
 
+/// Mean over the processes sampled, where there are some.
+pub(super) fn own(c: &Column<'_>) -> Figure {
+    let Some(own) = &c.kernel.memory.own_bytes else {
+        return Figure::Missing(c.unavailable(&["own_bytes"]));
+    };
+    match (own.mean, own.of) {
+        (_, 0) => Figure::Absent,
+        (None, _) if c.is_role => Figure::Absent,
+        (mean, _) => {
+            let show = |mean| show_mean(mean, own.confidence_95);
+            Figure::of(mean.map(show), || "no process could be sampled".to_owned())
+        }
+    }
+}
+
+fn show_mean(mean: f64, interval: Option<[f64; 2]>) -> String {
+    let margin = interval.map(|[lower, upper]| (upper - lower) / 2.0 / mean);
+    match margin {
+        Some(margin) => format!("{} ±{}", units::bytes(mean), units::percent(margin)),
+        None => units::bytes(mean),
+    }
+}
+
 pub(super) fn accounted(c: &Column<'_>, figure: fn(&Accounted) -> Option<u64>) -> Figure {
     let Some(accounted) = &c.kernel.memory.accounted else {
         return Figure::Missing(c.unavailable(&["memory", "memory_accounted"]));

@@ -35,6 +35,9 @@ const METHODS: &[(&str, Method)] = &[
     ("first run", |m| {
         Some(&m.kernel.creations.as_ref()?.first_run.as_ref()?.method)
     }),
+    ("calls", |m| {
+        Some(&m.kernel.creations.as_ref()?.latency.as_ref()?.method)
+    }),
     ("one more", |m| {
         let marginal = m.kernel.memory.marginal_bytes_per_connection.as_ref()?;
         marginal.value.map(|_| &marginal.method)
@@ -47,6 +50,7 @@ const METHODS: &[(&str, Method)] = &[
         let classes = m.kernel.faults.as_ref()?.by_class.as_ref()?;
         Some(&classes.values().next()?.latency.method)
     }),
+    ("own", |m| Some(&m.kernel.memory.own_bytes.as_ref()?.method)),
     ("CPU", |m| Some(&m.kernel.cpu.as_ref()?.method)),
 ];
 

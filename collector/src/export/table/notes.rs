@@ -33,6 +33,7 @@ pub(super) fn write(
     notes.extend(bounds(report));
     notes.extend(fault_windows(report));
     notes.extend(generator(report));
+    notes.extend(own(report));
     notes.extend(lost(report));
     notes.extend(accuracy(report));
     notes.extend(windows(report));
@@ -199,6 +200,39 @@ fn late(target: &Target, client: &Client) -> String {
         units::count(client.late_sends as f64),
         units::time(client.late_send_max_seconds),
     )
+}
+
+/// How many processes were sampled for their own memory, and what that took.
+fn own(report: &Report) -> Vec<Note> {
+    let of_target = |target: &Target| {
+        let own = target.measures.kernel.memory.own_bytes.as_ref()?;
+        let skipped = [
+            (own.skipped.threaded, "threaded"),
+            (own.skipped.too_large, "too large"),
+            (own.skipped.gone, "gone"),
+            (own.skipped.out_of_budget, "out of budget"),
+        ];
+        let skipped: Vec<_> = skipped
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, why)| format!("{} {why}", units::count(*count as f64)))
+            .collect();
+        let note = format!(
+            "{}: {} of {} processes sampled in {}{}{}",
+            name(target),
+            units::count(own.sampled as f64),
+            units::count(own.of as f64),
+            units::time(own.seconds),
+            if skipped.is_empty() {
+                ""
+            } else {
+                "; skipped: "
+            },
+            skipped.join(", ")
+        );
+        Some(("own memory".to_owned(), note))
+    };
+    report.targets.iter().filter_map(of_target).collect()
 }
 
 fn lost(report: &Report) -> Vec<Note> {

@@ -1,10 +1,11 @@
 //! The rows of a table: one list, whatever the columns are.
 
+use super::calls::{call, created_unseen, p50, p99, per_page, resident, tables};
 use super::cells::{
     accounted, accounted_per_connection, address_space_time, address_spaces, blocked, cpu,
     cpu_per_request, created, depth, errors, first_run, flushes, if_any, latency, latency_max,
-    marginal, mean_blocked, mean_tasks, sent_late, slice, stolen, switches, switches_per_request,
-    throughput, wait, wait_max, wait_total,
+    marginal, mean_blocked, mean_tasks, own, sent_late, slice, stolen, switches,
+    switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
 use super::fault_cells::{fault_class, fault_p50, faults, faults_per_request, huge_page_splits};
@@ -117,6 +118,18 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             }),
             ("first run after p50", |c| first_run(c, |d| d.p50_seconds)),
             ("first run after p99", |c| first_run(c, |d| d.p99_seconds)),
+            ("fork call p50", |c| call(c, |l| &l.fork, p50)),
+            ("fork call p99", |c| call(c, |l| &l.fork, p99)),
+            ("resident at fork", |c| call(c, |l| &l.fork, resident)),
+            ("page tables at fork", |c| call(c, |l| &l.fork, tables)),
+            ("fork, per page", |c| call(c, |l| &l.fork, per_page)),
+            ("spawn call p50", |c| call(c, |l| &l.spawn, p50)),
+            ("spawn call p99", |c| call(c, |l| &l.spawn, p99)),
+            ("pthread_create p50", |c| call(c, |l| &l.thread, p50)),
+            ("pthread_create p99", |c| call(c, |l| &l.thread, p99)),
+            ("clone call p50", |c| call(c, |l| &l.clone, p50)),
+            ("clone call p99", |c| call(c, |l| &l.clone, p99)),
+            ("created unseen", created_unseen),
         ],
     ),
     (
@@ -143,6 +156,7 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
         &[
             ("one more connection", marginal),
             ("accounted/connection", accounted_per_connection),
+            ("own, sampled", own),
             ("anonymous", |c| accounted(c, |a| a.anonymous_bytes)),
             ("page tables", |c| accounted(c, |a| a.page_table_bytes)),
             ("kernel stacks", |c| {

@@ -1,0 +1,206 @@
+//! Samples what processes hold of their own: anonymous pages by their share of each, page tables,
+//! kernel stacks, and the buffers of their sockets.
+//!
+//! The kernel walks all pages of a process to tell its share, and holds the lock of the address
+//! space meanwhile, so that the process can map no memory. So: after a window and never in it, on a
+//! budget, single-threaded processes below a size, in random order. Not at low priority, since who is
+//! kept off the CPU with that lock keeps it longer.
+
+use crate::snapshot::{Method, OwnMemory, OwnProcess, OwnRole, Role, Snapshot, Task, Unavailable};
+use probe_ebpf::Sockets;
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    fs,
+    hash::BuildHasher,
+    io,
+    os::unix::fs::MetadataExt,
+    time::{Duration, Instant},
+};
+
+/// Name of the measure.
+pub const MEASURE: &str = "own_bytes";
+
+/// A larger address space is not walked: at most this much is touched at once (some 4 ms).
+pub const TOUCHED_MAX_BYTES: u64 = 256 << 20;
+
+/// What a walk is expected to take: to begin with, and by the size touched.
+const WALK: Duration = Duration::from_micros(250);
+const WALK_PER_GIGABYTE: Duration = Duration::from_micros(14_400);
+
+/// A process that could be walked.
+struct Candidate<'a> {
+    role: usize,
+    leader: &'a Task,
+    threads: usize,
+}
+
+/// What sampling needs, loaded before there is anything to measure.
+pub struct OwnSampler {
+    sockets: Result<Sockets, probe_ebpf::Error>,
+}
+
+impl OwnSampler {
+    /// Loads it. What the kernel refuses is left out, and the samples say so.
+    #[must_use]
+    pub fn load() -> Self {
+        Self {
+            sockets: Sockets::load(),
+        }
+    }
+
+    /// Samples the processes of a snapshot that was just taken, for at most `budget`.
+    ///
+    /// # Errors
+    /// What is missing for it, as the report is to say.
+    pub fn sample(&self, snapshot: &Snapshot, budget: Duration) -> Result<OwnMemory, Unavailable> {
+        if budget.is_zero() {
+            return Err(unavailable("its budget is 0 (--own-memory-budget)"));
+        }
+        let mut own = OwnMemory {
+            roles: snapshot.roles.iter().map(named).collect(),
+            ..OwnMemory::default()
+        };
+        let mut candidates = candidates(&snapshot.roles);
+        let random = RandomState::new();
+        candidates.sort_by_cached_key(|candidate| random.hash_one(candidate.leader.pid));
+        let begun = Instant::now();
+        for candidate in candidates {
+            let role = &mut own.roles[candidate.role];
+            role.processes += 1;
+            let left = budget.saturating_sub(begun.elapsed());
+            match walk(&candidate, left) {
+                Ok(process) => role.sampled.push(process),
+                Err(Skip::Threaded) => role.threaded += 1,
+                Err(Skip::TooLarge) => role.too_large += 1,
+                Err(Skip::OutOfBudget) => role.out_of_budget += 1,
+                Err(Skip::Gone) => role.gone += 1,
+                Err(Skip::Refused(reason)) => return Err(unavailable(&reason)),
+            }
+        }
+        own.without_sockets = self.add_sockets(&mut own.roles).err();
+        own.seconds = begun.elapsed().as_secs_f64();
+        Ok(own)
+    }
+
+    fn add_sockets(&self, roles: &mut [OwnRole]) -> Result<(), String> {
+        let mut sampled: Vec<_> = roles
+            .iter_mut()
+            .flat_map(|role| &mut role.sampled)
+            .collect();
+        if sampled.is_empty() {
+            return Ok(());
+        }
+        let pids: Vec<u32> = sampled.iter().map(|process| process.pid).collect();
+        let sockets = self.sockets.as_ref().map_err(ToString::to_string)?;
+        let bytes = sockets.bytes(&pids).map_err(|error| error.to_string())?;
+        for process in &mut sampled {
+            process.socket_bytes = bytes.get(&process.pid).copied().unwrap_or(0);
+        }
+        Ok(())
+    }
+}
+
+/// How own memory is measured.
+#[must_use]
+pub fn method() -> Method {
+    let method = format!(
+        "Pss_Anon of /proc/PID/smaps_rollup, pgtables_bytes, kernel stack and the buffers of sockets \
+         (sk_backlog.rmem_alloc, sk_wmem_queued, sk_forward_alloc, by iter/task), after the window, of \
+         single-threaded processes with at most {} MiB touched, in random order until the budget is spent",
+        TOUCHED_MAX_BYTES >> 20
+    );
+    Method {
+        measure: MEASURE.into(),
+        method,
+    }
+}
+
+fn unavailable(reason: &str) -> Unavailable {
+    Unavailable {
+        measure: MEASURE.into(),
+        reason: reason.into(),
+    }
+}
+
+fn named(role: &Role) -> OwnRole {
+    OwnRole {
+        name: role.name.clone(),
+        ..OwnRole::default()
+    }
+}
+
+/// The processes whose main thread is in the snapshot.
+fn candidates(roles: &[Role]) -> Vec<Candidate<'_>> {
+    let mut threads = HashMap::<u32, usize>::new();
+    for task in roles.iter().flat_map(|role| &role.tasks) {
+        *threads.entry(task.pid).or_default() += 1;
+    }
+    let mut candidates = Vec::new();
+    for (role, of_role) in roles.iter().enumerate() {
+        let leaders = of_role.tasks.iter().filter(|task| task.tid == task.pid);
+        candidates.extend(leaders.map(|leader| Candidate {
+            role,
+            leader,
+            threads: threads[&leader.pid],
+        }));
+    }
+    candidates
+}
+
+/// Why a process is not sampled.
+enum Skip {
+    Threaded,
+    TooLarge,
+    OutOfBudget,
+    Gone,
+    Refused(String),
+}
+
+fn walk(candidate: &Candidate<'_>, left: Duration) -> Result<OwnProcess, Skip> {
+    let task = candidate.leader;
+    // An address space that is in the account of another task: until it runs a program of its own.
+    let Some(memory) = task.memory.filter(|_| candidate.threads == 1) else {
+        return Err(Skip::Threaded);
+    };
+    let touched = memory.anonymous_bytes + memory.file_bytes + memory.shared_bytes;
+    if touched > TOUCHED_MAX_BYTES {
+        return Err(Skip::TooLarge);
+    }
+    if WALK + WALK_PER_GIGABYTE.mul_f64(touched as f64 / 1e9) > left {
+        return Err(Skip::OutOfBudget);
+    }
+    // It may have started a thread since the snapshot.
+    let threads = fs::metadata(format!("/proc/{}/task", task.pid)).map_err(|_| Skip::Gone)?;
+    if threads.nlink() > 3 {
+        return Err(Skip::Threaded);
+    }
+    Ok(OwnProcess {
+        pid: task.pid,
+        anonymous_bytes: anonymous_share(task.pid)?,
+        page_table_bytes: memory.page_table_bytes,
+        kernel_stack_bytes: task.kernel_stack_bytes,
+        socket_bytes: 0,
+    })
+}
+
+/// Each anonymous page counts by its share: half of one that two processes map.
+fn anonymous_share(pid: u32) -> Result<u64, Skip> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Skip::Refused(format!("cannot read {path}: {error}; needs CAP_SYS_PTRACE"))
+        }
+        _ => Skip::Gone,
+    })?;
+    let Some(line) = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:")) else {
+        // What has no address space any more has an empty file.
+        return Err(match text.is_empty() {
+            true => Skip::Gone,
+            false => Skip::Refused(format!("{path} does not tell Pss_Anon; needs Linux 5.9")),
+        });
+    };
+    let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>();
+    kilobytes
+        .map(|kilobytes| kilobytes * 1024)
+        .map_err(|_| Skip::Refused(format!("{path} is not understood: {line}")))
+}

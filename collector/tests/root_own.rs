@@ -1,0 +1,290 @@
+//! Own memory of processes, against workloads of known size and the kernel's account of them.
+
+#[path = "../../probe-ebpf/tests/support/workload.rs"]
+mod workload;
+
+use connscope::{
+    attach::cgroup::{Cgroup, Hierarchy},
+    own::{OwnSampler, TOUCHED_MAX_BYTES},
+    sample::Sampler,
+    snapshot::{OwnMemory, OwnProcess, Snapshot},
+};
+use probe_ebpf::Options;
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+use workload::*;
+
+const PAGE: usize = 4096;
+const CHILDREN: usize = 30;
+const OWN_PAGES: usize = 2_000;
+const PARENTS_PAGES: usize = 6_000;
+const ALL_THE_TIME: Duration = Duration::from_secs(60);
+
+/// A new mapping of so many pages, each by itself, written.
+fn touch(pages: usize, flags: libc::c_int) -> *mut libc::c_void {
+    // SAFETY: a new anonymous mapping, written within its bounds.
+    unsafe {
+        let start = libc::mmap(
+            std::ptr::null_mut(),
+            pages * PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_ANONYMOUS | flags,
+            -1,
+            0,
+        );
+        assert_ne!(start, libc::MAP_FAILED, "mmap");
+        libc::madvise(start, pages * PAGE, libc::MADV_NOHUGEPAGE);
+        std::ptr::write_bytes(start.cast::<u8>(), 0, pages * PAGE);
+        start
+    }
+}
+
+/// Children that each write so many pages and stay.
+fn fork_children(children: usize, pages: usize) {
+    let (mut ready, mut says) = std::io::pipe().expect("pipe");
+    for _ in 0..children {
+        // SAFETY: the child touches memory, says so, and waits to be killed with its parent.
+        if unsafe { libc::fork() } == 0 {
+            // SAFETY: of this process alone, and without pointers.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            touch(pages, libc::MAP_PRIVATE);
+            let _ = says.write_all(b"r");
+            loop {
+                // SAFETY: waits, and touches nothing.
+                unsafe { libc::pause() };
+            }
+        }
+    }
+    ready
+        .read_exact(&mut vec![0; children])
+        .expect("children are there");
+}
+
+/// A watch over the workload alone.
+struct Watched {
+    sampler: Sampler,
+    own: OwnSampler,
+}
+
+impl Watched {
+    fn over(workload: &Workload) -> Self {
+        let mut sampler = Sampler::load(1, &Options::default()).expect("probes load");
+        sampler.add(0, workload.pid).expect("the workload is there");
+        Self {
+            sampler,
+            own: OwnSampler::load(),
+        }
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        self.sampler.read().expect("read").remove(0)
+    }
+
+    fn sample(&mut self, budget: Duration) -> OwnMemory {
+        let snapshot = self.snapshot();
+        let own = self.own.sample(&snapshot, budget).expect("samples");
+        assert_eq!(own.without_sockets, None);
+        own
+    }
+}
+
+fn role<'a>(own: &'a OwnMemory, name: &str) -> &'a [OwnProcess] {
+    let role = own.roles.iter().find(|role| role.name == name);
+    &role.expect("the role").sampled
+}
+
+fn total(own: &OwnMemory) -> f64 {
+    let all = own.roles.iter().flat_map(|role| &role.sampled);
+    all.map(|process| process.bytes() as f64).sum()
+}
+
+fn status_bytes(pid: u32, name: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes = line.expect("a field of status").trim();
+    let kilobytes = kilobytes.trim_end_matches(" kB").parse::<f64>();
+    kilobytes.expect("a number") * 1024.0
+}
+
+/// What the children share with their parent counts by its share, what they wrote in full.
+#[test]
+fn own_memory_of_children_is_what_they_wrote() {
+    let mut workload = Workload::new(|| {
+        touch(PARENTS_PAGES, libc::MAP_PRIVATE);
+        || fork_children(CHILDREN, OWN_PAGES)
+    });
+    let mut watched = Watched::over(&workload);
+    workload.run();
+    let own = watched.sample(ALL_THE_TIME);
+    let children = role(&own, "child");
+    assert_eq!(children.len(), CHILDREN);
+    let shared = PARENTS_PAGES as f64 / (CHILDREN + 1) as f64;
+    for child in children {
+        let tables = status_bytes(child.pid, "VmPTE:");
+        let written = (OWN_PAGES as f64 + shared) * PAGE as f64;
+        let expected = written + tables + child.kernel_stack_bytes as f64;
+        assert_near("own bytes", child.bytes() as f64, expected, 0.05);
+        let overstated = status_bytes(child.pid, "RssAnon:");
+        assert!(
+            overstated > 3.0 * child.anonymous_bytes as f64,
+            "{overstated}"
+        );
+    }
+}
+
+/// Where the kernel keeps an account of all of them together, that is the truth.
+#[test]
+fn own_memory_grows_as_the_cgroup_does() {
+    let hierarchy = match Hierarchy::find() {
+        Ok(hierarchy) => hierarchy,
+        Err(reason) => return eprintln!("nothing to compare with: {reason:#}"),
+    };
+    let cgroup = hierarchy.create("own").expect("a cgroup");
+    let processes = cgroup.processes_file();
+    let mut workload = Workload::new(|| {
+        std::fs::write(processes, std::process::id().to_string()).expect("it moves");
+        touch(PARENTS_PAGES, libc::MAP_PRIVATE);
+        || fork_children(CHILDREN, OWN_PAGES)
+    });
+    let mut watched = Watched::over(&workload);
+    let (own_before, before) = (watched.sample(ALL_THE_TIME), settled(&cgroup));
+    workload.run();
+    let (own_after, after) = (watched.sample(ALL_THE_TIME), settled(&cgroup));
+    let (own, account) = (total(&own_after) - total(&own_before), after - before);
+    eprintln!("own memory grew by {own} bytes, the cgroup by {account}");
+    drop(workload);
+    assert_near("growth", own, account, 0.05);
+}
+
+fn settled(cgroup: &Cgroup) -> f64 {
+    settle();
+    cgroup.bytes().expect("its counter") as f64
+}
+
+#[test]
+fn unread_bytes_are_in_the_memory_of_who_holds_the_socket() {
+    const UNREAD: usize = 64 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("a server");
+    let (held, _) = listener.accept().expect("accepted");
+    let workload = Workload::new(move || move || drop(held));
+    client.write_all(&[1; UNREAD]).expect("room for it");
+    settle();
+    let own = Watched::over(&workload).sample(ALL_THE_TIME);
+    let bytes = role(&own, "main")[0].socket_bytes as usize;
+    eprintln!("{bytes} bytes of sockets");
+    assert!(
+        (UNREAD..4 * UNREAD).contains(&bytes),
+        "{bytes} for {UNREAD} unread"
+    );
+}
+
+#[test]
+fn what_is_not_sampled_is_counted_by_its_reason() {
+    let mut workload = Workload::new(|| {
+        touch(TOUCHED_MAX_BYTES as usize / PAGE + 1, libc::MAP_PRIVATE);
+        || drop(std::thread::spawn(|| std::thread::sleep(ALL_THE_TIME)))
+    });
+    let mut watched = Watched::over(&workload);
+    let counts = |own: &OwnMemory| {
+        let main = &own.roles[0];
+        assert_eq!((main.processes, main.sampled.len()), (1, 0));
+        (main.threaded, main.too_large, main.gone, main.out_of_budget)
+    };
+    let own = watched.sample(ALL_THE_TIME);
+    assert_eq!(counts(&own), (0, 1, 0, 0), "too large");
+    workload.run();
+    let own = watched.sample(ALL_THE_TIME);
+    assert_eq!(counts(&own), (1, 0, 0, 0), "threaded");
+    drop(workload);
+
+    let small = Workload::new(|| || ());
+    let mut watched = Watched::over(&small);
+    let own = watched.sample(Duration::from_micros(1));
+    assert_eq!(counts(&own), (0, 0, 0, 1), "no time");
+    let snapshot = watched.snapshot();
+    drop(small);
+    let own = watched.own.sample(&snapshot, ALL_THE_TIME);
+    assert_eq!(counts(&own.expect("samples")), (0, 0, 1, 0), "gone");
+    let refused = watched.own.sample(&snapshot, Duration::ZERO);
+    let reason = refused.expect_err("switched off").reason;
+    assert!(reason.contains("--own-memory-budget"), "{reason}");
+}
+
+#[test]
+fn the_budget_bounds_the_walks() {
+    let mut workload = Workload::new(|| || fork_children(60, 500));
+    let mut watched = Watched::over(&workload);
+    workload.run();
+    assert_eq!(role(&watched.sample(ALL_THE_TIME), "child").len(), 60);
+    let part = watched.sample(Duration::from_millis(3));
+    let (sampled, left) = (role(&part, "child").len(), part.roles[2].out_of_budget);
+    assert_eq!(sampled as u64 + left, 60);
+    assert!(left >= 60 - 12, "{sampled} walks of 250 us each in 3 ms");
+}
+
+/// What a process that is walked says of its own calls, in memory it shares with the test.
+struct Told {
+    calls: AtomicU64,
+    late: AtomicU64,
+    stop: AtomicU64,
+}
+
+/// A walk of the largest process that is walked takes some 4 ms; the machine may be busy besides.
+const LATE: Duration = Duration::from_millis(20);
+
+/// Walked ten times a second, far more than on any budget, a process that maps memory all the time
+/// has no more calls late than without, but for one in a thousand.
+#[test]
+fn walks_hardly_delay_who_maps_memory() {
+    let told = touch(1, libc::MAP_SHARED).cast::<Told>();
+    // SAFETY: a page of zeros, which is never unmapped.
+    let told: &'static Told = unsafe { &*told };
+    let mut workload = Workload::new(|| {
+        touch(TOUCHED_MAX_BYTES as usize / PAGE - 4_000, libc::MAP_PRIVATE);
+        move || {
+            while told.stop.load(Relaxed) == 0 {
+                let begun = Instant::now();
+                let start = touch(1, libc::MAP_PRIVATE);
+                // SAFETY: mapped just now, and used by nobody.
+                unsafe { libc::munmap(start, PAGE) };
+                told.calls.fetch_add(1, Relaxed);
+                let late = u64::from(begun.elapsed() > LATE);
+                told.late.fetch_add(late, Relaxed);
+            }
+        }
+    });
+    let mut watched = Watched::over(&workload);
+    let snapshot = watched.snapshot();
+    workload.start();
+    let (mut calls, mut late, mut walks) = ([0, 0], [0, 0], 0);
+    for round in 0..10 {
+        let with = round % 2;
+        let before = (told.calls.load(Relaxed), told.late.load(Relaxed));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(500) {
+            if with == 1 {
+                let own = watched.own.sample(&snapshot, ALL_THE_TIME);
+                walks += role(&own.expect("samples"), "main").len();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        calls[with] += told.calls.load(Relaxed) - before.0;
+        late[with] += told.late.load(Relaxed) - before.1;
+    }
+    told.stop.store(1, Relaxed);
+    workload.finish();
+    eprintln!("{calls:?} calls without and with walks, {late:?} late; {walks} walks");
+    assert!(walks >= 15, "{walks} walks");
+    let rate = |with: usize| late[with] as f64 / calls[with] as f64;
+    assert!(
+        rate(1) <= rate(0) + 0.001,
+        "{} late, {} without walks",
+        rate(1),
+        rate(0)
+    );
+}

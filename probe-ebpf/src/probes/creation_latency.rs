@@ -1,0 +1,235 @@
+//! How long fork, posix_spawn, pthread_create and clone take, as their caller sees them.
+
+mod instrument;
+mod sites;
+
+use super::{Context, Measure, Part, Probe};
+use crate::{
+    Error, abi,
+    c_library::{self, Function, Library},
+    calls::{CallKind, Calls, Instrument},
+    loader::Loaded,
+    sample::{GroupSample, Loss, Unavailable},
+    watch::Assignment,
+};
+use libbpf_rs::{Link, MapCore, MapFlags};
+use sites::Sites;
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    os::unix::fs::MetadataExt,
+};
+
+/// The programs at entry and return of functions of the C library.
+pub static PROBE: Probe = Probe {
+    name: "creation_latency",
+    object: object!("creation_latency"),
+    hooks: &[
+        "uprobe on fork, vfork, posix_spawn, pthread_create, clone",
+        "uretprobe",
+    ],
+    essential: false,
+    measures: &[Measure {
+        name: "creation_latency",
+        method: "uprobes by inode on fork, vfork, posix_spawn, pthread_create and clone of the mapped C library, \
+                 from the end of the entry's to the begin of the return's; of calls within calls the outermost",
+    }],
+    start: Some(start),
+};
+
+/// Of the flags and numbers in the attach cookie; see the programs.
+const COOKIE_RETURNS_PID: u64 = 4;
+const COOKIE_FUNCTION_SHIFT: u32 = 8;
+const COOKIE_OWN_SHIFT: u32 = 32;
+
+/// More programs than a watched process has children with programs of their own.
+const DESCENDANTS_MAX: usize = 4096;
+
+struct CreationLatency {
+    /// In front of the programs: dropped first.
+    links: Vec<Link>,
+    loaded: Loaded,
+    /// The files that were probed, or why they could not be.
+    probed: HashMap<(u64, u64), Result<(), String>>,
+    /// The groups whose calls are seen.
+    groups: Vec<bool>,
+    functions: u64,
+    /// Calls that had not returned when their thread ended.
+    ended: u64,
+    instrument: Instrument,
+    /// One link leads to many functions.
+    at_once: bool,
+}
+
+fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
+    let (loaded, instrument, at_once) = instrument::load(context)?;
+    Ok(Box::new(CreationLatency {
+        links: Vec::new(),
+        loaded,
+        probed: HashMap::new(),
+        groups: vec![false; context.groups as usize],
+        functions: 0,
+        ended: 0,
+        instrument,
+        at_once,
+    }))
+}
+
+impl Part for CreationLatency {
+    fn added(&mut self, process: &Assignment) -> Vec<Unavailable> {
+        match self.probe(process.pid) {
+            Ok(()) => {
+                let of_process = [
+                    process.main_group,
+                    process.thread_group,
+                    process.process_group,
+                ];
+                for group in of_process {
+                    if let Some(seen) = self.groups.get_mut(group as usize) {
+                        *seen = true;
+                    }
+                }
+                Vec::new()
+            }
+            Err(reason) => vec![Unavailable {
+                measure: PROBE.measures[0].name,
+                reason: format!("pid {}: {reason}", process.pid),
+            }],
+        }
+    }
+
+    fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error> {
+        self.clear_ended(groups)?;
+        for (number, group) in (0u32..).zip(groups.iter_mut()) {
+            if self.groups.get(number as usize) == Some(&true) {
+                group.calls = Some(read_group(&self.loaded, number, self.instrument)?);
+            }
+        }
+        let lost: abi::call_losses = self.loaded.value("call_losses", 0)?;
+        let loss = |what, count| Loss {
+            probe: PROBE.name,
+            what,
+            count,
+        };
+        Ok(vec![
+            loss(
+                "calls that create tasks without a latency (more than 4,096 at once)",
+                lost.no_room,
+            ),
+            loss(
+                "calls that create tasks without a latency (they never returned)",
+                lost.no_return + self.ended,
+            ),
+        ])
+    }
+
+    fn program_ids(&self) -> Vec<u32> {
+        self.loaded.program_ids()
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        PROBE.measures.to_vec()
+    }
+}
+
+impl CreationLatency {
+    /// Probes what a process calls, and what those of its descendants call that run another program.
+    fn probe(&mut self, pid: u32) -> Result<(), String> {
+        let own = c_library::of_process(pid).and_then(|libraries| self.probe_all(libraries));
+        for descendant in with_other_programs(pid) {
+            // Of a child whose calls cannot be seen, the tasks it creates are counted as unseen.
+            let _ =
+                c_library::of_process(descendant).and_then(|libraries| self.probe_all(libraries));
+        }
+        own
+    }
+
+    fn probe_all(&mut self, libraries: Vec<Library>) -> Result<(), String> {
+        for library in libraries {
+            let done = match self.probed.get(&library.identity) {
+                Some(done) => done.clone(),
+                None => self.probe_library(&library).map_err(|e| e.to_string()),
+            };
+            self.probed.insert(library.identity, done.clone());
+            done?;
+        }
+        Ok(())
+    }
+
+    /// The programs are to run for every process that has the file mapped, and look who it is: an
+    /// event that is bound to a process and inherited makes the fork of that process fail.
+    fn probe_library(&mut self, library: &Library) -> Result<(), Error> {
+        let cookie = |function: &Function| {
+            self.functions += 1;
+            cookie(function, self.functions)
+        };
+        let sites = Sites {
+            file: &library.path,
+            pid: None,
+            offsets: library.functions.iter().map(|f| f.offset).collect(),
+            cookies: library.functions.iter().map(cookie).collect(),
+        };
+        let links = sites.attach(&self.loaded, self.at_once)?;
+        self.links.extend(links);
+        Ok(())
+    }
+
+    /// Forgets the calls of threads that have ended: by the snapshot that was just taken, no living
+    /// task was created when theirs was, although they called before it began.
+    fn clear_ended(&mut self, groups: &[GroupSample]) -> Result<(), Error> {
+        let failed = |source| self.loaded.unreadable("calls", source);
+        let living = || groups.iter().flat_map(|group| &group.tasks);
+        let alive: HashSet<u64> = living().map(|task| task.started_ns).collect();
+        let begun = living().map(|task| task.at_ns).min();
+        let map = self.loaded.map("calls");
+        let keys: Vec<Vec<u8>> = map.keys().collect();
+        for key in keys {
+            let value = map.lookup(&key, MapFlags::ANY).map_err(failed)?;
+            let call: Option<abi::call> = value.and_then(|bytes| abi::from_bytes(&bytes));
+            let Some(call) = call else { continue };
+            let before = begun.is_none_or(|begun| call.start < begun);
+            if before && !alive.contains(&call.task_started) && map.delete(&key).is_ok() {
+                self.ended += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cookie(function: &Function, number: u64) -> u64 {
+    let returns_pid = if function.returns_pid {
+        COOKIE_RETURNS_PID
+    } else {
+        0
+    };
+    u64::from(function.kind.in_kernel().0) | returns_pid | number << COOKIE_FUNCTION_SHIFT
+}
+
+fn read_group(loaded: &Loaded, number: u32, instrument: Instrument) -> Result<Vec<Calls>, Error> {
+    let group: abi::group_calls = loaded.value("group_calls", number)?;
+    let calls =
+        |kind: CallKind| Calls::new(kind, &group.kinds[kind.in_kernel().0 as usize], instrument);
+    Ok(CallKind::ALL.into_iter().map(calls).collect())
+}
+
+/// Of the descendants of a process one for each other program.
+fn with_other_programs(pid: u32) -> Vec<u32> {
+    let program = |pid: u32| fs::metadata(format!("/proc/{pid}/exe")).ok();
+    let identity = |pid| program(pid).map(|file| (file.dev(), file.ino()));
+    let mut seen = HashSet::from([identity(pid)]);
+    let (mut others, mut processes, mut next) = (Vec::new(), vec![pid], 0);
+    while let Some(&process) = processes.get(next) {
+        next += 1;
+        let children = procfs::process::Process::new(process as i32)
+            .and_then(|process| process.tasks())
+            .map(|tasks| tasks.flatten().filter_map(|task| task.children().ok()));
+        let room = DESCENDANTS_MAX.saturating_sub(processes.len());
+        processes.extend(children.into_iter().flatten().flatten().take(room));
+    }
+    for process in processes {
+        if seen.insert(identity(process)) {
+            others.push(process);
+        }
+    }
+    others
+}

@@ -1,0 +1,137 @@
+//! What the probes themselves add to a call, measured once, on an empty function of our own.
+
+use super::{COOKIE_OWN_SHIFT, PROBE, sites::Sites};
+use crate::{
+    Error, abi,
+    calls::{CallKind, Instrument},
+    loader::{How, Loaded},
+    probes::Context,
+};
+use procfs::process::{MMPermissions, Process};
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// Calls of which the median is taken.
+const CALLS: usize = 301;
+
+// It begins as most functions do, with an instruction that the kernel need not single-step.
+#[cfg(target_arch = "x86_64")]
+core::arch::global_asm!(
+    ".pushsection .text.connscope_empty_call,\"ax\",@progbits",
+    ".type connscope_empty_call, @function",
+    "connscope_empty_call:",
+    "push rbp",
+    "xor eax, eax",
+    "pop rbp",
+    "ret",
+    ".size connscope_empty_call, . - connscope_empty_call",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    fn connscope_empty_call();
+}
+
+/// Medians, and whether one link can lead to many functions here.
+static MEASURED: Mutex<Option<(Instrument, bool)>> = Mutex::new(None);
+
+/// Loads the probe, in the better of two ways that works here, with what it adds to a call: found
+/// out when first asked for, which takes some milliseconds.
+pub(super) fn load(context: &Context<'_>) -> Result<(Loaded, Instrument, bool), Error> {
+    let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((instrument, at_once)) = *measured {
+        return Ok((load_only(context, at_once)?, instrument, at_once));
+    }
+    let (loaded, instrument, at_once) =
+        load_and_measure(context, true).or_else(|_| load_and_measure(context, false))?;
+    *measured = Some((instrument, at_once));
+    Ok((loaded, instrument, at_once))
+}
+
+fn load_and_measure(
+    context: &Context<'_>,
+    at_once: bool,
+) -> Result<(Loaded, Instrument, bool), Error> {
+    let loaded = load_only(context, at_once)?;
+    let instrument = measure(&loaded, at_once, context.groups)?;
+    Ok((loaded, instrument, at_once))
+}
+
+fn load_only(context: &Context<'_>, at_once: bool) -> Result<Loaded, Error> {
+    let how = How {
+        uprobe_multi: at_once,
+        ..How::default()
+    };
+    Loaded::load_only(&PROBE, Some(context.owner), context.groups, &how)
+}
+
+fn measure(loaded: &Loaded, at_once: bool, own_group: u32) -> Result<Instrument, Error> {
+    let offset = own_offset().map_err(|reason| Error::Unsupported {
+        probe: PROBE.name,
+        reason,
+    })?;
+    let plain = median((0..CALLS).map(|_| timed_call()).collect());
+    let kind = CallKind::Thread.in_kernel().0;
+    let sites = Sites {
+        file: Path::new("/proc/self/exe"),
+        pid: Some(std::process::id()),
+        offsets: vec![offset],
+        cookies: vec![u64::from(kind) | u64::from(own_group + 1) << COOKIE_OWN_SHIFT],
+    };
+    let _links = sites.attach(loaded, at_once)?;
+    let (mut within, mut whole) = (Vec::new(), Vec::new());
+    let mut before = sum(loaded, own_group)?;
+    for _ in 0..CALLS {
+        whole.push(timed_call());
+        let after = sum(loaded, own_group)?;
+        within.push(after - before);
+        before = after;
+    }
+    let within_ns = median(within);
+    if within_ns == 0 {
+        // One link sees the calls of the main thread alone before 6.11, if it is bound to a process.
+        return Err(Error::Unsupported {
+            probe: PROBE.name,
+            reason: "calls of our own were not seen".into(),
+        });
+    }
+    Ok(Instrument {
+        within_ns,
+        whole_ns: median(whole).saturating_sub(plain),
+    })
+}
+
+/// Latencies measured so far.
+fn sum(loaded: &Loaded, own_group: u32) -> Result<u64, Error> {
+    let group: abi::group_calls = loaded.value("group_calls", own_group)?;
+    let kind = CallKind::Thread.in_kernel().0;
+    Ok(group.kinds[kind as usize].latency.sum)
+}
+
+fn timed_call() -> u64 {
+    let begun = Instant::now();
+    // SAFETY: takes no argument and does nothing.
+    unsafe { connscope_empty_call() };
+    begun.elapsed().as_nanos() as u64
+}
+
+/// Where the empty function lies in the file of this program.
+fn own_offset() -> Result<usize, String> {
+    let address = connscope_empty_call as *const () as usize as u64;
+    let maps = Process::myself().and_then(|process| process.maps());
+    let maps = maps.map_err(|error| format!("cannot read /proc/self/maps: {error}"))?;
+    let code = maps.iter().find(|map| {
+        let (start, end) = map.address;
+        map.perms.contains(MMPermissions::EXECUTE) && (start..end).contains(&address)
+    });
+    let code = code.ok_or("cannot find our own code in /proc/self/maps")?;
+    Ok((address - code.address.0 + code.offset) as usize)
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values[values.len() / 2]
+}

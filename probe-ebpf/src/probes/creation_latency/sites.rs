@@ -1,0 +1,65 @@
+//! Attaching both programs to functions of one file.
+
+use crate::{Error, loader::Loaded};
+use libbpf_rs::{Link, UprobeMultiOpts, UprobeOpts};
+use std::path::Path;
+
+/// Functions of a file, by their offsets in it, each with the cookie its programs are given.
+pub(super) struct Sites<'a> {
+    pub(super) file: &'a Path,
+    /// The process whose calls are seen; all that map the file if none.
+    pub(super) pid: Option<u32>,
+    pub(super) offsets: Vec<usize>,
+    pub(super) cookies: Vec<u64>,
+}
+
+impl Sites<'_> {
+    /// Has the programs run at entry and return. With one link to all functions (Linux 6.6) rather
+    /// than an event to each, since each takes the kernel a tenth of a second to remove.
+    pub(super) fn attach(&self, loaded: &Loaded, at_once: bool) -> Result<Vec<Link>, Error> {
+        let mut links = Vec::new();
+        // The return first, so that no entry waits for one that is not seen.
+        for (program, retprobe) in [("on_return", true), ("on_call", false)] {
+            links.extend(match at_once {
+                true => loaded.attach_by(program, |p| self.at_once(&p, retprobe))?,
+                false => loaded.attach_by(program, |p| self.one_by_one(&p, retprobe))?,
+            });
+        }
+        Ok(links)
+    }
+
+    fn pid(&self) -> i32 {
+        self.pid.map_or(-1, |pid| pid as i32)
+    }
+
+    fn at_once(
+        &self,
+        program: &libbpf_rs::ProgramMut<'_>,
+        retprobe: bool,
+    ) -> libbpf_rs::Result<Vec<Link>> {
+        let options = UprobeMultiOpts {
+            offsets: self.offsets.clone(),
+            cookies: self.cookies.clone(),
+            retprobe,
+            ..UprobeMultiOpts::default()
+        };
+        let link = program.attach_uprobe_multi_with_opts(self.pid(), self.file, "", options)?;
+        Ok(vec![link])
+    }
+
+    fn one_by_one(
+        &self,
+        program: &libbpf_rs::ProgramMut<'_>,
+        retprobe: bool,
+    ) -> libbpf_rs::Result<Vec<Link>> {
+        let attach = |(&offset, &cookie)| {
+            let options = UprobeOpts {
+                cookie,
+                retprobe,
+                ..UprobeOpts::default()
+            };
+            program.attach_uprobe_with_opts(self.pid(), self.file, offset, options)
+        };
+        self.offsets.iter().zip(&self.cookies).map(attach).collect()
+    }
+}

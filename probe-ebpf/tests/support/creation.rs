@@ -1,0 +1,180 @@
+//! Callers of fork and its like, which time what they call and tell it through shared memory.
+#![allow(dead_code, unreachable_pub)]
+
+use probe_ebpf::sample::{CallKind, Calls, Sample};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// What callers in other processes tell: how many calls succeeded and failed, and the time of the
+/// former as they saw it.
+pub struct Told {
+    pub calls: AtomicU64,
+    pub failed: AtomicU64,
+    pub ns: AtomicU64,
+    /// How many batches may be begun, and how many are done.
+    pub begun: AtomicU64,
+    pub done: AtomicU64,
+}
+
+impl Told {
+    /// In memory that is shared with the processes forked from now on; never freed.
+    pub fn new() -> &'static Self {
+        // SAFETY: a new shared mapping, zeroed, large enough and aligned for its integers.
+        unsafe {
+            let start = libc::mmap(
+                std::ptr::null_mut(),
+                size_of::<Self>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_ANONYMOUS | libc::MAP_SHARED,
+                -1,
+                0,
+            );
+            assert_ne!(start, libc::MAP_FAILED, "mmap");
+            &*start.cast::<Self>()
+        }
+    }
+
+    pub fn add(&self, begun: Instant, succeeded: bool) {
+        let time = begun.elapsed().as_nanos() as u64;
+        if succeeded {
+            self.calls.fetch_add(1, Relaxed);
+            self.ns.fetch_add(time, Relaxed);
+        } else {
+            self.failed.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// In the caller: batches, each when it may be begun.
+    pub fn in_batches(&self, batches: u64, mut batch: impl FnMut()) {
+        for number in 1..=batches {
+            while self.begun.load(Relaxed) < number {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            batch();
+            self.done.store(number, Relaxed);
+        }
+    }
+
+    /// In the test: has the next batch done.
+    pub fn next_batch(&self) {
+        let number = self.begun.fetch_add(1, Relaxed) + 1;
+        while self.done.load(Relaxed) < number {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub fn mean_ns(&self) -> f64 {
+        self.ns.load(Relaxed) as f64 / self.calls.load(Relaxed) as f64
+    }
+}
+
+pub fn fork_and_wait(told: &Told) {
+    let begun = Instant::now();
+    // SAFETY: the child ends at once.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(0) };
+    }
+    told.add(begun, pid > 0);
+    wait(pid);
+}
+
+/// Through the C library's own function; the child does nothing but end.
+#[allow(deprecated)]
+pub fn vfork_and_wait(told: &Told) {
+    let begun = Instant::now();
+    // SAFETY: the child, on this stack, calls nothing but _exit.
+    let pid = unsafe { libc::vfork() };
+    if pid == 0 {
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(0) };
+    }
+    told.add(begun, pid > 0);
+    wait(pid);
+}
+
+/// Runs a program that prints nothing and ends; returns whether it could be started.
+pub fn spawn_and_wait(program: &std::ffi::CStr, told: &Told) {
+    let arguments = [
+        program.as_ptr().cast_mut(),
+        c"no_such_test".as_ptr().cast_mut(),
+        c"--list".as_ptr().cast_mut(),
+        c"--format=terse".as_ptr().cast_mut(),
+        std::ptr::null_mut(),
+    ];
+    let environment = [std::ptr::null_mut()];
+    let mut pid = 0;
+    let begun = Instant::now();
+    // SAFETY: strings that end with a null, in arrays that end with a null.
+    let refused = unsafe {
+        libc::posix_spawn(
+            &mut pid,
+            program.as_ptr(),
+            std::ptr::null(),
+            std::ptr::null(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+        )
+    };
+    told.add(begun, refused == 0);
+    if refused == 0 {
+        wait(pid);
+    }
+}
+
+pub fn wait(pid: i32) {
+    if pid > 0 {
+        // SAFETY: a child of ours.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    }
+}
+
+pub fn thread_and_join(told: &Told) {
+    extern "C" fn nothing(argument: *mut libc::c_void) -> *mut libc::c_void {
+        argument
+    }
+    let mut thread = 0;
+    let begun = Instant::now();
+    // SAFETY: the thread returns at once, and is joined.
+    let refused = unsafe {
+        libc::pthread_create(&mut thread, std::ptr::null(), nothing, std::ptr::null_mut())
+    };
+    told.add(begun, refused == 0);
+    if refused == 0 {
+        // SAFETY: the thread was made above and is joined once.
+        unsafe { libc::pthread_join(thread, std::ptr::null_mut()) };
+    }
+}
+
+/// A program of a few instructions, of no C library, that waits for ever.
+pub fn tiny_program() -> Vec<u8> {
+    const CODE: [u8; 9] = [0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7]; // pause() for ever
+    const BASE: u64 = 0x40_0000;
+    let mut elf = Vec::new();
+    elf.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    elf.extend([2, 0, 62, 0, 1, 0, 0, 0]); // ET_EXEC, x86-64
+    for number in [BASE + 120, 64, 0] {
+        elf.extend(number.to_le_bytes()); // entry, program headers, no sections
+    }
+    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
+    elf.extend([1, 0, 0, 0, 5, 0, 0, 0]); // PT_LOAD, read and execute
+    let size = 120 + CODE.len() as u64;
+    for number in [0, BASE, BASE, size, size, 0x1000] {
+        elf.extend(number.to_le_bytes());
+    }
+    elf.extend(CODE);
+    elf
+}
+
+/// Of one kind, in the group that calls.
+pub fn calls(sample: &Sample, group: usize, kind: CallKind) -> &Calls {
+    let calls = sample.groups[group].calls.as_ref();
+    let calls = calls.expect("the C library was probed");
+    calls
+        .iter()
+        .find(|calls| calls.kind == kind)
+        .expect("all kinds")
+}
