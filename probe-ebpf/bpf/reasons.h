@@ -12,6 +12,8 @@
 enum { SYSCALLS = 512 };
 /* Not a reason: the kind of file behind the first argument tells. */
 enum { BY_FILE = REASONS };
+/* Nor this: why a task sleeps that slept already when it was first watched is yet to be found out. */
+enum { REASON_UNKNOWN = REASONS };
 /* What the table holds is one more than the reason, so that what it does not name is other. */
 #define IS(reason) ((reason) + 1)
 

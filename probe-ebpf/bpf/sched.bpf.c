@@ -35,10 +35,11 @@ static __always_inline void totals_add(struct totals *sum, const struct totals *
 /* A sleep that is over, on what the task was seen to begin it. */
 static __always_inline void add_sleep(struct task_entry *entry, __u64 time)
 {
-	__u32 reason = entry->reason, place = entry->group * REASONS + reason;
+	__u32 reason = entry->reason < REASONS ? entry->reason : REASON_OTHER;
+	__u32 place = entry->group * REASONS + reason;
 	struct histogram *sleeps_of_reason = bpf_map_lookup_elem(&sleeps, &place);
 
-	if (!sleeps_of_reason || reason >= REASONS)
+	if (!sleeps_of_reason)
 		return;
 	histogram_add(sleeps_of_reason, time);
 	entry->blocked[reason] += time;

@@ -49,8 +49,7 @@ static __always_inline void watch_task(struct task_struct *task, __u32 group, st
 	if (queued && queued < now)
 		entry.run_delay += now - queued;
 	entry.assigned_running = !queued && task->on_cpu;
-	if (!entry.assigned_running && !queued)
-		entry.reason = sleep_reason(task, &entry);
+	entry.reason = REASON_UNKNOWN;
 	entry.base_nvcsw = task->nvcsw;
 	entry.base_nivcsw = task->nivcsw;
 	entry.base_cpu = task->se.sum_exec_runtime;
@@ -98,6 +97,16 @@ static long step_to_parent(__u32 generation, struct ancestry *walk)
 	return BPF_CORE_READ(process, pid) <= 1;
 }
 
+/*
+ * Says why a task sleeps that slept already when it was put on the watch list. In the pass after that one:
+ * in the same, the verifier would follow each reason through all that is left to do.
+ */
+static __always_inline void find_reason(struct task_struct *task, struct task_entry *entry)
+{
+	if (entry->reason == REASON_UNKNOWN && !task->on_cpu && task->__state)
+		__sync_val_compare_and_swap(&entry->reason, REASON_UNKNOWN, sleep_reason(task, entry));
+}
+
 /* Watches the task if its process, or the nearest ancestor of it, is one of those assigned. */
 static __always_inline void assign_task(struct task_struct *task, struct control *control, __u64 now)
 {
@@ -105,8 +114,11 @@ static __always_inline void assign_task(struct task_struct *task, struct control
 		.process = BPF_CORE_READ(task, group_leader),
 		.is_main = task->pid == task->tgid,
 	};
+	struct task_entry *entry = watched_entry(task);
 
-	if (task->exit_state || (task->__state & TASK_DEAD) || watched_entry(task))
+	if (entry)
+		find_reason(task, entry);
+	if (entry || task->exit_state || (task->__state & TASK_DEAD))
 		return;
 	bpf_loop(ANCESTORS_MAX, step_to_parent, &walk, 0);
 	if (walk.found)
@@ -154,27 +166,42 @@ static __always_inline void add_in_progress(struct task_record *record, struct t
 	*blocked += now - since - wait;
 }
 
+/* One reading of a task's books, for bpf_loop: one pass for the verifier. */
+struct reading {
+	struct task_record *record;
+	struct task_struct *task;
+	struct task_entry *entry;
+	__u64 now;
+	__u64 whole;
+};
+
+static long read_once(__u32 try, struct reading *reading)
+{
+	struct task_entry *entry = reading->entry;
+	volatile struct task_entry *stamps = entry;
+	__u64 end = stamps->end;
+
+	entry_totals(&reading->record->totals, reading->task, entry);
+	if (entry->claim == CLAIM_ENDED) {
+		reading->record->state = STATE_BLOCKED;
+		reading->whole = 1;
+		return 1;
+	}
+	add_in_progress(reading->record, reading->task, entry, reading->now);
+	barrier();
+	reading->whole = stamps->begin == end;
+	return reading->whole;
+}
+
 /* Reads totals and the state in progress as of one moment between two switches. */
 static __always_inline void read_totals(struct task_record *record, struct task_struct *task,
 					struct task_entry *entry, __u64 now)
 {
-	volatile struct task_entry *stamps = entry;
-	int try;
+	struct reading reading = { .record = record, .task = task, .entry = entry, .now = now };
 
-	for (try = 0; try < READ_TRIES; try++) {
-		__u64 end = stamps->end;
-
-		entry_totals(&record->totals, task, entry);
-		if (entry->claim == CLAIM_ENDED) {
-			record->state = STATE_BLOCKED;
-			return;
-		}
-		add_in_progress(record, task, entry, now);
-		barrier();
-		if (stamps->begin == end)
-			return;
-	}
-	count_loss(LOSS_TORN);
+	bpf_loop(READ_TRIES, read_once, &reading, 0);
+	if (!reading.whole)
+		count_loss(LOSS_TORN);
 }
 
 /* True if this snapshot is to report the task; see watch.h on claims. */
