@@ -12,11 +12,11 @@ use libbpf_rs::{
     PrintLevel, Program, ProgramAttachType, ProgramInput,
 };
 use std::{
+    cell::RefCell,
     fs::OpenOptions,
     io::{self, Write},
     os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// A probe that runs in the kernel until it is dropped.
@@ -313,27 +313,24 @@ fn write_log(probe: &str, log: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-static LOG: Mutex<String> = Mutex::new(String::new());
-static LOADING: Mutex<()> = Mutex::new(());
-
-/// What libbpf says while one object is loaded; loads in other threads wait for their turn.
-struct CapturedLog {
-    _turn: MutexGuard<'static, ()>,
+thread_local! {
+    /// What libbpf has said in this thread since a load began.
+    static LOG: RefCell<String> = const { RefCell::new(String::new()) };
 }
+
+/// What libbpf says while one object is loaded, in the thread that loads it.
+struct CapturedLog;
 
 impl CapturedLog {
     fn begin() -> Self {
-        let turn = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
-        LOG.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        LOG.with_borrow_mut(String::clear);
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, message| {
-            LOG.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push_str(&message);
+            LOG.with_borrow_mut(|log| log.push_str(&message));
         })));
-        Self { _turn: turn }
+        Self
     }
 
     fn text(&self) -> String {
-        LOG.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        LOG.with_borrow(String::clone)
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// A probe at work, beside the three that every watch has. Dropped, it leaves the kernel.
-pub(crate) trait Part {
+pub(crate) trait Part: Send {
     /// Adds what it has seen since it was started to the groups; says what it missed.
     fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error>;
 

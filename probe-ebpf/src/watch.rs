@@ -12,6 +12,8 @@ use libbpf_rs::{MapCore, MapFlags};
 use std::{
     collections::{HashMap, HashSet},
     io,
+    panic::resume_unwind,
+    thread,
 };
 
 /// To which group the children of a group's tasks belong, by number.
@@ -77,19 +79,20 @@ impl Watch {
     pub fn load(rules: &[GroupRule], options: &Options) -> Result<Self, Error> {
         let groups = u32::try_from(rules.len()).unwrap_or(u32::MAX);
         let tasks = Loaded::load(&tasks::PROBE, None, groups)?;
-        let creations = Loaded::load(&creations::PROBE, Some(&tasks), groups)?;
-        for (group, rule) in (0u32..).zip(rules) {
-            creations
-                .map("rules")
-                .update(&group.to_ne_bytes(), abi::to_bytes(rule), MapFlags::ANY)
-                .map_err(|source| creations.unreadable("rules", source))?;
-        }
-        let sched = Loaded::load(&sched::PROBE, Some(&tasks), groups)?;
-        let (parts, unavailable) = start_parts(&Context {
+        let context = Context {
             owner: &tasks,
             groups,
             options,
+        };
+        // Side by side: loading takes time of a CPU, and attaching waits for all of them.
+        let (creations, sched, (parts, unavailable)) = thread::scope(|scope| {
+            let creations = scope.spawn(|| load_creations(&context, rules));
+            let sched =
+                scope.spawn(|| Loaded::load(&sched::PROBE, Some(context.owner), context.groups));
+            let parts = start_parts(&context);
+            (joined(creations), joined(sched), parts)
         });
+        let (creations, sched) = (creations?, sched?);
         Ok(Self {
             parts,
             unavailable,
@@ -272,17 +275,40 @@ impl Watch {
     }
 }
 
+fn load_creations(context: &Context<'_>, rules: &[GroupRule]) -> Result<Loaded, Error> {
+    let creations = Loaded::load(&creations::PROBE, Some(context.owner), context.groups)?;
+    for (group, rule) in (0u32..).zip(rules) {
+        creations
+            .map("rules")
+            .update(&group.to_ne_bytes(), abi::to_bytes(rule), MapFlags::ANY)
+            .map_err(|source| creations.unreadable("rules", source))?;
+    }
+    Ok(creations)
+}
+
+/// What a thread returned; its panic goes on here.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
 /// The probes that can run here, and what the others leave out.
 #[allow(clippy::type_complexity)]
 fn start_parts(context: &Context<'_>) -> (Vec<(&'static Probe, Box<dyn Part>)>, Vec<Unavailable>) {
     let (mut parts, mut unavailable) = (Vec::new(), Vec::new());
-    for &probe in PROBES {
-        let Some(start) = probe.start else { continue };
-        match start(context) {
-            Ok(part) => parts.push((probe, part)),
-            Err(error) => unavailable.extend(left_out(probe, &error)),
+    let starts = PROBES
+        .iter()
+        .filter_map(|&probe| Some((probe, probe.start?)));
+    thread::scope(|scope| {
+        let started: Vec<_> = starts
+            .map(|(probe, start)| (probe, scope.spawn(move || start(context))))
+            .collect();
+        for (probe, start) in started {
+            match joined(start) {
+                Ok(part) => parts.push((probe, part)),
+                Err(error) => unavailable.extend(left_out(probe, &error)),
+            }
         }
-    }
+    });
     (parts, unavailable)
 }
 
