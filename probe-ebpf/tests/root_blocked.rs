@@ -119,7 +119,7 @@ fn timers() {
 #[test]
 fn locks() {
     assert_waits_on("lock", || waits::futex);
-    assert_waits_on("lock", waits::flock);
+    assert_waits_on("lock", waits::file_lock);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! System calls that wait for a known time. Those that set something up return the wait itself.
 #![allow(clippy::undocumented_unsafe_blocks)] // each is one system call on memory of its own
 
+use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::File,
     io::{Read, Write},
@@ -58,13 +59,13 @@ pub(crate) fn futex() {
     unsafe { libc::syscall(libc::SYS_futex, &word, libc::FUTEX_WAIT, 0, &TIMESPEC) };
 }
 
-pub(crate) fn flock() -> impl FnOnce() + Send + 'static {
+pub(crate) fn file_lock() -> impl FnOnce() + Send + 'static {
     let file = tempfile::NamedTempFile::new().expect("file");
     let holder = File::open(file.path()).expect("file");
-    holder.lock().expect("lock");
+    flock(&holder, FlockOperation::LockExclusive).expect("lock");
     move || {
-        later(move || holder.unlock().expect("unlock"));
-        file.as_file().lock().expect("lock");
+        later(move || flock(&holder, FlockOperation::Unlock).expect("unlock"));
+        flock(file.as_file(), FlockOperation::LockExclusive).expect("lock");
     }
 }
 
