@@ -286,6 +286,17 @@ fn load_creations(context: &Context<'_>, rules: &[GroupRule]) -> Result<Loaded, 
     Ok(creations)
 }
 
+impl Drop for Watch {
+    /// Side by side, since each probe waits for all CPUs as it leaves the kernel.
+    fn drop(&mut self) {
+        thread::scope(|scope| {
+            for (_, part) in self.parts.drain(..) {
+                scope.spawn(move || drop(part));
+            }
+        });
+    }
+}
+
 /// What a thread returned; its panic goes on here.
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))

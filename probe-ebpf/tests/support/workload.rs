@@ -245,12 +245,14 @@ pub fn all(
     )
 }
 
-/// What the books lack; what windows missed of the switches they sampled is not in the books. An
+/// What the books lack; what windows missed of the switches they sampled, and flushes that came within
+/// the program for flushes, are not in the books. An
 /// emulated CPU may stand still for milliseconds in the middle of a switch, which no reader can wait
 /// for: that a task's books were torn is then said, and no mistake.
 pub fn lost(sample: &Sample) -> u64 {
     let excused = |loss: &&Loss| {
-        loss.probe == "switch_latency" || emulated() && loss.what.contains("switched each time")
+        ["switch_latency", "tlb"].contains(&loss.probe)
+            || emulated() && loss.what.contains("switched each time")
     };
     let losses = sample.losses.iter().filter(|loss| !excused(loss));
     losses.map(|loss| loss.count).sum()
