@@ -102,7 +102,7 @@ fn attach() {
     let before = Before::now();
     let served = Served::start("thread-per-connection");
     let load = served.under_load("--connections 10 --duration 60s");
-    at_many_moments(11, |delay, signal| {
+    at_many_moments(4, |delay, signal| {
         let words = format!("attach --pid {} --duration 60s --format json", served.pid());
         let running = Running::start(connscope(&words));
         sleep(delay);
