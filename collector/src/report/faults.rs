@@ -10,7 +10,7 @@ use super::error::{Problem, growth};
 use super::histogram::Samples;
 use super::measures::{Basis, per_request};
 use super::method::method;
-use super::share::{Estimate, Sampled};
+use super::share::{Sampled, estimate};
 use crate::snapshot::faults::{FaultClass, Faults as FaultsSeen};
 use crate::snapshot::{Run, Totals};
 
@@ -34,6 +34,8 @@ pub struct Faults {
     pub method: String,
     /// What windows showed, by class; none where faults were not looked at.
     pub by_class: Option<BTreeMap<String, Class>>,
+    /// Why it is none, though faults were looked at.
+    pub reason: Option<String>,
     /// How long windows were open, in seconds.
     pub window_seconds: Option<f64>,
     /// How many windows were opened.
@@ -84,7 +86,8 @@ struct SeenClass {
     user: u64,
     kernel: u64,
     latency: Samples,
-    estimate: Estimate,
+    /// What the estimate of each role follows from.
+    roles: BTreeMap<String, Sampled>,
 }
 
 impl Coverage {
@@ -100,8 +103,11 @@ impl Coverage {
         let elapsed_ns = run.end.at_ns.saturating_sub(run.start.at_ns);
         Some(Self {
             open_ns,
-            // The one that was open, or about to be, is among them.
-            windows: end.windows.saturating_sub(start.windows).max(1),
+            // One that had opened before is among them if it was still open.
+            windows: end
+                .windows
+                .saturating_sub(start.windows)
+                .max(u64::from(open_ns > 0)),
             whole: end.windows <= 1 && open_ns as f64 >= 0.99 * elapsed_ns as f64,
         })
     }
@@ -183,7 +189,7 @@ impl Seen {
                 )?,
                 ..of_all
             };
-            seen.estimate = moments.estimate();
+            seen.roles.insert(role.to_owned(), moments);
             this.classes.insert(name, seen);
         }
         Ok(this)
@@ -198,7 +204,11 @@ impl Seen {
                     sum.user += class.user;
                     sum.kernel += class.kernel;
                     sum.latency.add(&class.latency, CLASSES)?;
-                    sum.estimate.add(&class.estimate);
+                    for (role, sampled) in &class.roles {
+                        let of_role = sum.roles.entry(role.clone());
+                        let known = of_role.and_modify(|sum| sum.add(sampled));
+                        known.or_insert(*sampled);
+                    }
                 }
             }
         }
@@ -217,7 +227,7 @@ impl SeenClass {
             user: end.user.saturating_sub(start.user),
             kernel: end.kernel.saturating_sub(start.kernel),
             latency: Samples::between(&start.latency, &end.latency, &name)?,
-            estimate: Estimate::default(),
+            roles: BTreeMap::new(),
         })
     }
 
@@ -232,13 +242,16 @@ impl Faults {
         let looked = basis
             .unless_unavailable(&[CLASSES], || basis.fault_coverage)
             .flatten();
+        let missed = looked.is_some_and(|coverage| coverage.open_ns == 0);
+        let looked = looked.filter(|_| !missed);
         let how = || method(basis.recording, CLASSES);
         let class = |(name, class): (&String, &SeenClass)| {
+            let total = estimate(&class.roles);
             let class = Class {
                 user: class.user,
                 kernel: class.kernel,
-                estimated_total: class.estimate.value,
-                confidence_95: [class.estimate.lower, class.estimate.upper],
+                estimated_total: total.value,
+                confidence_95: [total.lower, total.upper],
                 latency: Distribution::of(&class.latency, how()),
             };
             (name.clone(), class)
@@ -250,6 +263,7 @@ impl Faults {
             per_second: all / basis.seconds,
             method: method(basis.recording, "faults"),
             by_class: looked.map(|_| seen.classes.iter().map(class).collect()),
+            reason: missed.then(|| "no window fell into the measured time".to_owned()),
             window_seconds: looked.map(|coverage| coverage.open_ns as f64 / 1e9),
             windows: looked.map(|coverage| coverage.windows),
             huge_page_splits: looked.map(|_| seen.huge_page_splits),

@@ -145,6 +145,45 @@ fn without_windows_the_counts_remain() {
     );
 }
 
+#[test]
+fn few_windows_may_agree_by_chance() {
+    let copies = copies(&of(sampled(10_000, &[(30, 10); 3]))).clone();
+    assert_eq!(copies.estimated_total, Some(7_500.0));
+    // 1.96 * sqrt(0.75 * 0.25 / 120) = 0.0775 of all.
+    let [lower, upper] = copies.confidence_95;
+    assert!((7_500.0 - lower - 774.8).abs() < 1.0, "{lower}");
+    assert!((upper - 8_274.8).abs() < 1.0, "{upper}");
+}
+
+#[test]
+fn a_role_that_no_window_showed_takes_the_share_of_the_others() {
+    let shown = [(30, 10), (33, 7), (27, 13)];
+    let alone = of(sampled(10_000, &shown));
+    let mut run = sampled(10_000, &shown);
+    let mut task = run.end.roles[0].tasks[0].clone();
+    (task.pid, task.tid) = (task.pid + 1_000, task.tid + 1_000);
+    (task.totals.minor_faults, task.totals.major_faults) = (400, 0);
+    let other = &mut run.end.roles[1];
+    other.tasks.push(task);
+    other.faults = windows(&[], &mut Numbers(7));
+    let both = of(run);
+    assert_eq!((both.minor, both.major), (10_397, 3));
+    let (alone, both) = (copies(&alone), copies(&both));
+    assert_eq!(both.estimated_total, Some(7_500.0 + 300.0));
+    let [lower, upper] = alone.confidence_95;
+    assert_eq!(both.confidence_95, [lower, upper + 400.0]);
+}
+
+#[test]
+fn without_a_window_in_time_there_are_no_classes() {
+    let mut run = sampled(1_000, &[]);
+    (run.end.windows[0].open_ns, run.end.windows[0].windows) = (0, 0);
+    let faults = of(run);
+    assert_eq!((faults.by_class, faults.windows), (None, None));
+    let reason = faults.reason.expect("a reason");
+    assert_eq!(reason, "no window fell into the measured time");
+}
+
 /// 1,000 watches of 40 windows each, whose shares differ more than chance alone would have it.
 #[test]
 fn nineteen_of_twenty_intervals_hold_the_truth() {
