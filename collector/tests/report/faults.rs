@@ -1,5 +1,6 @@
 //! Page faults: what follows from windows, and how sure it is.
 
+use connscope::export::{Format, Style, write};
 use connscope::report::faults::{Class, Faults};
 use connscope::snapshot::Run;
 use connscope::snapshot::faults::{FaultClass, Faults as Seen};
@@ -182,6 +183,46 @@ fn without_a_window_in_time_there_are_no_classes() {
     assert_eq!((faults.by_class, faults.windows), (None, None));
     let reason = faults.reason.expect("a reason");
     assert_eq!(reason, "no window fell into the measured time");
+}
+
+/// The figures of a row of the table.
+fn cells(run: Run, row: &str) -> Option<String> {
+    let mut out = Vec::new();
+    let style = Style {
+        color: false,
+        width: Some(100),
+    };
+    write(&report(run), Format::Table, &style, &mut out).expect("a table");
+    let table = String::from_utf8(out).expect("text");
+    let mut lines = table.lines().map(str::trim);
+    let cells = lines.find_map(|line| line.strip_prefix(row))?;
+    cells.split_whitespace().next().map(str::to_owned)
+}
+
+#[test]
+fn the_rows_of_classes_add_up() {
+    // Of 50 faults five were in a class without a row and five had not begun in the window.
+    let mut run = sampled(10_000, &[(30, 10)]);
+    let seen = &mut run.end.roles[0].faults;
+    let other = seen.classes.iter_mut().find(|class| class.name == "other");
+    let other = other.expect("a class");
+    (other.user, other.in_windows, other.in_windows_squared) = (5, 5, 25);
+    other.in_windows_products = 5 * 50;
+    seen.not_begun = 5;
+    (seen.begun, seen.in_windows, seen.in_windows_squared) = (45, 50, 2_500);
+    for class in &mut seen.classes {
+        class.in_windows_products = class.in_windows * 50;
+        let latency = if class.name == "other" { 5 } else { 0 };
+        record(&mut class.latency, vec![1_000; latency]);
+    }
+    let cell = |row| cells(run.clone(), row);
+    assert_eq!(cell("copies on write").as_deref(), Some("6,000"));
+    assert_eq!(cell("fills with zeros").as_deref(), Some("2,000"));
+    assert_eq!(cell("other classes").as_deref(), Some("2,000"));
+    assert_eq!(cell("by class"), None);
+    (run.end.windows[0].open_ns, run.end.windows[0].windows) = (0, 0);
+    let missing = cells(run, "by class").expect("a row");
+    assert!(missing.starts_with('-'), "{missing}");
 }
 
 /// 1,000 watches of 40 windows each, whose shares differ more than chance alone would have it.
