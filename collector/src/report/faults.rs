@@ -10,7 +10,7 @@ use super::error::{Problem, growth};
 use super::histogram::Samples;
 use super::measures::{Basis, per_request};
 use super::method::method;
-use super::share::{Sampled, estimate};
+use super::share::{self, Sampled};
 use crate::snapshot::faults::{FaultClass, Faults as FaultsSeen};
 use crate::snapshot::{Run, Totals};
 
@@ -76,6 +76,8 @@ pub(super) struct Coverage {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     classes: BTreeMap<String, SeenClass>,
+    /// Of each role what is the same for all classes; one that no window showed may have none.
+    roles: BTreeMap<String, Sampled>,
     huge_page_splits: u64,
     unfinished: u64,
     not_begun: u64,
@@ -86,7 +88,7 @@ struct SeenClass {
     user: u64,
     kernel: u64,
     latency: Samples,
-    /// What the estimate of each role follows from.
+    /// Of each role what is known of this class alone.
     roles: BTreeMap<String, Sampled>,
 }
 
@@ -172,10 +174,15 @@ impl Seen {
             not_begun,
             ..Self::default()
         };
+        let seen_of_all = in_classes + not_begun;
+        let of_all = Sampled {
+            seen_of_all,
+            ..of_all
+        };
+        this.roles.insert(role.to_owned(), of_all);
         for (name, (mut seen, before, class)) in classes {
             let moments = Sampled {
                 seen: seen.count(),
-                seen_of_all: in_classes + not_begun,
                 class_sum: grown("faults of a class", before.in_windows, class.in_windows)?,
                 class_squares: grown(
                     "squared faults of a class",
@@ -187,7 +194,7 @@ impl Seen {
                     before.in_windows_products,
                     class.in_windows_products,
                 )?,
-                ..of_all
+                ..Sampled::default()
             };
             seen.roles.insert(role.to_owned(), moments);
             this.classes.insert(name, seen);
@@ -204,14 +211,11 @@ impl Seen {
                     sum.user += class.user;
                     sum.kernel += class.kernel;
                     sum.latency.add(&class.latency, CLASSES)?;
-                    for (role, sampled) in &class.roles {
-                        let of_role = sum.roles.entry(role.clone());
-                        let known = of_role.and_modify(|sum| sum.add(sampled));
-                        known.or_insert(*sampled);
-                    }
+                    share::add(&mut sum.roles, &class.roles);
                 }
             }
         }
+        share::add(&mut self.roles, &other.roles);
         self.huge_page_splits += other.huge_page_splits;
         self.unfinished += other.unfinished;
         self.not_begun += other.not_begun;
@@ -246,7 +250,7 @@ impl Faults {
         let looked = looked.filter(|_| !missed);
         let how = || method(basis.recording, CLASSES);
         let class = |(name, class): (&String, &SeenClass)| {
-            let total = estimate(&class.roles);
+            let total = share::estimate(&seen.roles, &class.roles);
             let class = Class {
                 user: class.user,
                 kernel: class.kernel,

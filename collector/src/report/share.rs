@@ -37,20 +37,36 @@ pub(super) struct Sampled {
     pub(super) whole: bool,
 }
 
-/// The number of events of a class in all these roles.
+/// Takes in what is known of the same roles, or others.
+pub(super) fn add(roles: &mut BTreeMap<String, Sampled>, others: &BTreeMap<String, Sampled>) {
+    for (role, other) in others {
+        let known = roles.entry(role.clone());
+        known.and_modify(|sum| sum.add(other)).or_insert(*other);
+    }
+}
+
+/// The number of events of a class in all these roles, some of which may have shown none of it.
 ///
 /// Each has a share of its own, and what it counted is known. Of a role whose events never fell into
 /// a window the share of all others is the best guess; its bounds stay those of knowing nothing.
 /// Errors of roles seen in the same windows may go together, so the margins add up.
-pub(super) fn estimate(roles: &BTreeMap<String, Sampled>) -> Estimate {
+pub(super) fn estimate(
+    roles: &BTreeMap<String, Sampled>,
+    of_class: &BTreeMap<String, Sampled>,
+) -> Estimate {
+    let roles = roles.iter().map(|(name, role)| {
+        let class = of_class.get(name).copied().unwrap_or_default();
+        role.with(&class)
+    });
+    let roles: Vec<Sampled> = roles.collect();
     let mut all = Sampled::default();
-    roles.values().for_each(|role| all.add(role));
+    roles.iter().for_each(|role| all.add(role));
     let otherwise = all.share();
     let none = Estimate {
         value: Some(0.0),
         ..Estimate::default()
     };
-    let estimates = roles.values().map(|role| role.estimate(otherwise));
+    let estimates = roles.iter().map(|role| role.estimate(otherwise));
     estimates.fold(none, |sum, role| Estimate {
         value: sum.value.zip(role.value).map(|(sum, role)| sum + role),
         lower: sum.lower + role.lower,
@@ -60,7 +76,7 @@ pub(super) fn estimate(roles: &BTreeMap<String, Sampled>) -> Estimate {
 
 impl Sampled {
     /// Takes in other windows: of another repeat, or role.
-    pub(super) fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         self.windows += other.windows;
         self.sum += other.sum;
         self.squares += other.squares;
@@ -71,6 +87,17 @@ impl Sampled {
         self.seen_of_all += other.seen_of_all;
         self.counted += other.counted;
         self.whole &= other.whole;
+    }
+
+    /// The same with what is known of a class alone.
+    fn with(&self, class: &Self) -> Self {
+        Self {
+            seen: class.seen,
+            class_sum: class.class_sum,
+            class_squares: class.class_squares,
+            products: class.products,
+            ..*self
+        }
     }
 
     /// The number of events of the class; by the share `otherwise` where no window showed any.
