@@ -64,15 +64,23 @@ impl OwnSampler {
         let random = RandomState::new();
         candidates.sort_by_cached_key(|candidate| random.hash_one(candidate.leader.pid));
         let begun = Instant::now();
+        let mut spent = false;
         for candidate in candidates {
             let role = &mut own.roles[candidate.role];
             role.processes += 1;
-            let left = budget.saturating_sub(begun.elapsed());
+            // To go on with those that still fit would sample the small ones rather than any.
+            let left = match spent {
+                true => Duration::ZERO,
+                false => budget.saturating_sub(begun.elapsed()),
+            };
             match walk(&candidate, left) {
                 Ok(process) => role.sampled.push(process),
                 Err(Skip::Threaded) => role.threaded += 1,
                 Err(Skip::TooLarge) => role.too_large += 1,
-                Err(Skip::OutOfBudget) => role.out_of_budget += 1,
+                Err(Skip::OutOfBudget) => {
+                    spent = true;
+                    role.out_of_budget += 1;
+                }
                 Err(Skip::Gone) => role.gone += 1,
                 Err(Skip::Refused(reason)) => return Err(unavailable(&reason)),
             }

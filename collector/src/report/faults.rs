@@ -10,7 +10,7 @@ use super::error::{Problem, growth};
 use super::histogram::Samples;
 use super::measures::{Basis, per_request};
 use super::method::method;
-use super::share::{Estimate, Sampled};
+use super::share::{self, Sampled};
 use crate::snapshot::faults::{FaultClass, Faults as FaultsSeen};
 use crate::snapshot::{Run, Totals};
 
@@ -34,6 +34,8 @@ pub struct Faults {
     pub method: String,
     /// What windows showed, by class; none where faults were not looked at.
     pub by_class: Option<BTreeMap<String, Class>>,
+    /// Why it is none, though faults were looked at.
+    pub reason: Option<String>,
     /// How long windows were open, in seconds.
     pub window_seconds: Option<f64>,
     /// How many windows were opened.
@@ -74,6 +76,8 @@ pub(super) struct Coverage {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     classes: BTreeMap<String, SeenClass>,
+    /// Of each role what is the same for all classes; one that no window showed may have none.
+    roles: BTreeMap<String, Sampled>,
     huge_page_splits: u64,
     unfinished: u64,
     not_begun: u64,
@@ -84,7 +88,8 @@ struct SeenClass {
     user: u64,
     kernel: u64,
     latency: Samples,
-    estimate: Estimate,
+    /// Of each role what is known of this class alone.
+    roles: BTreeMap<String, Sampled>,
 }
 
 impl Coverage {
@@ -100,8 +105,11 @@ impl Coverage {
         let elapsed_ns = run.end.at_ns.saturating_sub(run.start.at_ns);
         Some(Self {
             open_ns,
-            // The one that was open, or about to be, is among them.
-            windows: end.windows.saturating_sub(start.windows).max(1),
+            // One that had opened before is among them if it was still open.
+            windows: end
+                .windows
+                .saturating_sub(start.windows)
+                .max(u64::from(open_ns > 0)),
             whole: end.windows <= 1 && open_ns as f64 >= 0.99 * elapsed_ns as f64,
         })
     }
@@ -166,10 +174,15 @@ impl Seen {
             not_begun,
             ..Self::default()
         };
+        let seen_of_all = in_classes + not_begun;
+        let of_all = Sampled {
+            seen_of_all,
+            ..of_all
+        };
+        this.roles.insert(role.to_owned(), of_all);
         for (name, (mut seen, before, class)) in classes {
             let moments = Sampled {
                 seen: seen.count(),
-                seen_of_all: in_classes + not_begun,
                 class_sum: grown("faults of a class", before.in_windows, class.in_windows)?,
                 class_squares: grown(
                     "squared faults of a class",
@@ -181,9 +194,9 @@ impl Seen {
                     before.in_windows_products,
                     class.in_windows_products,
                 )?,
-                ..of_all
+                ..Sampled::default()
             };
-            seen.estimate = moments.estimate();
+            seen.roles.insert(role.to_owned(), moments);
             this.classes.insert(name, seen);
         }
         Ok(this)
@@ -198,10 +211,11 @@ impl Seen {
                     sum.user += class.user;
                     sum.kernel += class.kernel;
                     sum.latency.add(&class.latency, CLASSES)?;
-                    sum.estimate.add(&class.estimate);
+                    share::add(&mut sum.roles, &class.roles);
                 }
             }
         }
+        share::add(&mut self.roles, &other.roles);
         self.huge_page_splits += other.huge_page_splits;
         self.unfinished += other.unfinished;
         self.not_begun += other.not_begun;
@@ -217,7 +231,7 @@ impl SeenClass {
             user: end.user.saturating_sub(start.user),
             kernel: end.kernel.saturating_sub(start.kernel),
             latency: Samples::between(&start.latency, &end.latency, &name)?,
-            estimate: Estimate::default(),
+            roles: BTreeMap::new(),
         })
     }
 
@@ -232,13 +246,16 @@ impl Faults {
         let looked = basis
             .unless_unavailable(&[CLASSES], || basis.fault_coverage)
             .flatten();
+        let missed = looked.is_some_and(|coverage| coverage.open_ns == 0);
+        let looked = looked.filter(|_| !missed);
         let how = || method(basis.recording, CLASSES);
         let class = |(name, class): (&String, &SeenClass)| {
+            let total = share::estimate(&seen.roles, &class.roles);
             let class = Class {
                 user: class.user,
                 kernel: class.kernel,
-                estimated_total: class.estimate.value,
-                confidence_95: [class.estimate.lower, class.estimate.upper],
+                estimated_total: total.value,
+                confidence_95: [total.lower, total.upper],
                 latency: Distribution::of(&class.latency, how()),
             };
             (name.clone(), class)
@@ -250,6 +267,7 @@ impl Faults {
             per_second: all / basis.seconds,
             method: method(basis.recording, "faults"),
             by_class: looked.map(|_| seen.classes.iter().map(class).collect()),
+            reason: missed.then(|| "no window fell into the measured time".to_owned()),
             window_seconds: looked.map(|coverage| coverage.open_ns as f64 / 1e9),
             windows: looked.map(|coverage| coverage.windows),
             huge_page_splits: looked.map(|_| seen.huge_page_splits),

@@ -10,8 +10,8 @@ use crate::snapshot::{OwnMemory, OwnRole};
 pub struct Own {
     /// Bytes of a process; none if none was sampled.
     pub mean: Option<f64>,
-    /// Lower and upper bound of the 95 % confidence interval of the mean, by Student's t; none of
-    /// less than two.
+    /// Lower and upper bound of the 95 % confidence interval of the mean, by Student's t, less
+    /// what sampling most of all processes leaves to chance; none of less than two.
     pub confidence_95: Option<[f64; 2]>,
     /// Processes sampled.
     pub sampled: u64,
@@ -51,14 +51,16 @@ impl Own {
         let roles: Vec<&OwnRole> = roles.collect();
         let sampled = roles.iter().flat_map(|role| &role.sampled);
         let bytes: Vec<f64> = sampled.map(|process| process.bytes() as f64).collect();
+        let sampled = bytes.len() as u64;
         let sum = |figure: fn(&OwnRole) -> u64| roles.iter().map(|role| figure(role)).sum();
         let without = repeats.iter().find_map(|own| own.without_sockets.as_ref());
         let lacking = without.map(|reason| format!("; without sockets: {reason}"));
+        let of = sum(|role| role.processes);
         (!repeats.is_empty()).then(|| Self {
             mean: mean(&bytes),
-            confidence_95: interval(&bytes),
-            sampled: bytes.len() as u64,
-            of: sum(|role| role.processes),
+            confidence_95: interval(&bytes, of),
+            sampled,
+            of,
             skipped: Skipped {
                 threaded: sum(|role| role.threaded),
                 too_large: sum(|role| role.too_large),
@@ -75,12 +77,14 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn interval(values: &[f64]) -> Option<[f64; 2]> {
+/// Of `of` there are, so what was sampled of them is certain (the finite population correction).
+fn interval(values: &[f64], of: u64) -> Option<[f64; 2]> {
     let degrees = u32::try_from(values.len()).ok()?.checked_sub(1)?;
     let mean = mean(values).filter(|_| degrees > 0)?;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     let error = (squares / f64::from(degrees) / values.len() as f64).sqrt();
     // Past this the quantile is that of the normal distribution to three digits.
-    let margin = t_quantile(degrees.min(1_000), 0.95) * error;
-    Some([mean - margin, mean + margin])
+    let rest = (1.0 - values.len() as f64 / of as f64).max(0.0).sqrt();
+    let margin = t_quantile(degrees.min(1_000), 0.95) * error * rest;
+    Some([(mean - margin).max(0.0), mean + margin])
 }

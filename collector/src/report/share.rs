@@ -4,6 +4,8 @@
 //! estimator over windows (Cochran, Sampling Techniques, chapter 6). Its error follows from how much
 //! the share differs from window to window.
 
+use std::collections::BTreeMap;
+
 use super::student::t_quantile;
 
 /// An estimate with its bounds.
@@ -35,21 +37,71 @@ pub(super) struct Sampled {
     pub(super) whole: bool,
 }
 
-impl Estimate {
-    /// Takes in another group. Their errors may go together, so the margins add up.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.value = match (self.value, other.value) {
-            (Some(one), Some(other)) => Some(one + other),
-            _ => None,
-        };
-        self.lower += other.lower;
-        self.upper += other.upper;
+/// Takes in what is known of the same roles, or others.
+pub(super) fn add(roles: &mut BTreeMap<String, Sampled>, others: &BTreeMap<String, Sampled>) {
+    for (role, other) in others {
+        let known = roles.entry(role.clone());
+        known.and_modify(|sum| sum.add(other)).or_insert(*other);
     }
 }
 
+/// The number of events of a class in all these roles, some of which may have shown none of it.
+///
+/// Each has a share of its own, and what it counted is known. Of a role whose events never fell into
+/// a window the share of all others is the best guess; its bounds stay those of knowing nothing.
+/// Errors of roles seen in the same windows may go together, so the margins add up.
+pub(super) fn estimate(
+    roles: &BTreeMap<String, Sampled>,
+    of_class: &BTreeMap<String, Sampled>,
+) -> Estimate {
+    let roles = roles.iter().map(|(name, role)| {
+        let class = of_class.get(name).copied().unwrap_or_default();
+        role.with(&class)
+    });
+    let roles: Vec<Sampled> = roles.collect();
+    let mut all = Sampled::default();
+    roles.iter().for_each(|role| all.add(role));
+    let otherwise = all.share();
+    let none = Estimate {
+        value: Some(0.0),
+        ..Estimate::default()
+    };
+    let estimates = roles.iter().map(|role| role.estimate(otherwise));
+    estimates.fold(none, |sum, role| Estimate {
+        value: sum.value.zip(role.value).map(|(sum, role)| sum + role),
+        lower: sum.lower + role.lower,
+        upper: sum.upper + role.upper,
+    })
+}
+
 impl Sampled {
-    /// The number of events of the class.
-    pub(super) fn estimate(&self) -> Estimate {
+    /// Takes in other windows: of another repeat, or role.
+    fn add(&mut self, other: &Self) {
+        self.windows += other.windows;
+        self.sum += other.sum;
+        self.squares += other.squares;
+        self.class_sum += other.class_sum;
+        self.class_squares += other.class_squares;
+        self.products += other.products;
+        self.seen += other.seen;
+        self.seen_of_all += other.seen_of_all;
+        self.counted += other.counted;
+        self.whole &= other.whole;
+    }
+
+    /// The same with what is known of a class alone.
+    fn with(&self, class: &Self) -> Self {
+        Self {
+            seen: class.seen,
+            class_sum: class.class_sum,
+            class_squares: class.class_squares,
+            products: class.products,
+            ..*self
+        }
+    }
+
+    /// The number of events of the class; by the share `otherwise` where no window showed any.
+    fn estimate(&self, otherwise: Option<f64>) -> Estimate {
         let seen = self.seen as f64;
         if self.whole {
             return Estimate {
@@ -66,6 +118,7 @@ impl Sampled {
         Estimate {
             value: self
                 .share()
+                .or(otherwise)
                 .map(|share| within(share * self.counted as f64)),
             lower: within(lower),
             upper: within(upper),
@@ -94,7 +147,9 @@ impl Sampled {
             + share * share * self.squares as f64;
         let deviation = (residual.max(0.0) * windows / (windows - 1.0)).sqrt() / sum;
         let degrees = u32::try_from(self.windows - 1).unwrap_or(u32::MAX);
-        let mut margin = t_quantile(degrees.min(1_000), 0.95) * deviation;
+        // A few windows may agree by chance, so never less than events drawn one by one would have.
+        let drawn = 1.96 * (share * (1.0 - share) / sum).sqrt();
+        let mut margin = (t_quantile(degrees.min(1_000), 0.95) * deviation).max(drawn);
         // Where all windows agree that there is none, or nothing else, they tell no error; of so many
         // windows without exception, three more would not have surprised (the rule of three).
         if self.class_sum == 0 || self.class_sum == self.sum {

@@ -1,5 +1,6 @@
 //! Page faults: what follows from windows, and how sure it is.
 
+use connscope::export::{Format, Style, write};
 use connscope::report::faults::{Class, Faults};
 use connscope::snapshot::Run;
 use connscope::snapshot::faults::{FaultClass, Faults as Seen};
@@ -143,6 +144,89 @@ fn without_windows_the_counts_remain() {
         (faults.minor, faults.by_class, faults.windows),
         (997, None, None)
     );
+}
+
+#[test]
+fn few_windows_may_agree_by_chance() {
+    let copies = copies(&of(sampled(10_000, &[(30, 10); 3]))).clone();
+    assert_eq!(copies.estimated_total, Some(7_500.0));
+    // 1.96 * sqrt(0.75 * 0.25 / 120) = 0.0775 of all.
+    let [lower, upper] = copies.confidence_95;
+    assert!((7_500.0 - lower - 774.8).abs() < 1.0, "{lower}");
+    assert!((upper - 8_274.8).abs() < 1.0, "{upper}");
+}
+
+#[test]
+fn a_role_that_no_window_showed_takes_the_share_of_the_others() {
+    let shown = [(30, 10), (33, 7), (27, 13)];
+    let alone = of(sampled(10_000, &shown));
+    let mut run = sampled(10_000, &shown);
+    let mut task = run.end.roles[0].tasks[0].clone();
+    (task.pid, task.tid) = (task.pid + 1_000, task.tid + 1_000);
+    (task.totals.minor_faults, task.totals.major_faults) = (400, 0);
+    let other = &mut run.end.roles[1];
+    other.tasks.push(task);
+    let alone = copies(&alone);
+    // What a role that never had a fault in a window leaves, or one that had before.
+    for unseen in [Seen::default(), windows(&[], &mut Numbers(7))] {
+        run.end.roles[1].faults = unseen;
+        let both = of(run.clone());
+        assert_eq!((both.minor, both.major), (10_397, 3));
+        let both = copies(&both);
+        assert_eq!(both.estimated_total, Some(7_500.0 + 300.0));
+        let [lower, upper] = alone.confidence_95;
+        assert_eq!(both.confidence_95, [lower, upper + 400.0]);
+    }
+}
+
+#[test]
+fn without_a_window_in_time_there_are_no_classes() {
+    let mut run = sampled(1_000, &[]);
+    (run.end.windows[0].open_ns, run.end.windows[0].windows) = (0, 0);
+    let faults = of(run);
+    assert_eq!((faults.by_class, faults.windows), (None, None));
+    let reason = faults.reason.expect("a reason");
+    assert_eq!(reason, "no window fell into the measured time");
+}
+
+/// The figures of a row of the table.
+fn cells(run: Run, row: &str) -> Option<String> {
+    let mut out = Vec::new();
+    let style = Style {
+        color: false,
+        width: Some(100),
+    };
+    write(&report(run), Format::Table, &style, &mut out).expect("a table");
+    let table = String::from_utf8(out).expect("text");
+    let mut lines = table.lines().map(str::trim);
+    let cells = lines.find_map(|line| line.strip_prefix(row))?;
+    cells.split_whitespace().next().map(str::to_owned)
+}
+
+#[test]
+fn the_rows_of_classes_add_up() {
+    // Of 50 faults five were in a class without a row and five had not begun in the window.
+    let mut run = sampled(10_000, &[(30, 10)]);
+    let seen = &mut run.end.roles[0].faults;
+    let other = seen.classes.iter_mut().find(|class| class.name == "other");
+    let other = other.expect("a class");
+    (other.user, other.in_windows, other.in_windows_squared) = (5, 5, 25);
+    other.in_windows_products = 5 * 50;
+    seen.not_begun = 5;
+    (seen.begun, seen.in_windows, seen.in_windows_squared) = (45, 50, 2_500);
+    for class in &mut seen.classes {
+        class.in_windows_products = class.in_windows * 50;
+        let latency = if class.name == "other" { 5 } else { 0 };
+        record(&mut class.latency, vec![1_000; latency]);
+    }
+    let cell = |row| cells(run.clone(), row);
+    assert_eq!(cell("copies on write").as_deref(), Some("6,000"));
+    assert_eq!(cell("fills with zeros").as_deref(), Some("2,000"));
+    assert_eq!(cell("other classes").as_deref(), Some("2,000"));
+    assert_eq!(cell("by class"), None);
+    (run.end.windows[0].open_ns, run.end.windows[0].windows) = (0, 0);
+    let missing = cells(run, "by class").expect("a row");
+    assert!(missing.starts_with('-'), "{missing}");
 }
 
 /// 1,000 watches of 40 windows each, whose shares differ more than chance alone would have it.

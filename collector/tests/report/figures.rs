@@ -315,9 +315,10 @@ fn own_memory_is_a_mean_over_those_sampled() {
     let mean = 120_000.0 + 2_048.0 + 86_016.0 + 16_384.0 + 2_304.0;
     assert_eq!(own.mean, Some(mean));
     assert_eq!((own.sampled, own.of, own.skipped.out_of_budget), (8, 10, 2));
-    // Student's t of 7 degrees of freedom is 2.365; the standard error 2,048 * sqrt(8 / 7) / sqrt(8).
+    // Student's t of 7 degrees of freedom is 2.365; the standard error 2,048 * sqrt(8 / 7) / sqrt(8);
+    // a fifth of the processes is left to chance.
     let [lower, upper] = own.confidence_95.unwrap();
-    let margin = 2.364_624 * 2_048.0 / 7_f64.sqrt();
+    let margin = 2.364_624 * 2_048.0 / 7_f64.sqrt() * 0.2_f64.sqrt();
     assert!((upper - mean - margin).abs() < 0.01, "{upper}");
     assert!((mean - lower - margin).abs() < 0.01, "{lower}");
     let of_main = roles[0].measures.memory.own_bytes.as_ref().unwrap();
@@ -329,4 +330,25 @@ fn own_memory_is_a_mean_over_those_sampled() {
     unavailable.runs.iter_mut().for_each(|run| run.own = None);
     let report = report::build(&unavailable).unwrap();
     assert_eq!(report.targets[0].measures.kernel.memory.own_bytes, None);
+}
+
+/// No bound is below zero, and where all were sampled both are the mean.
+#[test]
+fn own_memory_is_as_sure_as_what_is_left_to_chance() {
+    let of = |processes| {
+        let mut run = run(&MODELS[0], 5, 1);
+        let role = &mut run.own.as_mut().unwrap().roles[1];
+        role.sampled.truncate(2);
+        role.sampled[0].anonymous_bytes += 10_000_000;
+        role.processes = processes;
+        role.out_of_budget = processes - 2;
+        let report = report::build(&recording("compare", vec![run])).unwrap();
+        let own = report.targets[0].roles[1].measures.memory.own_bytes.clone();
+        let own = own.unwrap();
+        (own.mean.unwrap(), own.confidence_95.unwrap())
+    };
+    let (mean, [lower, upper]) = of(200);
+    assert!(lower == 0.0 && upper > 2.0 * mean, "{lower} to {upper}");
+    let (mean, bounds) = of(2);
+    assert_eq!(bounds, [mean, mean]);
 }

@@ -231,9 +231,13 @@ pub(super) fn own(c: &Column<'_>) -> Figure {
 }
 
 fn show_mean(mean: f64, interval: Option<[f64; 2]>) -> String {
-    let margin = interval.map(|[lower, upper]| (upper - lower) / 2.0 / mean);
-    match margin {
-        Some(margin) => format!("{} ±{}", units::bytes(mean), units::percent(margin)),
+    // The lower bound may have met zero. None is left where all were sampled.
+    let margin = interval.map(|[_, upper]| upper - mean);
+    match margin.filter(|margin| *margin > 0.0) {
+        Some(margin) if margin > mean => {
+            format!("{} ±{}", units::bytes(mean), units::bytes(margin))
+        }
+        Some(margin) => format!("{} ±{}", units::bytes(mean), units::percent(margin / mean)),
         None => units::bytes(mean),
     }
 }

@@ -5,6 +5,17 @@ use super::figures::Figure;
 use super::units;
 use crate::report::faults::{Class, Faults};
 
+/// Classes that have rows of their own.
+const SHOWN: [&str; 7] = [
+    "cow_copy",
+    "cow_reuse",
+    "zero_fill",
+    "zero_fill_huge",
+    "file",
+    "file_write",
+    "shared",
+];
+
 pub(super) fn faults(c: &Column<'_>, figure: fn(&Faults) -> u64) -> Figure {
     let count = |faults: &Faults| units::count(c.per_repeat(figure(faults) as f64));
     Figure::of(c.kernel.faults.as_ref().map(count), || {
@@ -44,6 +55,27 @@ pub(super) fn fault_class(c: &Column<'_>, name: &str) -> Figure {
         }
         _ => Figure::Absent,
     }
+}
+
+/// What the rows of classes leave of all, those without a class too, so that the rows add up.
+pub(super) fn other_faults(c: &Column<'_>) -> Figure {
+    let rest = |faults: &Faults| {
+        let classes = faults.by_class.as_ref()?;
+        let total = |name: &&str| classes.get(*name)?.estimated_total;
+        let shown: Option<Vec<f64>> = SHOWN.iter().map(total).collect();
+        Some((faults.minor + faults.major) as f64 - shown?.iter().sum::<f64>())
+    };
+    match c.kernel.faults.as_ref().and_then(rest) {
+        Some(rest) if c.per_repeat(rest) >= 0.5 => Figure::Value(units::count(c.per_repeat(rest))),
+        _ => Figure::Absent,
+    }
+}
+
+/// Why there are no classes, though faults were looked at.
+pub(super) fn faults_not_shown(c: &Column<'_>) -> Figure {
+    let faults = c.kernel.faults.as_ref();
+    let reason = faults.and_then(|faults| faults.reason.clone());
+    reason.map_or(Figure::Absent, Figure::Missing)
 }
 
 /// Only where windows showed one.

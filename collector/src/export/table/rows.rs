@@ -8,7 +8,10 @@ use super::cells::{
     switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
-use super::fault_cells::{fault_class, fault_p50, faults, faults_per_request, huge_page_splits};
+use super::fault_cells::{
+    fault_class, fault_p50, faults, faults_not_shown, faults_per_request, huge_page_splits,
+    other_faults,
+};
 use super::figures::Figure;
 use super::footnotes::Footnotes;
 use super::grid;
@@ -139,16 +142,18 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("major", |c| if_any(faults(c, |f| f.major))),
             ("per request", faults_per_request),
             ("copies on write", |c| fault_class(c, "cow_copy")),
-            ("  p50", |c| fault_p50(c, "cow_copy")),
+            ("copy p50", |c| fault_p50(c, "cow_copy")),
             ("reuses on write", |c| fault_class(c, "cow_reuse")),
-            ("  p50", |c| fault_p50(c, "cow_reuse")),
+            ("reuse p50", |c| fault_p50(c, "cow_reuse")),
             ("fills with zeros", |c| fault_class(c, "zero_fill")),
-            ("  p50", |c| fault_p50(c, "zero_fill")),
+            ("zero fill p50", |c| fault_p50(c, "zero_fill")),
             ("huge fills", |c| fault_class(c, "zero_fill_huge")),
             ("huge pages split", huge_page_splits),
             ("of files", |c| fault_class(c, "file")),
             ("of files, written", |c| fault_class(c, "file_write")),
             ("of shared memory", |c| fault_class(c, "shared")),
+            ("other classes", other_faults),
+            ("by class", faults_not_shown),
         ],
     ),
     (
@@ -156,7 +161,7 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
         &[
             ("one more connection", marginal),
             ("accounted/connection", accounted_per_connection),
-            ("own, sampled", own),
+            ("own, each process", own),
             ("anonymous", |c| accounted(c, |a| a.anonymous_bytes)),
             ("page tables", |c| accounted(c, |a| a.page_table_bytes)),
             ("kernel stacks", |c| {
