@@ -79,10 +79,10 @@ static __always_inline void fault_begins(__u64 address, __u64 error, __u32 from_
 	counts = bpf_map_lookup_elem(&fault_counts, &entry->group);
 	if (!window || !counts)
 		return;
-	counts->begun++;
 	/* The kernel looks whether a page is there and handles nothing; maybe within another fault. */
 	if (task->pagefault_disabled)
 		return;
+	counts->begun++;
 	fault = bpf_task_storage_get(&faults, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!fault) {
 		counts->no_storage++;
@@ -150,9 +150,9 @@ static __always_inline __u32 minor_class(struct task_struct *task, struct fault 
 
 static __always_inline void fault_ends(struct task_struct *task, struct task_entry *entry,
 				       struct fault *fault, struct fault_counts *counts,
-				       struct fault_window *window, bool major)
+				       struct fault_window *window, bool major, __u64 now)
 {
-	__u64 latency = bpf_ktime_get_ns() - fault->began;
+	__u64 latency = now - fault->began;
 	__u32 class = major ? FAULT_MAJOR : minor_class(task, fault, counts, window);
 	struct histogram *histogram = latency_of(entry->group, class);
 
@@ -203,9 +203,11 @@ static __always_inline void handled(bool major)
 	struct fault_window *window;
 	struct fault_counts *counts;
 	struct fault *fault;
+	__u64 now;
 
 	if (!entry)
 		return handled_unwatched(task);
+	now = bpf_ktime_get_ns();
 	window = open_window();
 	counts = bpf_map_lookup_elem(&fault_counts, &entry->group);
 	if (!window || !counts)
@@ -214,7 +216,7 @@ static __always_inline void handled(bool major)
 	if (!fault || fault->window != window->number)
 		counts->not_begun++;
 	else if (fault->began)
-		fault_ends(task, entry, fault, counts, window, major);
+		fault_ends(task, entry, fault, counts, window, major, now);
 	else if (major && fault->ended)
 		becomes_major(entry, fault, counts);
 	else

@@ -14,6 +14,10 @@ enum { SYSCALLS = 512 };
 enum { BY_FILE = REASONS };
 /* Nor this: why a task sleeps that slept already when it was first watched is yet to be found out. */
 enum { REASON_UNKNOWN = REASONS };
+/* Nor these, which count as other: with the reason of the call added, a task that was stopped in it. */
+enum { STOPPED_IN = REASONS + 1 };
+/* restart_syscall: nanosleep, poll or futex with a timeout, resumed after a stop. */
+enum { RESUMED_CALL = 219 };
 /* What the table holds is one more than the reason, so that what it does not name is other. */
 #define IS(reason) ((reason) + 1)
 
@@ -88,7 +92,18 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
  * can be told the type of what lies there (6.2; seen to load from 6.6) that is one load; else a call, which
  * costs as much as all the rest of a switch.
  */
-#define READ_AT(type, address, field)                                                              	({                                                                                         		__u64 __value = 0;                                                                 		if (bpf_core_enum_value_exists(enum bpf_attach_type, BPF_TCX_INGRESS)) {           			type *__typed = bpf_rdonly_cast((void *)(address),                         							bpf_core_type_id_kernel(type));            			__value = (__u64)__typed->field;                                           		} else {                                                                           			__value = (__u64)BPF_CORE_READ((type *)(address), field);                  		}                                                                                  		__value;                                                                           	})
+#define READ_AT(type, address, field)								\
+	({											\
+		__u64 __value = 0;								\
+		if (bpf_core_enum_value_exists(enum bpf_attach_type, BPF_TCX_INGRESS)) {	\
+			type *__typed = bpf_rdonly_cast((void *)(address),			\
+							bpf_core_type_id_kernel(type));		\
+			__value = (__u64)__typed->field;					\
+		} else {									\
+			__value = (__u64)BPF_CORE_READ((type *)(address), field);		\
+		}										\
+		__value;									\
+	})
 
 /* An eventfd, a timerfd and their like have one inode together: their name tells them apart. */
 static __always_inline enum reason reason_of_anonymous(struct file *file)
@@ -126,10 +141,11 @@ static __always_inline enum reason reason_of_file(struct file *file)
 
 /*
  * The reason by the file behind a descriptor. What f_op points to is of one kind of file only, so
- * for the kind of file that the task slept on last the answer is there.
+ * for the kind of file that the task slept on last the answer is there. To remember is for the task's
+ * own switches only, which nothing else may come between.
  */
 static __always_inline enum reason reason_by_file(struct task_struct *task, struct task_entry *entry,
-						  __u32 descriptor)
+						  __u32 descriptor, bool remember)
 {
 	struct fdtable *table = task->files ? task->files->fdt : NULL;
 	__u64 file, operations;
@@ -140,6 +156,8 @@ static __always_inline enum reason reason_by_file(struct task_struct *task, stru
 	operations = READ_AT(struct file, file, f_op);
 	if (!operations)
 		return REASON_OTHER;
+	if (!remember)
+		return reason_of_file((struct file *)file);
 	if (operations != entry->file_operations) {
 		entry->file_reason = reason_of_file((struct file *)file);
 		entry->file_operations = operations;
@@ -154,29 +172,48 @@ static __always_inline void learn_registers(volatile struct control *control, st
 	control->registers = control->scratch - (__u64)task->stack;
 }
 
+/* Why a task sleeps in a call: what it was stopped in, or slept on last, if that was resumed. */
+static __always_inline __u32 reason_by_call(struct task_entry *entry, __u64 call)
+{
+	__u32 reason;
+
+	if (call == RESUMED_CALL) {
+		reason = entry->reason;
+		if (reason >= STOPPED_IN)
+			reason -= STOPPED_IN;
+		return reason < REASONS ? reason : REASON_OTHER;
+	}
+	reason = call < SYSCALLS ? reason_of_call[call] : 0;
+	return reason ? reason - 1 : REASON_OTHER;
+}
+
 /* Why a task that is not runnable sleeps, or is about to. */
-static __always_inline enum reason sleep_reason(struct task_struct *task, struct task_entry *entry)
+static __always_inline __u32 sleep_reason(struct task_struct *task, struct task_entry *entry,
+					  bool remember)
 {
 	struct control *control = control_block();
-	enum reason reason;
+	bool stopped = task->__state & (TASK_STOPPED | TASK_TRACED);
 	__u64 call, regs;
+	__u32 reason;
 
 	if (task->flags & PF_IO_WORKER)
 		return REASON_IO_URING;
-	if (!control || task->flags & PF_KTHREAD || task->__state & (TASK_STOPPED | TASK_TRACED) ||
-	    task->thread_info.status & TS_COMPAT)
+	if (!control || task->flags & PF_KTHREAD || task->thread_info.status & TS_COMPAT)
 		return REASON_OTHER;
 	regs = (__u64)task->stack + control->registers;
 	call = READ_AT(struct pt_regs___call, regs, orig_ax);
 	if (call == ~0ULL) /* an exception, not a call: what sleeps in one is a page fault */
-		return REASON_PAGE_FAULT;
-	reason = call < SYSCALLS ? reason_of_call[call] : 0;
-	reason = reason ? reason - 1 : REASON_OTHER;
+		return stopped ? REASON_OTHER : REASON_PAGE_FAULT;
+	reason = reason_by_call(entry, call);
+	if (stopped)
+		return STOPPED_IN + reason;
 	if (reason == REASON_IO_URING)
 		return reason;
 	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
 		return REASON_DISK;
-	return reason == BY_FILE ? reason_by_file(task, entry, READ_AT(struct pt_regs___call, regs, di)) : reason;
+	if (reason != BY_FILE)
+		return reason;
+	return reason_by_file(task, entry, READ_AT(struct pt_regs___call, regs, di), remember);
 }
 
 #endif

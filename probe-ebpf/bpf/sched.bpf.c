@@ -7,8 +7,11 @@
 #include "histogram.h"
 #include "reasons.h"
 
-/* One switch in so many has the time of its change of address space taken. */
-enum { SWITCHES_TIMED = 64 };
+/*
+ * One switch in so many has the time of its change of address space taken. A prime, so that tasks that
+ * take turns, as two or a power of two of them do, all have theirs taken and not always the same one.
+ */
+enum { SWITCHES_TIMED = 61 };
 
 static __always_inline __u32 runnable_tasks(struct rq *rq)
 {
@@ -164,11 +167,12 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	group->run_queue_depth[depth < DEPTH_BUCKETS ? depth : DEPTH_BUCKETS - 1]++;
 
 	if (!preempt && prev->__state)
-		entry->reason = sleep_reason(prev, entry);
+		entry->reason = sleep_reason(prev, entry, true);
 	entry->end = clock;
+	follow_address_space(prev, entry, group);
+	/* Last, since it gives the slot of the entry away. */
 	if (prev->__state & TASK_DEAD)
 		close_entry(prev, entry, group);
-	follow_address_space(prev, entry, group);
 	return 0;
 }
 

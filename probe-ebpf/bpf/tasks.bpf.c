@@ -104,7 +104,7 @@ static long step_to_parent(__u32 generation, struct ancestry *walk)
 static __always_inline void find_reason(struct task_struct *task, struct task_entry *entry)
 {
 	if (entry->reason == REASON_UNKNOWN && !task->on_cpu && task->__state)
-		__sync_val_compare_and_swap(&entry->reason, REASON_UNKNOWN, sleep_reason(task, entry));
+		__sync_val_compare_and_swap(&entry->reason, REASON_UNKNOWN, sleep_reason(task, entry, false));
 }
 
 /* Watches the task if its process, or the nearest ancestor of it, is one of those assigned. */
@@ -175,21 +175,29 @@ struct reading {
 	__u64 whole;
 };
 
+/* If the task makes its last switch meanwhile, its slot may be another's at once: the next try looks
+ * where its entry is then. */
 static long read_once(__u32 try, struct reading *reading)
 {
-	struct task_entry *entry = reading->entry;
+	struct task_struct *task = reading->task;
+	struct task_entry *entry = try ? watched_entry(task) : reading->entry;
 	volatile struct task_entry *stamps = entry;
-	__u64 end = stamps->end;
+	__u64 claim, end;
 
-	entry_totals(&reading->record->totals, reading->task, entry);
-	if (entry->claim == CLAIM_ENDED) {
-		reading->record->state = STATE_BLOCKED;
-		reading->whole = 1;
+	if (!entry)
 		return 1;
-	}
-	add_in_progress(reading->record, reading->task, entry, reading->now);
+	claim = stamps->claim;
+	end = stamps->end;
 	barrier();
-	reading->whole = stamps->begin == end;
+	entry_totals(&reading->record->totals, task, entry);
+	if (claim == CLAIM_ENDED) /* before its totals were read: these are the last */
+		reading->record->state = STATE_BLOCKED;
+	else
+		add_in_progress(reading->record, task, entry, reading->now);
+	barrier();
+	/* A slot that has changed hands does not come back to the same task. */
+	reading->whole = stamps->claim == claim && (claim == CLAIM_ENDED || stamps->begin == end) &&
+			 (!stamps->in_slot || stamps->owner == (__u64)task);
 	return reading->whole;
 }
 

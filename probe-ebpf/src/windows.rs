@@ -2,6 +2,7 @@
 
 use crate::{Error, sample::WindowTime};
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -66,7 +67,11 @@ impl Windows {
         let shared = Arc::new(Shared::default());
         let of_thread = shared.clone();
         let run = move || {
-            if let Err(error) = of_thread.run(share.min(1.0), &mut windowed) {
+            // Of what a panic leaves behind, nothing is used but the times.
+            let run = AssertUnwindSafe(|| of_thread.run(share.min(1.0), &mut windowed));
+            let ended = panic::catch_unwind(run).unwrap_or_else(|_| Err(panicked(probe)));
+            if let Err(error) = ended {
+                of_thread.closed();
                 of_thread.state().failure = Some(error);
             }
         };
@@ -109,6 +114,13 @@ impl Drop for Windows {
             // A thread that panicked has said so itself.
             let _ = thread.join();
         }
+    }
+}
+
+fn panicked(probe: &'static str) -> Error {
+    Error::Unsupported {
+        probe,
+        reason: "the thread of its windows panicked".into(),
     }
 }
 
@@ -245,6 +257,43 @@ mod tests {
         assert_eq!((opened, closed), (1, 1));
         assert_eq!(turned, 4, "one part takes a third of 500 ms");
         assert!(time.open_ns >= 790_000_000, "{time:?}");
+    }
+
+    struct Panicking;
+
+    impl Windowed for Panicking {
+        fn open(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn close(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn parts(&self) -> u32 {
+            2
+        }
+
+        fn turn(&mut self, _part: u32) -> Result<(), Error> {
+            panic!("on purpose")
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_and_closes_the_window() {
+        let windows = Windows::start("test", 0.1, Panicking).expect("a thread");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let ended = |thread: &JoinHandle<()>| thread.is_finished();
+        while !windows.thread.as_ref().is_some_and(ended) {
+            assert!(Instant::now() < deadline, "the thread goes on");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let failure = windows.time("test").expect_err("a failure").to_string();
+        assert!(failure.contains("panicked"), "{failure}");
+        let time = windows.time("test").expect("said once");
+        assert_eq!(time.windows, 1);
+        thread::sleep(Duration::from_millis(1));
+        assert_eq!(windows.time("test").expect("said once"), time);
     }
 
     #[test]

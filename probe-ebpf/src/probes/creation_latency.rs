@@ -165,7 +165,6 @@ impl CreationLatency {
         };
         let sites = Sites {
             file: &library.path,
-            pid: None,
             offsets: library.functions.iter().map(|f| f.offset).collect(),
             cookies: library.functions.iter().map(cookie).collect(),
         };

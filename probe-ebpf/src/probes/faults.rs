@@ -43,6 +43,7 @@ const METHODS: [&str; 2] = [
 /// Reads what the programs counted.
 struct Faults {
     windows: Windows,
+    time: Option<WindowTime>,
     counts: MapHandle,
     latency: MapHandle,
     programs: Vec<u32>,
@@ -60,6 +61,7 @@ fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
     windows.open()?;
     Ok(Box::new(Faults {
         windows: Windows::start(PROBE.name, context.options.fault_share, windows)?,
+        time: None,
         counts,
         latency,
         programs,
@@ -70,7 +72,7 @@ fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
 
 impl Part for Faults {
     fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error> {
-        self.windows.time(PROBE.name)?;
+        self.time = Some(self.windows.time(PROBE.name)?);
         let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut no_storage, mut no_mapping) = (0, 0);
         for ((number, group), closed) in (0u32..).zip(groups).zip(closed.iter()) {
@@ -118,7 +120,7 @@ impl Part for Faults {
     }
 
     fn window(&self) -> Option<WindowTime> {
-        self.windows.time(PROBE.name).ok()
+        self.time.clone()
     }
 }
 

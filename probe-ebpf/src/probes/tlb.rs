@@ -21,7 +21,7 @@ pub static PROBE: Probe = Probe {
     measures: &[
         Measure {
             name: SWITCHES,
-            method: "tp_btf/tlb_flush of reason 0 (pages 0: entries kept), by the task switched to; time from tp_btf/sched_switch for one switch in 64, the way between the two programs included",
+            method: "tp_btf/tlb_flush of reason 0 (pages 0: entries kept), by the task switched to; time from tp_btf/sched_switch for one switch in 61, the way between the two programs included",
         },
         Measure {
             name: FLUSHES,

@@ -77,7 +77,6 @@ fn measure(loaded: &Loaded, at_once: bool, own_group: u32) -> Result<Instrument,
     let kind = CallKind::Thread.in_kernel().0;
     let sites = Sites {
         file: Path::new("/proc/self/exe"),
-        pid: Some(std::process::id()),
         offsets: vec![offset],
         cookies: vec![u64::from(kind) | u64::from(own_group + 1) << COOKIE_OWN_SHIFT],
     };
@@ -92,7 +91,7 @@ fn measure(loaded: &Loaded, at_once: bool, own_group: u32) -> Result<Instrument,
     }
     let within_ns = median(within);
     if within_ns == 0 {
-        // One link sees the calls of the main thread alone before 6.11, if it is bound to a process.
+        // The caller tries the other way to attach.
         return Err(Error::Unsupported {
             probe: PROBE.name,
             reason: "calls of our own were not seen".into(),

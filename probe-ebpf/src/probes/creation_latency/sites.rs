@@ -4,11 +4,14 @@ use crate::{Error, loader::Loaded};
 use libbpf_rs::{Link, UprobeMultiOpts, UprobeOpts};
 use std::path::Path;
 
-/// Functions of a file, by their offsets in it, each with the cookie its programs are given.
+/// For libbpf: not bound to a process.
+const ALL_PROCESSES: i32 = -1;
+
+/// Functions of a file, by their offsets in it, each with the cookie its programs are given. The calls
+/// of all processes that map the file are seen: a link that is bound to a process sees those of its
+/// main thread alone before Linux 6.11.
 pub(super) struct Sites<'a> {
     pub(super) file: &'a Path,
-    /// The process whose calls are seen; all that map the file if none.
-    pub(super) pid: Option<u32>,
     pub(super) offsets: Vec<usize>,
     pub(super) cookies: Vec<u64>,
 }
@@ -28,10 +31,6 @@ impl Sites<'_> {
         Ok(links)
     }
 
-    fn pid(&self) -> i32 {
-        self.pid.map_or(-1, |pid| pid as i32)
-    }
-
     fn at_once(
         &self,
         program: &libbpf_rs::ProgramMut<'_>,
@@ -43,7 +42,7 @@ impl Sites<'_> {
             retprobe,
             ..UprobeMultiOpts::default()
         };
-        let link = program.attach_uprobe_multi_with_opts(self.pid(), self.file, "", options)?;
+        let link = program.attach_uprobe_multi_with_opts(ALL_PROCESSES, self.file, "", options)?;
         Ok(vec![link])
     }
 
@@ -58,7 +57,7 @@ impl Sites<'_> {
                 retprobe,
                 ..UprobeOpts::default()
             };
-            program.attach_uprobe_with_opts(self.pid(), self.file, offset, options)
+            program.attach_uprobe_with_opts(ALL_PROCESSES, self.file, offset, options)
         };
         self.offsets.iter().zip(&self.cookies).map(attach).collect()
     }

@@ -60,13 +60,14 @@ impl Identities {
         if std::mem::replace(&mut self.assigned, assigned) != assigned {
             self.forget();
         }
-        let named = |gap: &Gap| [gap.left, gap.came];
-        if gaps
-            .iter()
-            .flat_map(named)
-            .any(|tid| self.of(tid) == Identity::Unknown)
-        {
+        let named = gaps.iter().flat_map(|gap| [gap.left, gap.came]);
+        let named = || named.clone().filter(|&tid| tid != 0);
+        if named().any(|tid| !self.known.contains_key(&tid)) {
             self.list()?;
+            // Who is not found now is not looked for again.
+            for tid in named() {
+                self.known.entry(tid).or_insert(Identity::Unknown);
+            }
         }
         Ok(())
     }
