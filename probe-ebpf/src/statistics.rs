@@ -33,6 +33,14 @@ pub struct Counted {
     pub samples: u64,
 }
 
+/// How the cost of programs is counted.
+pub(crate) enum Counting {
+    /// The host keeps statistics anyway.
+    Always(Always),
+    /// It does not.
+    Sampled(Sampling),
+}
+
 /// Samples what programs cost, in a thread of its own, until it is dropped.
 pub(crate) struct Sampling {
     shared: Arc<Shared>,
@@ -66,9 +74,19 @@ struct Program {
     descriptor: OwnedFd,
 }
 
+impl Counting {
+    /// Begins to count, in samples if it has to be.
+    pub(crate) fn start(costs: &[ProgramCost], ids: &[u32]) -> io::Result<Self> {
+        match Always::if_on() {
+            Some(always) => Ok(Self::Always(always)),
+            None => Sampling::start(costs, ids).map(Self::Sampled),
+        }
+    }
+}
+
 impl Always {
     /// If the host keeps statistics anyway.
-    pub(crate) fn if_on() -> Option<Self> {
+    fn if_on() -> Option<Self> {
         statistics_on().then(|| Self {
             since: Instant::now(),
             // Without the right to it, the host's own setting has to do.
@@ -83,7 +101,7 @@ impl Always {
 
 impl Sampling {
     /// Samples these programs from now on.
-    pub(crate) fn start(costs: &[ProgramCost], ids: &[u32]) -> io::Result<Self> {
+    fn start(costs: &[ProgramCost], ids: &[u32]) -> io::Result<Self> {
         if costs.len() != ids.len() {
             return Err(io::Error::other(
                 "the kernel does not list all of our programs",

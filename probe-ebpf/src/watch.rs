@@ -7,7 +7,7 @@ use crate::{
     loader::Loaded,
     probes::{self, Context, Measure, PROBES, Part, Probe, creations, sched, tasks},
     sample::{self, GroupSample, Pending, Sample, TaskSample, Unavailable},
-    statistics::{Always, Counted, Sampling},
+    statistics::{Counted, Counting},
 };
 use libbpf_rs::{MapCore, MapFlags};
 use std::{
@@ -59,8 +59,7 @@ impl Default for Options {
 /// The probes, loaded; they leave the kernel when this is dropped.
 pub struct Watch {
     /// Holds the programs of all others: dropped first.
-    sampling: Option<Sampling>,
-    always: Option<Always>,
+    counting: Option<Box<Counting>>,
     /// In front of those below, whose maps they share: dropped before them.
     parts: Vec<(&'static Probe, Box<dyn Part>)>,
     unavailable: Vec<Unavailable>,
@@ -98,8 +97,7 @@ impl Watch {
         });
         let (creations, sched) = (creations?, sched?);
         Ok(Self {
-            sampling: None,
-            always: None,
+            counting: None,
             parts,
             unavailable,
             tasks,
@@ -232,21 +230,19 @@ impl Watch {
     /// # Errors
     /// If the kernel refuses (needs CAP_SYS_ADMIN).
     pub fn counted(&mut self) -> io::Result<Counted> {
-        if let Some(sampling) = &self.sampling {
-            return sampling.read();
+        if self.counting.is_none() {
+            let counting = Counting::start(&self.costs()?, &self.program_ids())?;
+            self.counting = Some(Box::new(counting));
         }
-        if self.always.is_none() {
-            self.always = Always::if_on();
-        }
-        if let Some(always) = &self.always {
-            return Ok(Counted {
+        match self.counting.as_deref() {
+            Some(Counting::Sampled(sampling)) => sampling.read(),
+            Some(Counting::Always(always)) => Ok(Counted {
                 programs: self.costs()?,
                 on_ns: always.on_ns(),
                 samples: 0,
-            });
+            }),
+            None => Ok(Counted::default()),
         }
-        let sampling = Sampling::start(&self.costs()?, &self.program_ids())?;
-        self.sampling.insert(sampling).read()
     }
 
     fn program_ids(&self) -> Vec<u32> {

@@ -1,11 +1,10 @@
 //! Perf counters of a target: what they counted in the window, beside our own figures.
 
-use probe_ebpf::counters::{HARDWARE, SOFTWARE};
 use serde::Serialize;
 
 use super::error::{Problem, growth};
 use super::method::method;
-use crate::snapshot::counters::{Counters, Reading};
+use crate::snapshot::counters::{Counters, HARDWARE, Reading, SOFTWARE};
 use crate::snapshot::{Recording, Run};
 
 /// What the kernel's counters say.
