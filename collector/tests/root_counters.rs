@@ -63,10 +63,11 @@ fn counters_stand_beside_our_own_figures() {
     assert!(ended > 100.0, "{ended} processes");
     let switches = number(&ours["voluntary"]) + number(&ours["involuntary"]);
     let counted = number(&perf["context_switches"]) + ended;
-    assert!(
-        (counted - switches).abs() <= 0.02 * switches + 20.0,
-        "{counted} of {switches}"
-    );
+    // On its way from there to its end a process may be preempted.
+    let least = switches - number(&ours["involuntary"]);
+    let slack = 0.02 * switches + 20.0;
+    let expected = least - slack..=switches + slack;
+    assert!(expected.contains(&counted), "{counted} of {switches}");
     let faults = number(&measures["faults"]["minor"]) + number(&measures["faults"]["major"]);
     let counted = number(&perf["page_faults"]);
     assert!(

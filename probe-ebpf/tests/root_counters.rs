@@ -110,7 +110,7 @@ fn the_clock_of_a_task_that_hardly_switches_is_its_cpu_time() {
 
 /// The kernel closes the counters of a task that ends before it leaves the CPU for the last time.
 #[test]
-fn children_created_meanwhile_are_counted_but_for_their_last_switch() {
+fn children_created_meanwhile_are_counted_but_for_their_end() {
     const CHILDREN: u64 = 200;
     let (counted, did) = counted(Workload::new(|| {
         || {
@@ -131,7 +131,10 @@ fn children_created_meanwhile_are_counted_but_for_their_last_switch() {
     }));
     let switches = did.voluntary + did.involuntary;
     assert!(switches >= 3 * CHILDREN, "{did:?}");
-    assert_eq!(counted[SWITCHES].count + CHILDREN, switches);
+    let missing = switches - counted[SWITCHES].count;
+    // On its way from there to its end a child may be preempted.
+    let ends = CHILDREN..=CHILDREN + did.involuntary;
+    assert!(ends.contains(&missing), "{missing} of {did:?}");
     assert!(did.minor_faults >= 50 * CHILDREN, "{did:?}");
     // An access of the kernel for a task that ends is in one of the two only.
     assert_near(
