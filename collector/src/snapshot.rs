@@ -461,8 +461,8 @@ pub struct Statistics {
 pub struct Map {
     /// Its name in the kernel.
     pub name: String,
-    /// Its memory, as the kernel accounts it.
-    pub bytes: u64,
+    /// Its memory, as the kernel accounts it; none where the kernel does not say.
+    pub bytes: Option<u64>,
 }
 
 /// How a measure was taken.

@@ -52,8 +52,9 @@ pub(crate) fn of_programs(ids: &[u32]) -> io::Result<Vec<ProgramCost>> {
 pub struct MapCost {
     /// Its name in the kernel.
     pub name: String,
-    /// Its memory, by the `memlock` of its file descriptor.
-    pub bytes: u64,
+    /// Its memory, by the `memlock` of its file descriptor; none where that says 0, as Linux 6.1 does
+    /// of task storage: no map takes nothing.
+    pub bytes: Option<u64>,
 }
 
 /// The maps that the programs with these ids use, in the order they were made.
@@ -78,10 +79,11 @@ fn of_map(id: u32) -> io::Result<MapCost> {
     let number = descriptor.as_fd().as_raw_fd();
     let said = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
     let bytes = said.lines().find_map(|line| line.strip_prefix("memlock:"));
-    let bytes = bytes.and_then(|bytes| bytes.trim().parse().ok());
+    let bytes: Option<u64> = bytes.and_then(|bytes| bytes.trim().parse().ok());
+    let bytes = bytes.ok_or_else(|| io::Error::other("no memlock in the map's fdinfo"))?;
     Ok(MapCost {
         name: map.name_as_str().unwrap_or_default().to_owned(),
-        bytes: bytes.ok_or_else(|| io::Error::other("no memlock in the map's fdinfo"))?,
+        bytes: (bytes > 0).then_some(bytes),
     })
 }
 

@@ -5,12 +5,15 @@
 mod workload;
 
 use probe_ebpf::{
-    Watch,
+    Options, Watch,
     cost::{ProgramCost, Statistics},
     counters::{Counters, Reading, Refused, Source},
     sample::Totals,
 };
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 use workload::*;
 
 const SWITCHES: usize = 0;
@@ -36,7 +39,12 @@ fn touch(pages: usize) {
 
 /// What the counters and the kernel's own books say a workload did; all tasks at rest before and after.
 fn counted(mut workload: Workload) -> (Vec<Reading>, Totals) {
-    let mut watch = watch(workload.pid);
+    // Windows would open and close perf events of their own meanwhile.
+    let no_windows = Options {
+        fault_share: 0.0,
+        switch_share: 0.0,
+    };
+    let mut watch = watch_with(workload.pid, &no_windows);
     let (_, before) = at_rest(workload.pid, &mut watch);
     let threads: Vec<u32> = before.keys().copied().collect();
     let files = descriptors();
@@ -76,8 +84,14 @@ fn counted(mut workload: Workload) -> (Vec<Reading>, Totals) {
     (grown.collect(), did)
 }
 
+/// How many perf events this process holds.
 fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("proc").count()
+    let files = std::fs::read_dir("/proc/self/fd").expect("proc");
+    // A descriptor that another thread closes meanwhile is none of these.
+    let targets = files.filter_map(|file| std::fs::read_link(file.expect("proc").path()).ok());
+    targets
+        .filter(|target| target.as_os_str() == "anon_inode:[perf_event]")
+        .count()
 }
 
 #[test]
@@ -187,9 +201,9 @@ fn switching(time: Duration) -> Workload {
         let pair = Pair::new();
         std::thread::spawn(move || serve(pair.far));
         move || {
-            let end = std::time::Instant::now() + time;
+            let end = Instant::now() + time;
             let (mut from, mut to) = pair.near;
-            while std::time::Instant::now() < end {
+            while Instant::now() < end {
                 use std::io::{Read, Write};
                 to.write_all(&[1]).expect("the other end is there");
                 from.read_exact(&mut [0]).expect("the other end is there");
@@ -211,27 +225,31 @@ fn samples_stand_for_the_whole_cost_of_our_programs() {
     workload.start();
     let from = watch.counted().expect("samples");
     assert_eq!((from.on_ns, from.samples), (0, 0));
+    let begun = Instant::now();
     let whole_before = watch.costs().expect("costs");
     workload.finish();
     let sampled = watch.counted().expect("samples");
     let whole_after = watch.costs().expect("costs");
+    let watched = begun.elapsed().as_secs_f64();
 
-    let spread = 14..=17;
+    // Two in a second, of which the first is at once and the last may still be to come.
+    let periods = (2.0 * watched) as u64;
+    let spread = periods - 2..=periods + 1;
     assert!(
         spread.contains(&sampled.samples),
-        "{} samples",
+        "{} samples in {watched} s",
         sampled.samples
     );
     let on = sampled.on_ns as f64 / 1e9;
     assert!(
-        (0.02..0.06).contains(&(on / TIME.as_secs_f64())),
-        "on for {on} s"
+        (0.02..0.06).contains(&(on / watched)),
+        "on for {on} s of {watched} s"
     );
     let whole_runs = of(&whole_after, NAME).runs - of(&whole_before, NAME).runs;
-    let runs = of(&sampled.programs, NAME).runs as f64 / on * TIME.as_secs_f64();
+    let runs = of(&sampled.programs, NAME).runs as f64 / on * watched;
     assert_near("runs", runs, whole_runs as f64, 0.2);
     let whole_ns = of(&whole_after, NAME).run_ns - of(&whole_before, NAME).run_ns;
-    let ns = of(&sampled.programs, NAME).run_ns as f64 / on * TIME.as_secs_f64();
+    let ns = of(&sampled.programs, NAME).run_ns as f64 / on * watched;
     assert_near("run time", ns, whole_ns as f64, 0.25);
     println!("{runs} of {whole_runs} runs, {ns} of {whole_ns} ns");
 }
@@ -248,6 +266,13 @@ fn maps_take_at_least_what_they_hold() {
             .bytes
     };
     let groups = size_of::<probe_ebpf::abi::group_stats>() as u64 * 3;
-    assert!(bytes("groups") >= groups, "{} < {groups}", bytes("groups"));
-    assert!(maps.iter().all(|map| map.bytes > 0), "{maps:?}");
+    let said = bytes("groups").expect("the kernel says it of arrays");
+    assert!(said >= groups, "{said} < {groups}");
+    assert!(maps.iter().all(|map| map.bytes != Some(0)), "{maps:?}");
+    // Linux 6.1 does not say it of task storage, and says it of all else.
+    let mut unknown = maps.iter().filter(|map| map.bytes.is_none());
+    assert!(
+        unknown.all(|map| ["watched", "faults"].contains(&map.name.as_str())),
+        "{maps:?}"
+    );
 }

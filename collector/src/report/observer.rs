@@ -51,8 +51,8 @@ pub struct Program {
 pub struct Map {
     /// Its name in the kernel.
     pub name: String,
-    /// Its memory, as the kernel accounts it.
-    pub bytes: u64,
+    /// Its memory, as the kernel accounts it; none where the kernel does not say.
+    pub bytes: Option<u64>,
 }
 
 impl Observer {
@@ -106,9 +106,11 @@ impl Observer {
     }
 
     fn add_maps(&mut self, maps: &[snapshot::Map]) {
-        let mut bytes = BTreeMap::<&str, u64>::new();
+        let mut bytes = BTreeMap::<&str, Option<u64>>::new();
         for map in maps {
-            *bytes.entry(&map.name).or_default() += map.bytes;
+            // A sum of which a part is not known is not known.
+            let sum = bytes.entry(&map.name).or_insert(Some(0));
+            *sum = sum.zip(map.bytes).map(|(sum, bytes)| sum + bytes);
         }
         for (name, bytes) in bytes {
             match self.maps.iter_mut().find(|map| map.name == name) {

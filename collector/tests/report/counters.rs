@@ -3,7 +3,7 @@
 use connscope::export::{Format, Style, write};
 use connscope::report::{self, measures::Measures};
 use connscope::snapshot::counters::{Counters, Reading};
-use connscope::snapshot::{Recording, Run};
+use connscope::snapshot::{Map, Recording, Run};
 
 use super::figures::{only, report};
 use super::sample::{MODELS, attach, compare, recording, run};
@@ -129,10 +129,26 @@ fn what_programs_cost_in_samples_stands_for_all_the_time() {
     let share = observer.estimated_share_of_a_core.unwrap();
     assert!((share - expected).abs() < 1e-9, "{share}");
     assert_eq!(observer.programs[0].estimated_share_of_a_core, Some(share));
-    assert_eq!((observer.maps.len(), observer.maps[0].bytes), (1, 83_520));
+    assert_eq!(
+        (observer.maps.len(), observer.maps[0].bytes),
+        (1, Some(83_520))
+    );
     let recording = recording("compare", vec![run.clone()]);
     let note = "BPF programs 0.5 % of a core (estimated from 280 ms of 7.00 s); BPF maps 83.5 kB";
     assert!(table(&recording).contains(note), "{}", table(&recording));
+
+    // A map of which the kernel does not say what it takes is named, and no zero.
+    let mut untold = recording.clone();
+    let told = &mut untold.runs[0];
+    for snapshot in [&mut told.before, &mut told.start, &mut told.end] {
+        snapshot.maps.push(Map {
+            name: "watched".into(),
+            bytes: None,
+        });
+    }
+    let maps = report::build(&untold).unwrap().observer.maps;
+    assert_eq!((maps[1].name.as_str(), maps[1].bytes), ("watched", None));
+    assert!(table(&untold).contains("BPF maps 83.5 kB (not known: watched)"));
 
     // No sample within the watch: a cost that is not known, and no zero.
     run.end.statistics = run.before.statistics;

@@ -182,7 +182,7 @@ fn snapshot(model: &Model, at_ns: u64, tasks: u32) -> Snapshot {
         },
         maps: vec![Map {
             name: "groups".to_owned(),
-            bytes: 83_520,
+            bytes: Some(83_520),
         }],
         ..Snapshot::default()
     }

@@ -311,17 +311,28 @@ fn rounded_up(bound: f64) -> f64 {
 
 fn observer(report: &Report) -> String {
     let observer = &report.observer;
-    let bytes: u64 = observer.maps.iter().map(|map| map.bytes).sum();
-    let maps = match observer.maps.is_empty() {
-        true => "memory of the BPF maps not known".to_owned(),
-        false => format!("BPF maps {}", units::bytes(bytes as f64)),
-    };
     format!(
-        "connscope itself used {} of CPU and {} of memory; {}; {maps}",
+        "connscope itself used {} of CPU and {} of memory; {}; {}",
         units::time(observer.cpu_seconds),
         units::bytes(observer.rss_bytes as f64),
         cost_of_programs(observer),
+        memory_of_maps(observer),
     )
+}
+
+/// `BPF maps 83.5 kB`, and those that are not in it by name.
+fn memory_of_maps(observer: &Observer) -> String {
+    let known: Vec<u64> = observer.maps.iter().filter_map(|map| map.bytes).collect();
+    if known.is_empty() {
+        return "memory of the BPF maps not known".to_owned();
+    }
+    let bytes = units::bytes(known.iter().sum::<u64>() as f64);
+    let unknown = observer.maps.iter().filter(|map| map.bytes.is_none());
+    let unknown: Vec<&str> = unknown.map(|map| map.name.as_str()).collect();
+    match unknown.is_empty() {
+        true => format!("BPF maps {bytes}"),
+        false => format!("BPF maps {bytes} (not known: {})", unknown.join(", ")),
+    }
 }
 
 /// `BPF programs 0.4 % of a core (estimated from 200 ms of 5 s)`.
