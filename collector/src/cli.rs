@@ -114,6 +114,10 @@ pub struct Compare {
     /// What is looked at in windows only
     #[command(flatten)]
     pub windows: Windows,
+    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
+    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
+    #[arg(long)]
+    pub counters: bool,
     /// The `connscope-target` binary; by default the one beside this program, or in PATH
     #[arg(long, value_name = "FILE")]
     pub target_binary: Option<PathBuf>,
@@ -139,6 +143,10 @@ pub struct Attach {
     /// What is looked at in windows only
     #[command(flatten)]
     pub windows: Windows,
+    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
+    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
+    #[arg(long)]
+    pub counters: bool,
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,

@@ -7,6 +7,7 @@ pub mod attach;
 pub mod calibrate;
 pub mod cli;
 pub mod command;
+pub mod counters;
 pub mod errors;
 pub mod export;
 pub mod host;

@@ -11,6 +11,7 @@ pub mod blocked;
 pub mod calibration;
 pub mod calls;
 pub mod client;
+pub mod counters;
 pub mod creations;
 pub mod depth;
 pub mod detail;
@@ -75,6 +76,7 @@ pub fn check(run: &Run) -> Result<(), Error> {
         Window::of(run)?;
         add_unseen(&mut Lost::new(), run)?;
         add_losses(&mut Lost::new(), run)?;
+        counters::check(run)?;
         Observer::default().add(run)
     };
     check().map_err(|problem| problem.of(run))

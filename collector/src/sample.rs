@@ -1,16 +1,18 @@
 //! Reads the probes into snapshots of targets.
 
+use crate::counters::TargetCounters;
 use crate::snapshot::faults::{FaultClass, Faults};
 use crate::snapshot::{
-    Calls, Creation, Flushes, Histogram, Loss, Memory, Method, Program, Role, Snapshot, State,
-    SwitchKind, SwitchLatency, SwitchSamples, Task, Tlb, Totals, Unavailable, Window,
+    Calls, Creation, Flushes, Histogram, Loss, Map, Memory, Method, Program, Role, Snapshot, State,
+    Statistics, SwitchKind, SwitchLatency, SwitchSamples, Task, Tlb, Totals, Unavailable, Window,
 };
 use probe_ebpf::{
     Assignment, Error, GroupRule, Options, Watch,
-    cost::{self, ProgramCost},
+    cost::{MapCost, ProgramCost},
     fault_sample::{self, CLASS_NAMES, FaultSample},
     sample::{self, GroupSample},
 };
+use std::collections::HashSet;
 
 /// The roles of every target, in the order of its groups.
 const ROLES: [&str; 3] = ["main", "thread", "child"];
@@ -22,6 +24,10 @@ const CHILD: u32 = 2;
 /// threads, and all that descends from it.
 pub struct Sampler {
     watch: Watch,
+    /// By target, where they were asked for.
+    counters: Vec<TargetCounters>,
+    /// What could not be had besides the measures of the watch.
+    lacking: Vec<Unavailable>,
 }
 
 impl Sampler {
@@ -45,6 +51,8 @@ impl Sampler {
         });
         Ok(Self {
             watch: Watch::load(&rules.collect::<Vec<_>>(), options)?,
+            counters: Vec::new(),
+            lacking: Vec::new(),
         })
     }
 
@@ -67,30 +75,60 @@ impl Sampler {
         })
     }
 
+    /// Opens perf counters of all that is watched now, and of what that creates later.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read. Counters that cannot be had are [`unavailable`](Self::unavailable).
+    pub fn count_events(&mut self) -> Result<(), Error> {
+        self.counters.clear();
+        for threads in threads(&self.watch.read()?) {
+            let (counters, lacking) = TargetCounters::open(threads);
+            self.counters.push(counters);
+            lacking.into_iter().for_each(|one| self.lacks(one));
+        }
+        let now = threads(&self.watch.read()?);
+        for (counters, threads) in self.counters.iter_mut().zip(&now) {
+            counters.opened(threads);
+        }
+        Ok(())
+    }
+
     /// A snapshot of each target, all of the same instant.
     ///
     /// # Errors
     /// If the kernel refuses to be read.
     pub fn read(&mut self) -> Result<Vec<Snapshot>, Error> {
         let sample = self.watch.read()?;
+        let (counters, lacking): (Vec<_>, Vec<_>) =
+            self.counters.iter_mut().map(TargetCounters::read).unzip();
+        lacking
+            .into_iter()
+            .flatten()
+            .for_each(|one| self.lacks(one));
         let observer = Observer::now();
+        let (programs, statistics) = self.programs();
         let same_for_all = Snapshot {
             at_ns: sample.at_ns,
             roles: Vec::new(),
             losses: sample.losses.iter().map(loss).collect(),
             windows: sample.windows.iter().map(window).collect(),
             stolen_ns: stolen_ns(),
-            programs: self.programs(),
+            programs,
+            statistics,
+            maps: self.maps(),
+            counters: None,
             observer_cpu_ns: observer.cpu_ns,
             observer_rss_bytes: observer.rss_bytes,
         };
         let roles = ROLES.iter().cycle().zip(sample.groups);
         let mut roles = roles.map(|(name, group)| role(name, group)).peekable();
+        let mut counters = counters.into_iter();
         let mut snapshots = Vec::new();
         while roles.peek().is_some() {
             let roles = roles.by_ref().take(ROLES.len()).collect();
             snapshots.push(Snapshot {
                 roles,
+                counters: counters.next(),
                 ..same_for_all.clone()
             });
         }
@@ -114,27 +152,67 @@ impl Sampler {
             measure: unavailable.measure.into(),
             reason: unavailable.reason.clone(),
         };
-        self.watch.unavailable().iter().map(unavailable).collect()
+        let of_watch = self.watch.unavailable().iter().map(unavailable);
+        of_watch.chain(self.lacking.iter().cloned()).collect()
     }
 
-    /// What our programs have cost, where the host keeps run-time statistics; else nothing.
-    fn programs(&self) -> Vec<Program> {
+    fn lacks(&mut self, unavailable: Unavailable) {
+        if !self.lacking.contains(&unavailable) {
+            self.lacking.push(unavailable);
+        }
+    }
+
+    /// What our programs have cost while the kernel kept statistics, and how long it did.
+    fn programs(&mut self) -> (Vec<Program>, Statistics) {
         let program = |cost: ProgramCost| Program {
             name: cost.name,
             runs: cost.runs,
             run_ns: cost.run_ns,
         };
-        match cost::statistics_on() {
-            true => self
-                .watch
-                .costs()
-                .unwrap_or_default()
-                .into_iter()
-                .map(program)
-                .collect(),
-            false => Vec::new(),
+        match self.watch.counted() {
+            Ok(counted) => (
+                counted.programs.into_iter().map(program).collect(),
+                Statistics {
+                    on_ns: counted.on_ns,
+                    samples: counted.samples,
+                },
+            ),
+            Err(error) => {
+                self.lacks(needs_admin("observer.programs", "keep statistics", &error));
+                Default::default()
+            }
         }
     }
+
+    fn maps(&mut self) -> Vec<Map> {
+        let map = |cost: MapCost| Map {
+            name: cost.name,
+            bytes: cost.bytes,
+        };
+        match self.watch.maps() {
+            Ok(maps) => maps.into_iter().map(map).collect(),
+            Err(error) => {
+                self.lacks(needs_admin("observer.maps", "list its maps", &error));
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn needs_admin(measure: &str, what: &str, error: &std::io::Error) -> Unavailable {
+    Unavailable {
+        measure: measure.into(),
+        reason: format!("the kernel does not {what} for us: {error}; needs CAP_SYS_ADMIN"),
+    }
+}
+
+/// The threads of each target.
+fn threads(sample: &sample::Sample) -> Vec<HashSet<u32>> {
+    let of_target = |groups: &[GroupSample]| {
+        let tasks = groups.iter().flat_map(|group| &group.tasks);
+        tasks.map(|task| task.tid).collect()
+    };
+    sample.groups.chunks(ROLES.len()).map(of_target).collect()
 }
 
 fn group(target: u32, role: u32) -> u32 {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use probe_ebpf::sample::FLUSH_REASONS;
 /// What a task sleeps on, by the name of the reason: the order of all that is kept by reason.
 pub use probe_ebpf::sample::REASONS;
+pub mod counters;
 pub mod faults;
 
 /// One run of connscope: where it ran and what it saw. Reports are made of this alone.
@@ -169,8 +170,18 @@ pub struct Snapshot {
     pub observer_cpu_ns: u64,
     /// Resident bytes of connscope itself.
     pub observer_rss_bytes: u64,
-    /// What each BPF program of ours has cost; none of them where the kernel's statistics are off.
+    /// What each BPF program of ours has cost while statistics of them were on; none of them where
+    /// they cannot be switched on.
     pub programs: Vec<Program>,
+    /// For how long that was.
+    #[serde(default)]
+    pub statistics: Statistics,
+    /// The memory of each map of ours.
+    #[serde(default)]
+    pub maps: Vec<Map>,
+    /// What perf counters of the tasks have counted, where they were asked for.
+    #[serde(default)]
+    pub counters: Option<counters::Counters>,
 }
 
 /// The tasks of one role.
@@ -434,6 +445,24 @@ pub struct Program {
     pub runs: u64,
     /// Time it took, in all.
     pub run_ns: u64,
+}
+
+/// For how long the kernel kept statistics of programs for us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Time they were on.
+    pub on_ns: u64,
+    /// Samples in which we had them switched on; none where they were on always.
+    pub samples: u64,
+}
+
+/// A map of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Map {
+    /// Its name in the kernel.
+    pub name: String,
+    /// Its memory, as the kernel accounts it; none where the kernel does not say.
+    pub bytes: Option<u64>,
 }
 
 /// How a measure was taken.

@@ -1,10 +1,15 @@
 //! What our own programs cost, by the kernel's own account.
 
 use aya::{
+    maps::MapInfo,
     programs::loaded_programs,
     sys::{Stats, enable_stats},
 };
-use std::{io, os::fd::OwnedFd};
+use std::{
+    collections::BTreeSet,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
 
 /// A program, and what it has cost since it was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +45,46 @@ pub(crate) fn of_programs(ids: &[u32]) -> io::Result<Vec<ProgramCost>> {
     }
     costs.sort_by_key(|(place, _)| *place);
     Ok(costs.into_iter().map(|(_, cost)| cost).collect())
+}
+
+/// A map, and the memory the kernel says it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapCost {
+    /// Its name in the kernel.
+    pub name: String,
+    /// Its memory, by the `memlock` of its file descriptor; none where that says 0, as Linux 6.1 does
+    /// of task storage: no map takes nothing.
+    pub bytes: Option<u64>,
+}
+
+/// The maps that the programs with these ids use, in the order they were made.
+///
+/// # Errors
+/// If the kernel does not list its programs or open its maps (needs CAP_SYS_ADMIN).
+pub(crate) fn of_maps(programs: &[u32]) -> io::Result<Vec<MapCost>> {
+    let mut ids = BTreeSet::new();
+    for program in loaded_programs() {
+        let program = program.map_err(io::Error::other)?;
+        if programs.contains(&program.id()) {
+            let used = program.map_ids().map_err(io::Error::other)?;
+            ids.extend(used.unwrap_or_default());
+        }
+    }
+    ids.into_iter().map(of_map).collect()
+}
+
+fn of_map(id: u32) -> io::Result<MapCost> {
+    let map = MapInfo::from_id(id).map_err(io::Error::other)?;
+    let descriptor = map.fd().map_err(io::Error::other)?;
+    let number = descriptor.as_fd().as_raw_fd();
+    let said = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
+    let bytes = said.lines().find_map(|line| line.strip_prefix("memlock:"));
+    let bytes: Option<u64> = bytes.and_then(|bytes| bytes.trim().parse().ok());
+    let bytes = bytes.ok_or_else(|| io::Error::other("no memlock in the map's fdinfo"))?;
+    Ok(MapCost {
+        name: map.name_as_str().unwrap_or_default().to_owned(),
+        bytes: (bytes > 0).then_some(bytes),
+    })
 }
 
 /// Whether the kernel keeps run-time statistics of programs for the whole host

@@ -7,6 +7,7 @@ pub mod abi;
 mod c_library;
 mod calls;
 pub mod cost;
+pub mod counters;
 mod error;
 pub mod fault_sample;
 mod iterate;
@@ -16,6 +17,7 @@ pub mod platform;
 pub mod probes;
 pub mod sample;
 mod sockets;
+pub mod statistics;
 mod watch;
 mod windows;
 

@@ -3,10 +3,11 @@
 use crate::{
     Error,
     abi::{self, ended, group_stats, loss, losses},
-    cost::{self, ProgramCost},
+    cost::{self, MapCost, ProgramCost},
     loader::Loaded,
     probes::{self, Context, Measure, PROBES, Part, Probe, creations, sched, tasks},
     sample::{self, GroupSample, Pending, Sample, TaskSample, Unavailable},
+    statistics::{Counted, Counting},
 };
 use libbpf_rs::{MapCore, MapFlags};
 use std::{
@@ -57,7 +58,9 @@ impl Default for Options {
 
 /// The probes, loaded; they leave the kernel when this is dropped.
 pub struct Watch {
-    /// In front of the others, whose maps they share: dropped first.
+    /// Holds the programs of all others: dropped first.
+    counting: Option<Box<Counting>>,
+    /// In front of those below, whose maps they share: dropped before them.
     parts: Vec<(&'static Probe, Box<dyn Part>)>,
     unavailable: Vec<Unavailable>,
     tasks: Loaded,
@@ -94,6 +97,7 @@ impl Watch {
         });
         let (creations, sched) = (creations?, sched?);
         Ok(Self {
+            counting: None,
             parts,
             unavailable,
             tasks,
@@ -209,14 +213,46 @@ impl Watch {
     /// # Errors
     /// If the kernel does not list its programs.
     pub fn costs(&self) -> io::Result<Vec<ProgramCost>> {
+        cost::of_programs(&self.program_ids())
+    }
+
+    /// The memory of each map of ours.
+    ///
+    /// # Errors
+    /// If the kernel does not list its programs.
+    pub fn maps(&self) -> io::Result<Vec<MapCost>> {
+        cost::of_maps(&self.program_ids())
+    }
+
+    /// What each program of ours has cost since the first call of this, by the kernel's statistics;
+    /// where the host does not keep them, in samples of 20 ms, two in a second.
+    ///
+    /// # Errors
+    /// If the kernel refuses (needs CAP_SYS_ADMIN).
+    pub fn counted(&mut self) -> io::Result<Counted> {
+        if self.counting.is_none() {
+            let counting = Counting::start(&self.costs()?, &self.program_ids())?;
+            self.counting = Some(Box::new(counting));
+        }
+        match self.counting.as_deref() {
+            Some(Counting::Sampled(sampling)) => sampling.read(),
+            Some(Counting::Always(always)) => Ok(Counted {
+                programs: self.costs()?,
+                on_ns: always.on_ns(),
+                samples: 0,
+            }),
+            None => Ok(Counted::default()),
+        }
+    }
+
+    fn program_ids(&self) -> Vec<u32> {
         let loaded = [&self.tasks, &self.creations, &self.sched];
         let of_parts = self.parts.iter().flat_map(|(_, part)| part.program_ids());
-        let ids: Vec<u32> = loaded
+        loaded
             .into_iter()
             .flat_map(Loaded::program_ids)
             .chain(of_parts)
-            .collect();
-        cost::of_programs(&ids)
+            .collect()
     }
 
     /// Reads the groups' counters; histograms only with the later of the two kinds, so that they

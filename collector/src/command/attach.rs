@@ -42,6 +42,9 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
         add(&mut sampler, target, *pid)?;
     }
     let own_sampler = OwnSampler::load();
+    if args.counters {
+        sampler.count_events()?;
+    }
     let first = sampler.read()?;
     let ended_early = watch(args, quiet, &mut sampler, &interrupt)?;
     let last = sampler.read()?;

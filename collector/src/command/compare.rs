@@ -53,6 +53,7 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
         hierarchy: hierarchy.as_ref().ok(),
         interrupt: &interrupt,
         options,
+        counters: args.counters,
         own_budget: args.windows.own_memory_budget,
         own_sampler: OwnSampler::load(),
     };

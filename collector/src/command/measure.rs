@@ -31,6 +31,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) hierarchy: Option<&'a Hierarchy>,
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) options: probe_ebpf::Options,
+    /// Whether to open perf counters.
+    pub(crate) counters: bool,
     /// Share of the window that sampling own memory may take, after it.
     pub(crate) own_budget: f64,
     pub(crate) own_sampler: OwnSampler,
@@ -123,6 +125,10 @@ fn follow(
             Ok(Event::Connected { connections }) => {
                 thread::sleep(SETTLE);
                 seen.add_memory_point(server, connections)?;
+                // All that serves them is there and at rest.
+                if bench.counters && connections == plan.connections {
+                    sampler.count_events()?;
+                }
                 load.go_on();
             }
             Ok(Event::Measuring) => seen.start = Some(read(sampler)?),

@@ -14,6 +14,7 @@ mod calls;
 mod cells;
 mod column;
 mod compare;
+mod counter_cells;
 mod fault_cells;
 mod figures;
 mod footnotes;

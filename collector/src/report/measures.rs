@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::blocked::Blocked;
 use super::client::Client;
+use super::counters::{HardwareCounters, SoftwareCounters};
 use super::creations::Creations;
 use super::depth::RunQueueDepth;
 use super::distribution::Distribution;
@@ -28,6 +29,10 @@ pub struct Measures {
     pub kernel: KernelMeasures,
     /// What clients saw; none without a load generator.
     pub client: Option<Client>,
+    /// What perf counters of the kernel say, where they were asked for.
+    pub software_counters: Option<SoftwareCounters>,
+    /// What those of the CPU say, likewise.
+    pub hardware_counters: Option<HardwareCounters>,
 }
 
 /// What the kernel said of a group of tasks. A measure is none where it could not be had; the

@@ -23,6 +23,11 @@ const CREATION_LATENCY: &str = "as the caller sees it; corrected: less what the 
 const FAULT_CLASSES: &str = "totals: the share of each class in the windows, of all faults the kernel \
     counted, with a 95 % interval from how much windows differ";
 
+const SOFTWARE_COUNTERS: &str = "perf software events on each task of the target, inherited by what it \
+    creates; difference of two readings";
+const HARDWARE_COUNTERS: &str = "perf events of the CPU on each task of the target, inherited by what it \
+    creates, user and kernel mode; divided by the share of the time in which they counted";
+
 /// What was made of the figures that were read.
 const MADE_OF_THEM: &[(&str, &str)] = &[
     ("memory_accounted", ACCOUNTED),
@@ -32,6 +37,8 @@ const MADE_OF_THEM: &[(&str, &str)] = &[
     ("first_run", FIRST_RUN),
     ("switch_latency", SWITCH_LATENCY),
     ("fault_classes", FAULT_CLASSES),
+    ("software_counters", SOFTWARE_COUNTERS),
+    ("hardware_counters", HARDWARE_COUNTERS),
     ("creation_latency", CREATION_LATENCY),
 ];
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::{Problem, growth};
 use super::window::totals_of;
-use crate::snapshot::{Run, Snapshot};
+use crate::snapshot::{self, Run, Snapshot};
 
 /// By probe and by what it lost: how many. What was watched for and not lost is there with 0.
 pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
@@ -14,8 +14,19 @@ pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
 /// What connscope itself cost, from the first snapshot to the last of each run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Observer {
-    /// BPF programs, by name; none of them where the kernel's BPF statistics are off.
+    /// BPF programs, by name; none of them where the kernel's statistics cannot be switched on.
     pub programs: Vec<Program>,
+    /// Of all programs: what they took of one CPU, by what they took while statistics were on; none
+    /// where they never were.
+    pub estimated_share_of_a_core: Option<f64>,
+    /// Time that statistics were on, in seconds.
+    pub sampled_seconds: f64,
+    /// How often they were switched on for that; 0 where they were on all the time.
+    pub samples: u64,
+    /// Time that was watched, in seconds.
+    pub watched_seconds: f64,
+    /// BPF maps, by name, each with the most memory it was seen to have.
+    pub maps: Vec<Map>,
     /// CPU time of the collector, user and system, in seconds.
     pub cpu_seconds: f64,
     /// The most memory it was seen to have resident, in bytes.
@@ -31,6 +42,17 @@ pub struct Program {
     pub runs: u64,
     /// Time that took, in seconds.
     pub run_seconds: f64,
+    /// The same as a share of the time that statistics were on.
+    pub estimated_share_of_a_core: Option<f64>,
+}
+
+/// What a BPF map takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Map {
+    /// Its name in the kernel.
+    pub name: String,
+    /// Its memory, as the kernel accounts it; none where the kernel does not say.
+    pub bytes: Option<u64>,
 }
 
 impl Observer {
@@ -55,7 +77,50 @@ impl Observer {
             let run_ns = growth(ns, program.run_ns, || name("run time"))?;
             self.add_program(&program.name, runs, run_ns as f64 / 1e9);
         }
+        let (before, end) = (&run.before.statistics, &run.end.statistics);
+        let on_ns = growth(before.on_ns, end.on_ns, || "time of statistics".to_owned())?;
+        self.sampled_seconds += on_ns as f64 / 1e9;
+        self.samples += growth(before.samples, end.samples, || {
+            "samples of statistics".to_owned()
+        })?;
+        self.watched_seconds += run.end.at_ns.saturating_sub(run.before.at_ns) as f64 / 1e9;
+        for snapshot in [&run.before, &run.start, &run.end] {
+            self.add_maps(&snapshot.maps);
+        }
+        self.estimate();
         Ok(())
+    }
+
+    /// What the programs took of a CPU while statistics were on stands for all the time.
+    fn estimate(&mut self) {
+        let on = self.sampled_seconds;
+        let share = |run_seconds: f64| (on > 0.0).then(|| run_seconds / on);
+        for program in &mut self.programs {
+            program.estimated_share_of_a_core = share(program.run_seconds);
+        }
+        let all = self.programs.iter().map(|program| program.run_seconds);
+        self.estimated_share_of_a_core = match self.programs.is_empty() {
+            true => None,
+            false => share(all.sum()),
+        };
+    }
+
+    fn add_maps(&mut self, maps: &[snapshot::Map]) {
+        let mut bytes = BTreeMap::<&str, Option<u64>>::new();
+        for map in maps {
+            // A sum of which a part is not known is not known.
+            let sum = bytes.entry(&map.name).or_insert(Some(0));
+            *sum = sum.zip(map.bytes).map(|(sum, bytes)| sum + bytes);
+        }
+        for (name, bytes) in bytes {
+            match self.maps.iter_mut().find(|map| map.name == name) {
+                Some(map) => map.bytes = map.bytes.max(bytes),
+                None => self.maps.push(Map {
+                    name: name.to_owned(),
+                    bytes,
+                }),
+            }
+        }
     }
 
     fn add_program(&mut self, name: &str, runs: u64, run_seconds: f64) {
@@ -72,6 +137,7 @@ impl Observer {
                 name: name.to_owned(),
                 runs,
                 run_seconds,
+                estimated_share_of_a_core: None,
             }),
         }
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::client::Client;
+use super::counters::{HardwareCounters, SoftwareCounters};
 use super::detail::{TaskDetail, busiest};
 use super::error::Error;
 use super::marginal::Marginal;
@@ -118,6 +119,7 @@ impl Target {
             .iter()
             .filter_map(|window| window.run.client.as_ref())
             .collect();
+        let runs = || windows.iter().map(|window| window.run);
         Ok(Self {
             name: first.name.clone(),
             kind: first.kind,
@@ -131,6 +133,10 @@ impl Target {
                 kernel: KernelMeasures::of(&all, &held, Some(marginal(windows, recording)), &basis)
                     .with_own(own(windows, None, recording)),
                 client: Client::of(&clients, &method(recording, "client")),
+                software_counters: SoftwareCounters::of(runs(), recording)
+                    .map_err(|problem| problem.of(last))?,
+                hardware_counters: HardwareCounters::of(runs(), recording)
+                    .map_err(|problem| problem.of(last))?,
             },
             spread: Spreads::of(windows),
             roles: roles(windows, &basis)?,

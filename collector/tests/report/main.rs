@@ -2,6 +2,7 @@
 
 mod around;
 mod calibration;
+mod counters;
 mod creations;
 mod documentation;
 mod faults;

@@ -1,8 +1,8 @@
 //! Recordings made by hand: snapshots as the probes would give them.
 
 use connscope::snapshot::{
-    Creation, Histogram, Loss, Memory, MemoryPoint, Program, REASONS, Recording, Role, Run,
-    Snapshot, State, TargetKind, Task, Totals, Unavailable, Window,
+    Creation, Histogram, Loss, Map, Memory, MemoryPoint, Program, REASONS, Recording, Role, Run,
+    Snapshot, State, Statistics, TargetKind, Task, Totals, Unavailable, Window,
 };
 
 pub(crate) use super::around::methods;
@@ -173,8 +173,16 @@ fn snapshot(model: &Model, at_ns: u64, tasks: u32) -> Snapshot {
         observer_rss_bytes: 11_300_000 + at_ns / 1_000_000,
         programs: vec![Program {
             name: "on_sched_switch".to_owned(),
-            runs: at_ns / 20_000,
-            run_ns: at_ns / 20_000 * 92,
+            runs: at_ns / 500_000,
+            run_ns: at_ns / 500_000 * 92,
+        }],
+        statistics: Statistics {
+            on_ns: at_ns / 25,
+            samples: at_ns / 500_000_000,
+        },
+        maps: vec![Map {
+            name: "groups".to_owned(),
+            bytes: Some(83_520),
         }],
         ..Snapshot::default()
     }

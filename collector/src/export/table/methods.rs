@@ -51,6 +51,12 @@ const METHODS: &[(&str, Method)] = &[
         Some(&classes.values().next()?.latency.method)
     }),
     ("own", |m| Some(&m.kernel.memory.own_bytes.as_ref()?.method)),
+    ("software counters", |m| {
+        Some(&m.software_counters.as_ref()?.method)
+    }),
+    ("hardware counters", |m| {
+        Some(&m.hardware_counters.as_ref()?.method)
+    }),
     ("CPU", |m| Some(&m.kernel.cpu.as_ref()?.method)),
 ];
 

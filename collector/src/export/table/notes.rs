@@ -10,6 +10,7 @@ use super::switch_latency::windows;
 use super::text::{Pen, columns, wrap};
 use super::units;
 use crate::report::client::Client;
+use crate::report::observer::Observer;
 use crate::report::{Report, Target};
 
 /// A note and what it is about.
@@ -310,23 +311,42 @@ fn rounded_up(bound: f64) -> f64 {
 
 fn observer(report: &Report) -> String {
     let observer = &report.observer;
-    let runs: u64 = observer.programs.iter().map(|program| program.runs).sum();
-    let seconds: f64 = observer
-        .programs
-        .iter()
-        .map(|program| program.run_seconds)
-        .sum();
-    let programs = match runs {
-        0 => "cost of the BPF programs not known (no BPF statistics)".to_owned(),
-        _ => format!(
-            "BPF programs {} in {} runs",
-            units::time(seconds),
-            units::count(runs as f64)
-        ),
-    };
     format!(
-        "connscope itself used {} of CPU and {} of memory; {programs}",
+        "connscope itself used {} of CPU and {} of memory; {}; {}",
         units::time(observer.cpu_seconds),
         units::bytes(observer.rss_bytes as f64),
+        cost_of_programs(observer),
+        memory_of_maps(observer),
     )
+}
+
+/// `BPF maps 83.5 kB`, and those that are not in it by name.
+fn memory_of_maps(observer: &Observer) -> String {
+    let known: Vec<u64> = observer.maps.iter().filter_map(|map| map.bytes).collect();
+    if known.is_empty() {
+        return "memory of the BPF maps not known".to_owned();
+    }
+    let bytes = units::bytes(known.iter().sum::<u64>() as f64);
+    let unknown = observer.maps.iter().filter(|map| map.bytes.is_none());
+    let unknown: Vec<&str> = unknown.map(|map| map.name.as_str()).collect();
+    match unknown.is_empty() {
+        true => format!("BPF maps {bytes}"),
+        false => format!("BPF maps {bytes} (not known: {})", unknown.join(", ")),
+    }
+}
+
+/// `BPF programs 0.4 % of a core (estimated from 200 ms of 5 s)`.
+fn cost_of_programs(observer: &Observer) -> String {
+    let Some(share) = observer.estimated_share_of_a_core else {
+        return "cost of the BPF programs not known".to_owned();
+    };
+    let share = units::percent(share);
+    match observer.samples {
+        0 => format!("BPF programs {share} of a core"),
+        _ => format!(
+            "BPF programs {share} of a core (estimated from {} of {})",
+            units::time(observer.sampled_seconds),
+            units::time(observer.watched_seconds)
+        ),
+    }
 }

@@ -8,6 +8,7 @@ use super::cells::{
     switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
+use super::counter_cells::{hardware, software, task_clock};
 use super::fault_cells::{
     fault_class, fault_p50, faults, faults_not_shown, faults_per_request, huge_page_splits,
     other_faults,
@@ -181,6 +182,21 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
                 mean_tasks(c, |t| t.runnable_seconds)
             }),
             ("stolen by hypervisor", stolen),
+        ],
+    ),
+    (
+        "Perf counters",
+        &[
+            ("context switches", |c| software(c, |s| s.context_switches)),
+            ("migrations", |c| software(c, |s| s.cpu_migrations)),
+            ("page faults", |c| software(c, |s| s.page_faults)),
+            ("task clock", task_clock),
+            ("cycles", |c| hardware(c, |h| h.cycles)),
+            ("instructions", |c| hardware(c, |h| h.instructions)),
+            ("dTLB misses, loads", |c| {
+                hardware(c, |h| h.dtlb_load_misses)
+            }),
+            ("cache misses", |c| hardware(c, |h| h.cache_misses)),
         ],
     ),
 ];
