@@ -112,7 +112,12 @@ fn threads_that_were_there_are_counted_to_the_switch_and_the_fault() {
     assert_eq!(counted[FAULTS].count, did.minor_faults + did.major_faults);
     // The clock stands still in the switch itself, which the kernel charges to a task.
     let clock = counted[CLOCK].count;
-    assert!(clock > 0 && clock < did.cpu, "{clock} ns of {} ns", did.cpu);
+    // What an emulated CPU takes for either is that of its emulation.
+    assert!(
+        clock > 0 && (clock < did.cpu || emulated()),
+        "{clock} ns of {} ns",
+        did.cpu
+    );
 }
 
 #[test]
