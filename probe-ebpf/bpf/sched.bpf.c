@@ -156,7 +156,8 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 			entry->born = 0;
 		}
 	} else {
-		slice = clock - since;
+		/* Put on the list while it ran, by the clock of another run queue, which may be ahead. */
+		slice = clock > since ? clock - since : 0;
 	}
 	entry->assigned_running = 0;
 	entry->running += slice;
