@@ -158,7 +158,8 @@ fn threads_take_as_long_as_their_caller_sees() {
     if !emulated() {
         let (measured, timed) = (median(measured), median(timed));
         eprintln!("threads: {measured:.0} ns measured, {timed:.0} ns as timed, less the probes");
-        assert_near("threads", measured, timed, 0.05);
+        // The probes cost more beside a real call than on an empty function, where their share was taken.
+        assert_near("threads", measured, timed, 0.1);
     }
 }
 

@@ -146,6 +146,9 @@ fn sampled(mut workload: Workload) -> (Sample, Sample) {
     workload.run();
     let after = watch.read().expect("read");
     assert_eq!(lost(&after), 0, "{:?}", after.losses);
+    let unknown = after.losses.iter().filter(|loss| loss.probe == "faults");
+    let unknown: u64 = unknown.map(|loss| loss.count).sum();
+    assert!(unknown <= slack(), "{:?}", after.losses);
     (before, after)
 }
 

@@ -245,13 +245,13 @@ pub fn all(
     )
 }
 
-/// What the books lack; what windows missed of the switches they sampled, and flushes that came within
+/// What the books lack; what windows missed of the switches and faults they sampled, and flushes that came within
 /// the program for flushes, are not in the books. An
 /// emulated CPU may stand still for milliseconds in the middle of a switch, which no reader can wait
 /// for: that a task's books were torn is then said, and no mistake.
 pub fn lost(sample: &Sample) -> u64 {
     let excused = |loss: &&Loss| {
-        ["switch_latency", "tlb"].contains(&loss.probe)
+        ["switch_latency", "faults", "tlb"].contains(&loss.probe)
             || emulated() && loss.what.contains("switched each time")
     };
     let losses = sample.losses.iter().filter(|loss| !excused(loss));
