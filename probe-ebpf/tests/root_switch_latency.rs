@@ -407,12 +407,16 @@ fn corrected_medians_are_steady_and_in_order() {
     let corrected =
         |which: usize| -> Vec<f64> { measured.iter().map(|run| run[which].0.corrected).collect() };
     let [threads, processes] = [0, 1].map(|which| middle(corrected(which)));
-    for (which, median) in [(0, threads), (1, processes)] {
+    for which in [0, 1] {
         for (run, corrected) in measured.iter().zip(corrected(which)) {
-            assert_near("a corrected median", corrected, median, 0.1);
-            let (_, round_trip) = run[which];
+            // A shared CPU's own speed moves by more than a tenth from run to run, and with it all that
+            // is recorded: steady is what is left of it.
+            let (medians, round_trip) = &run[which];
+            let left = |medians: &Medians| medians.corrected / medians.recorded[0];
+            let usual = middle(measured.iter().map(|run| left(&run[which].0)).collect());
+            assert_near("the corrected part of a median", left(medians), usual, 0.1);
             assert!(
-                corrected < round_trip as f64,
+                corrected < *round_trip as f64,
                 "{corrected}, in all {round_trip}"
             );
         }
