@@ -185,12 +185,12 @@ impl Sampler {
     }
 
     fn maps(&mut self) -> Vec<Map> {
-        let map = |cost: MapCost| Map {
-            name: cost.name,
+        let map = |cost: &MapCost| Map {
+            name: cost.name.clone(),
             bytes: cost.bytes,
         };
         match self.watch.maps() {
-            Ok(maps) => maps.into_iter().map(map).collect(),
+            Ok(maps) => maps.iter().map(map).collect(),
             Err(error) => {
                 self.lacks(needs_admin("observer.maps", "list its maps", &error));
                 Vec::new()

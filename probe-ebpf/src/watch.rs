@@ -63,6 +63,8 @@ pub struct Watch {
     /// In front of those below, whose maps they share: dropped before them.
     parts: Vec<(&'static Probe, Box<dyn Part>)>,
     unavailable: Vec<Unavailable>,
+    /// Maps of these programs, as far as they were read.
+    maps: (Vec<u32>, Vec<MapCost>),
     tasks: Loaded,
     creations: Loaded,
     /// What it counts lies in maps that `tasks` owns.
@@ -100,6 +102,7 @@ impl Watch {
             counting: None,
             parts,
             unavailable,
+            maps: Default::default(),
             tasks,
             creations,
             sched,
@@ -216,12 +219,18 @@ impl Watch {
         cost::of_programs(&self.program_ids())
     }
 
-    /// The memory of each map of ours.
+    /// The memory of each map of ours. It is fixed as they are made, so it is read once, and again if
+    /// a probe was given up.
     ///
     /// # Errors
     /// If the kernel does not list its programs.
-    pub fn maps(&self) -> io::Result<Vec<MapCost>> {
-        cost::of_maps(&self.program_ids())
+    pub fn maps(&mut self) -> io::Result<&[MapCost]> {
+        let programs = self.program_ids();
+        if self.maps.0 != programs {
+            let maps = cost::of_maps(&programs)?;
+            self.maps = (programs, maps);
+        }
+        Ok(&self.maps.1)
     }
 
     /// What each program of ours has cost since the first call of this, by the kernel's statistics;

@@ -263,7 +263,7 @@ fn samples_stand_for_the_whole_cost_of_our_programs() {
 #[test]
 fn maps_take_at_least_what_they_hold() {
     let workload = Workload::new(|| || {});
-    let watch = watch(workload.pid);
+    let mut watch = watch(workload.pid);
     let maps = watch.maps().expect("root may list maps");
     let bytes = |name: &str| {
         let map = maps.iter().find(|map| map.name == name);

@@ -176,12 +176,15 @@ impl CreationLatency {
     /// Forgets the calls of threads that have ended: by the snapshot that was just taken, no living
     /// task was created when theirs was, although they called before it began.
     fn clear_ended(&mut self, groups: &[GroupSample]) -> Result<(), Error> {
+        let map = self.loaded.map("calls");
+        let keys: Vec<Vec<u8>> = map.keys().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
         let failed = |source| self.loaded.unreadable("calls", source);
         let living = || groups.iter().flat_map(|group| &group.tasks);
         let alive: HashSet<u64> = living().map(|task| task.started_ns).collect();
         let begun = living().map(|task| task.at_ns).min();
-        let map = self.loaded.map("calls");
-        let keys: Vec<Vec<u8>> = map.keys().collect();
         for key in keys {
             let value = map.lookup(&key, MapFlags::ANY).map_err(failed)?;
             let call: Option<abi::call> = value.and_then(|bytes| abi::from_bytes(&bytes));
