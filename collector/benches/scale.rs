@@ -3,6 +3,7 @@
 
 use connscope::sample::Sampler;
 use std::{
+    io::{self, Read},
     process::{Child, Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
@@ -117,10 +118,10 @@ fn snapshot_ms(pid: u32) -> Vec<f64> {
 }
 
 /// Peak memory in MB, and time beyond that of the watch itself in ms, of `connscope attach` on
-/// the crowd: loading, two snapshots and the report.
+/// the crowd until its report is there: loading, two snapshots and the report.
 fn attach(pid: u32) -> (f64, f64) {
     let begun = Instant::now();
-    let child = Command::new(env!("CARGO_BIN_EXE_connscope"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_connscope"))
         .args([
             "attach",
             "--quiet",
@@ -131,11 +132,15 @@ fn attach(pid: u32) -> (f64, f64) {
             "--pid",
         ])
         .arg(pid.to_string())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("connscope starts");
-    let rss = peak_mb(child);
-    (rss, (begun.elapsed() - WATCH).as_secs_f64() * 1e3)
+    let mut report = child.stdout.take().expect("it was asked for");
+    // It is printed as a whole.
+    report.read_exact(&mut [0]).expect("a report");
+    let first_data = begun.elapsed() - WATCH;
+    io::copy(&mut report, &mut io::sink()).expect("the rest of it");
+    (peak_mb(child), first_data.as_secs_f64() * 1e3)
 }
 
 /// Waits for a child; returns the most memory it ever held.

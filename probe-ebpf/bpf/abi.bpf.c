@@ -22,7 +22,6 @@ struct {
 	struct call call;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
-	enum mode mode;
 	enum loss loss;
 	enum task_state task_state;
 	enum reason reason;

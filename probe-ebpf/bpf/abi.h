@@ -114,16 +114,13 @@ struct assignment {
 /* What user space asks of the iterator, and what the iterator answers. */
 struct control {
 	__u64 epoch;       /* number of the snapshot being taken or last taken, from 1 */
-	__u32 visiting;    /* a snapshot is under way */
-	__u32 mode;        /* enum mode */
+	__u64 visiting;    /* a snapshot is under way */
 	__u64 assigned;    /* answer: tasks put on the watch list so far */
 	__u64 base_clock;  /* run-queue clock and CLOCK_MONOTONIC, taken together as a pass begins */
 	__u64 base_time;
 	__u64 scratch;
 	__u64 registers; /* answer: where on its kernel stack a task's user registers are */
 };
-
-enum mode { MODE_ASSIGN, MODE_READ };
 
 /* Creations are counted by the creator's group and the flags of the call. */
 struct creation_key {

@@ -35,4 +35,12 @@ static __always_inline __u32 pid_here(struct pid *pid)
 	return nr;
 }
 
+/* The same of a task that the verifier knows to be one: in the initial namespace, without a call. */
+static __always_inline __u32 pid_of(struct task_struct *task)
+{
+	if (!reader_level)
+		return task->thread_pid->numbers[0].nr;
+	return pid_here(BPF_CORE_READ(task, thread_pid));
+}
+
 #endif

@@ -8,6 +8,7 @@
 #define CONNSCOPE_REASONS_H
 
 #include "watch.h"
+#include "read_at.h"
 
 enum { SYSCALLS = 512 };
 /* Not a reason: the kind of file behind the first argument tells. */
@@ -84,26 +85,6 @@ static const volatile __u8 reason_of_call[SYSCALLS] = {
 
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000, S_IFREG = 0100000, S_IFBLK = 0060000, S_IFIFO = 0010000 };
 enum { ANON_INODE_FS_MAGIC = 0x09041934 };
-
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
-
-/*
- * Reads a field of a kernel struct at an address that is only a number to the verifier. Where it
- * can be told the type of what lies there (6.2; seen to load from 6.6) that is one load; else a call, which
- * costs as much as all the rest of a switch.
- */
-#define READ_AT(type, address, field)								\
-	({											\
-		__u64 __value = 0;								\
-		if (bpf_core_enum_value_exists(enum bpf_attach_type, BPF_TCX_INGRESS)) {	\
-			type *__typed = bpf_rdonly_cast((void *)(address),			\
-							bpf_core_type_id_kernel(type));		\
-			__value = (__u64)__typed->field;					\
-		} else {									\
-			__value = (__u64)BPF_CORE_READ((type *)(address), field);		\
-		}										\
-		__value;									\
-	})
 
 /* An eventfd, a timerfd and their like have one inode together: their name tells them apart. */
 static __always_inline enum reason reason_of_anonymous(struct file *file)

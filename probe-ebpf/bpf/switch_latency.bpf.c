@@ -6,6 +6,7 @@
  */
 #include "perf.h"
 #include "pids.h"
+#include "read_at.h"
 
 static __always_inline __u64 space_of(struct task_struct *task)
 {
@@ -23,7 +24,7 @@ static __always_inline __u64 space_of(struct task_struct *task)
 SEC("iter/task")
 int on_identity(struct bpf_iter__task *ctx)
 {
-	struct task_struct *task = ctx->task;
+	struct task_struct *task = ctx->task, *seen;
 	struct task_identity identity = {};
 	struct task_entry *entry;
 
@@ -31,9 +32,10 @@ int on_identity(struct bpf_iter__task *ctx)
 		return 0;
 	if (ctx->meta->seq_num == 0)
 		note_reader();
-	entry = watched_entry(task);
-	identity.space = space_of(task);
-	identity.tid = pid_here(BPF_CORE_READ(task, thread_pid));
+	seen = untrusted(task);
+	entry = seen->bpf_storage ? entry_of(task) : NULL;
+	identity.space = space_of(seen);
+	identity.tid = pid_of(seen);
 	identity.group = entry ? entry->group : NO_GROUP;
 	bpf_seq_write(ctx->meta->seq, &identity, sizeof(identity));
 	return 0;

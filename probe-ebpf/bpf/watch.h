@@ -159,17 +159,20 @@ static __always_inline struct task_entry *watched_entry_by_storage(struct task_s
 	return entry && entry->owner == (__u64)task ? entry : NULL;
 }
 
-/* The watched entry of a task, or NULL. Costs an unwatched task one load. */
-static __always_inline struct task_entry *watched_entry(struct task_struct *task)
+/* The entry of a task that has some storage, if it is watched. */
+static __always_inline struct task_entry *entry_of(struct task_struct *task)
 {
-	struct task_entry *entry;
+	struct task_entry *entry = slot_of(task);
 
-	if (!task->bpf_storage)
-		return NULL;
-	entry = slot_of(task);
 	if (entry && entry->owner == (__u64)task)
 		return entry;
 	return watched_entry_by_storage(task);
+}
+
+/* The watched entry of a task, or NULL. Costs an unwatched task one load. */
+static __always_inline struct task_entry *watched_entry(struct task_struct *task)
+{
+	return task->bpf_storage ? entry_of(task) : NULL;
 }
 
 /* Puts a task on the watch list. Returns its entry in the storage, or NULL if there is no memory. */

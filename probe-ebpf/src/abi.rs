@@ -15,7 +15,7 @@ pub use generated::types::{
     assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
     group_calls, group_number, group_rule, group_stats, histogram, histogram_shape, loss, losses,
-    mode, reason, space, task_identity, task_record, task_state, tlb_stats, totals, wide,
+    reason, space, task_identity, task_record, task_state, tlb_stats, totals, wide,
 };
 
 impl totals {
@@ -161,7 +161,6 @@ mod tests {
         assert_layout!(control {
             epoch,
             visiting,
-            mode,
             assigned,
             base_clock,
             base_time,

@@ -11,10 +11,14 @@ use std::io::Read;
 /// Bytes read at once: what the kernel gathers for one reading.
 const AT_ONCE: usize = 32 * 1024;
 
-/// One pass of the iterator that is the first program of the object.
-pub(crate) fn iterate<T: Plain>(loaded: &Loaded, mut each: impl FnMut(&T)) -> Result<(), Error> {
-    let failed = |source| loaded.unreadable("iter/task", source);
-    let mut iterator = Iter::new(loaded.link(0)).map_err(failed)?;
+/// One pass of the iterator of that name.
+pub(crate) fn iterate<T: Plain>(
+    loaded: &Loaded,
+    program: &'static str,
+    mut each: impl FnMut(&T),
+) -> Result<(), Error> {
+    let failed = |source| loaded.unreadable(program, source);
+    let mut iterator = Iter::new(loaded.link(program)).map_err(failed)?;
     let mut buffer = vec![0; AT_ONCE];
     let mut filled = 0;
     loop {

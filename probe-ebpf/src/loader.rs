@@ -23,7 +23,7 @@ use std::{
 pub(crate) struct Loaded {
     probe: &'static Probe,
     /// In front of the object: dropped first.
-    links: Vec<Link>,
+    links: Vec<(String, Link)>,
     object: Object,
 }
 
@@ -100,8 +100,16 @@ impl Loaded {
         MapHandle::try_from(&self.map(name)).map_err(|source| self.unreadable(name, source))
     }
 
-    pub(crate) fn link(&self, number: usize) -> &Link {
-        &self.links[number]
+    /// The link of a program that was attached as the object was loaded.
+    ///
+    /// # Panics
+    /// If there is none: a mistake in this crate, found by its tests.
+    pub(crate) fn link(&self, program: &'static str) -> &Link {
+        let of_program = |(name, _): &&(String, Link)| name == program;
+        let found = self.links.iter().find(of_program);
+        &found
+            .unwrap_or_else(|| panic!("probe {} has not attached {program}", self.probe.name))
+            .1
     }
 
     /// Runs the program without a hook here and now; returns what it returns.
@@ -236,14 +244,17 @@ fn prepare_maps(
 /// The section of programs that are run by hand.
 const UNHOOKED: &str = "raw_tp";
 
-fn attach(probe: &'static Probe, object: &Object) -> Result<Vec<Link>, Error> {
+fn attach(probe: &'static Probe, object: &Object) -> Result<Vec<(String, Link)>, Error> {
     let attach_one = |program: libbpf_rs::ProgramMut<'_>| {
         let name = program.name().to_string_lossy().into_owned();
-        program.attach().map_err(|source| Error::Attach {
-            probe: probe.name,
-            program: name,
-            source,
-        })
+        match program.attach() {
+            Ok(link) => Ok((name, link)),
+            Err(source) => Err(Error::Attach {
+                probe: probe.name,
+                program: name,
+                source,
+            }),
+        }
     };
     let hooked = object
         .progs_mut()

@@ -22,6 +22,7 @@ use crate::{
     sample::{GroupSample, Loss, Unavailable, WindowTime},
     watch::Assignment,
 };
+use std::collections::HashSet;
 
 /// A probe: one object of BPF programs, and the measures it yields.
 #[derive(Debug)]
@@ -58,8 +59,13 @@ pub(crate) trait Part: Send {
     /// Adds what it has seen since it was started to the groups; says what it missed.
     fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error>;
 
-    /// A process is watched from now on; returns what cannot be measured of it, and why.
-    fn added(&mut self, _process: &Assignment) -> Vec<Unavailable> {
+    /// A process is watched from now on, it and its descendants; returns what cannot be measured of it,
+    /// and why.
+    fn added(
+        &mut self,
+        _process: &Assignment,
+        _with_descendants: &HashSet<u32>,
+    ) -> Vec<Unavailable> {
         Vec::new()
     }
 

@@ -39,7 +39,7 @@ impl Sockets {
         }
         let failed = |source| self.0.unreadable("iter/task", source);
         let mut read = Vec::new();
-        Iter::new(self.0.link(0))
+        Iter::new(self.0.link("on_process"))
             .map_err(failed)?
             .read_to_end(&mut read)
             .map_err(|error| failed(error.into()))?;

@@ -128,7 +128,8 @@ impl Watch {
         let key = process.pid.to_ne_bytes();
         map.update(&key, abi::to_bytes(&groups), MapFlags::ANY)
             .map_err(|source| self.tasks.unreadable("assignments", source))?;
-        let passes = self.assign_all();
+        let mut processes = HashSet::new();
+        let passes = self.assign_all(&mut processes);
         map.delete(&key)
             .map_err(|source| self.tasks.unreadable("assignments", source))?;
         match passes? - before {
@@ -136,7 +137,7 @@ impl Watch {
             0 => Err(Error::NoSuchProcess { pid: process.pid }),
             added => {
                 for (_, part) in &mut self.parts {
-                    self.unavailable.extend(part.added(&process));
+                    self.unavailable.extend(part.added(&process, &processes));
                 }
                 Ok(added)
             }
@@ -294,10 +295,10 @@ impl Watch {
     }
 
     /// Passes until one adds nothing; returns the tasks added since the watch was loaded.
-    fn assign_all(&self) -> Result<u64, Error> {
+    fn assign_all(&self, processes: &mut HashSet<u32>) -> Result<u64, Error> {
         let mut assigned = self.assigned()?;
         for _ in 0..ASSIGN_PASSES {
-            let now = tasks::assign(&self.tasks)?;
+            let now = tasks::assign(&self.tasks, processes)?;
             if now == assigned {
                 break;
             }

@@ -18,7 +18,9 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use std::{
+    panic::resume_unwind,
     process::ExitCode,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -36,18 +38,22 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     if limit < SPARE_DESCRIPTORS {
         bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
     }
+    // Beside the probes: loading takes time of a CPU.
+    let own_sampler = thread::spawn(OwnSampler::load);
     let mut sampler = Sampler::load(names.len(), &args.windows.options())?;
     let sink = Sink::open(&args.output)?;
     for (target, (pid, _)) in names.iter().enumerate() {
         add(&mut sampler, target, *pid)?;
     }
-    let own_sampler = OwnSampler::load();
     if args.counters {
         sampler.count_events()?;
     }
     let first = sampler.read()?;
     let ended_early = watch(args, quiet, &mut sampler, &interrupt)?;
     let last = sampler.read()?;
+    let own_sampler = own_sampler
+        .join()
+        .unwrap_or_else(|panic| resume_unwind(panic));
     let (owned, lacking) = sample_own(args, &own_sampler, &first, &last);
     let snapshots = first.into_iter().zip(last).zip(owned);
     let runs = names

@@ -18,6 +18,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     os::unix::fs::MetadataExt,
+    thread::JoinHandle,
 };
 
 /// The programs at entry and return of functions of the C library.
@@ -42,9 +43,6 @@ const COOKIE_RETURNS_PID: u64 = 4;
 const COOKIE_FUNCTION_SHIFT: u32 = 8;
 const COOKIE_OWN_SHIFT: u32 = 32;
 
-/// More programs than a watched process has children with programs of their own.
-const DESCENDANTS_MAX: usize = 4096;
-
 struct CreationLatency {
     /// In front of the programs: dropped first.
     links: Vec<Link>,
@@ -59,25 +57,37 @@ struct CreationLatency {
     instrument: Instrument,
     /// One link leads to many functions.
     at_once: bool,
+    /// Leaves what the instrument was measured on.
+    leaving: Option<JoinHandle<()>>,
 }
 
 fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
-    let (loaded, instrument, at_once) = instrument::load(context)?;
+    let tried = instrument::load(context)?;
     Ok(Box::new(CreationLatency {
         links: Vec::new(),
-        loaded,
+        loaded: tried.loaded,
         probed: HashMap::new(),
         groups: vec![false; context.groups as usize],
         functions: 0,
         ended: 0,
-        instrument,
-        at_once,
+        instrument: tried.instrument,
+        at_once: tried.at_once,
+        leaving: tried.leaving,
     }))
 }
 
+impl Drop for CreationLatency {
+    fn drop(&mut self) {
+        if let Some(leaving) = self.leaving.take() {
+            // A thread that panicked has said so itself.
+            let _ = leaving.join();
+        }
+    }
+}
+
 impl Part for CreationLatency {
-    fn added(&mut self, process: &Assignment) -> Vec<Unavailable> {
-        match self.probe(process.pid) {
+    fn added(&mut self, process: &Assignment, with_descendants: &HashSet<u32>) -> Vec<Unavailable> {
+        match self.probe(process.pid, with_descendants) {
             Ok(()) => {
                 let of_process = [
                     process.main_group,
@@ -134,9 +144,9 @@ impl Part for CreationLatency {
 
 impl CreationLatency {
     /// Probes what a process calls, and what those of its descendants call that run another program.
-    fn probe(&mut self, pid: u32) -> Result<(), String> {
+    fn probe(&mut self, pid: u32, with_descendants: &HashSet<u32>) -> Result<(), String> {
         let own = c_library::of_process(pid).and_then(|libraries| self.probe_all(libraries));
-        for descendant in with_other_programs(pid) {
+        for descendant in with_other_programs(pid, with_descendants) {
             // Of a child whose calls cannot be seen, the tasks it creates are counted as unseen.
             let _ =
                 c_library::of_process(descendant).and_then(|libraries| self.probe_all(libraries));
@@ -214,24 +224,11 @@ fn read_group(loaded: &Loaded, number: u32, instrument: Instrument) -> Result<Ve
     Ok(CallKind::ALL.into_iter().map(calls).collect())
 }
 
-/// Of the descendants of a process one for each other program.
-fn with_other_programs(pid: u32) -> Vec<u32> {
+/// Of these processes one for each program other than that of `pid`.
+fn with_other_programs(pid: u32, processes: &HashSet<u32>) -> Vec<u32> {
     let program = |pid: u32| fs::metadata(format!("/proc/{pid}/exe")).ok();
     let identity = |pid| program(pid).map(|file| (file.dev(), file.ino()));
     let mut seen = HashSet::from([identity(pid)]);
-    let (mut others, mut processes, mut next) = (Vec::new(), vec![pid], 0);
-    while let Some(&process) = processes.get(next) {
-        next += 1;
-        let children = procfs::process::Process::new(process as i32)
-            .and_then(|process| process.tasks())
-            .map(|tasks| tasks.flatten().filter_map(|task| task.children().ok()));
-        let room = DESCENDANTS_MAX.saturating_sub(processes.len());
-        processes.extend(children.into_iter().flatten().flatten().take(room));
-    }
-    for process in processes {
-        if seen.insert(identity(process)) {
-            others.push(process);
-        }
-    }
-    others
+    let other = |process: &&u32| seen.insert(identity(**process));
+    processes.iter().filter(other).copied().collect()
 }

@@ -3,12 +3,13 @@
 use super::{Measure, Probe};
 use crate::{
     Error,
-    abi::{self, control, mode, task_record},
+    abi::{self, Plain, control, task_record},
     iterate::iterate,
     loader::Loaded,
     sample::TaskSample,
 };
 use libbpf_rs::{MapCore, MapFlags};
+use std::collections::HashSet;
 
 /// The iterator over all tasks.
 pub static PROBE: Probe = Probe {
@@ -38,16 +39,12 @@ pub static PROBE: Probe = Probe {
 };
 
 /// One pass of the iterator puts every task of the assigned processes, and of their descendants,
-/// on the watch list. Returns how many it added.
-pub(crate) fn assign(loaded: &Loaded) -> Result<u64, Error> {
-    set_control(
-        loaded,
-        control {
-            mode: mode::MODE_ASSIGN.0,
-            ..read_control(loaded)?
-        },
-    )?;
-    walk(loaded, |_| {})?;
+/// on the watch list. Adds to `processes` those of which it has put a task there, and returns how many
+/// tasks it has put there since it was loaded.
+pub(crate) fn assign(loaded: &Loaded, processes: &mut HashSet<u32>) -> Result<u64, Error> {
+    walk(loaded, "on_assign", |pid: &u32| {
+        processes.insert(*pid);
+    })?;
     Ok(read_control(loaded)?.assigned)
 }
 
@@ -56,7 +53,6 @@ pub(crate) fn begin_visit(loaded: &Loaded, epoch: u64) -> Result<(), Error> {
     let control = control {
         epoch,
         visiting: 1,
-        mode: mode::MODE_READ.0,
         ..read_control(loaded)?
     };
     set_control(loaded, control)
@@ -76,14 +72,19 @@ pub(crate) fn end_visit(loaded: &Loaded) -> Result<(), Error> {
 /// One pass of the iterator over the watched tasks, and the `CLOCK_MONOTONIC` of its first step.
 pub(crate) fn read(loaded: &Loaded) -> Result<(u64, Vec<TaskSample>), Error> {
     let mut tasks = Vec::new();
-    walk(loaded, |record| tasks.push(TaskSample::from(record)))?;
+    let each = |record: &task_record| tasks.push(TaskSample::from(record));
+    walk(loaded, "on_task", each)?;
     Ok((read_control(loaded)?.base_time, tasks))
 }
 
-fn walk(loaded: &Loaded, each: impl FnMut(&task_record)) -> Result<(), Error> {
+fn walk<T: Plain>(
+    loaded: &Loaded,
+    program: &'static str,
+    each: impl FnMut(&T),
+) -> Result<(), Error> {
     // Brings the run-queue clock up to date, which the first step of the pass reads.
     rustix::thread::sched_yield();
-    iterate(loaded, each)
+    iterate(loaded, program, each)
 }
 
 fn read_control(loaded: &Loaded) -> Result<control, Error> {

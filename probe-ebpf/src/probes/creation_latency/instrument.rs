@@ -7,10 +7,12 @@ use crate::{
     loader::{How, Loaded},
     probes::Context,
 };
+use libbpf_rs::Link;
 use procfs::process::{MMPermissions, Process};
 use std::{
     path::Path,
     sync::{Mutex, PoisonError},
+    thread::{self, JoinHandle},
     time::Instant,
 };
 
@@ -38,26 +40,44 @@ unsafe extern "C" {
 /// Medians, and whether one link can lead to many functions here.
 static MEASURED: Mutex<Option<(Instrument, bool)>> = Mutex::new(None);
 
-/// Loads the probe, in the better of two ways that works here, with what it adds to a call: found
-/// out when first asked for, which takes some milliseconds.
-pub(super) fn load(context: &Context<'_>) -> Result<(Loaded, Instrument, bool), Error> {
-    let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((instrument, at_once)) = *measured {
-        return Ok((load_only(context, at_once)?, instrument, at_once));
-    }
-    let (loaded, instrument, at_once) =
-        load_and_measure(context, true).or_else(|_| load_and_measure(context, false))?;
-    *measured = Some((instrument, at_once));
-    Ok((loaded, instrument, at_once))
+/// The probe, loaded in the better of two ways that works here.
+pub(super) struct Tried {
+    pub(super) loaded: Loaded,
+    /// What it adds to a call.
+    pub(super) instrument: Instrument,
+    /// One link leads to many functions.
+    pub(super) at_once: bool,
+    /// Leaves our own function.
+    pub(super) leaving: Option<JoinHandle<()>>,
 }
 
-fn load_and_measure(
-    context: &Context<'_>,
-    at_once: bool,
-) -> Result<(Loaded, Instrument, bool), Error> {
+/// Loads the probe; what it adds to a call is found out when first asked for, which takes some
+/// milliseconds.
+pub(super) fn load(context: &Context<'_>) -> Result<Tried, Error> {
+    let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((instrument, at_once)) = *measured {
+        return Ok(Tried {
+            loaded: load_only(context, at_once)?,
+            instrument,
+            at_once,
+            leaving: None,
+        });
+    }
+    let tried = load_and_measure(context, true).or_else(|_| load_and_measure(context, false))?;
+    *measured = Some((tried.instrument, tried.at_once));
+    Ok(tried)
+}
+
+fn load_and_measure(context: &Context<'_>, at_once: bool) -> Result<Tried, Error> {
     let loaded = load_only(context, at_once)?;
-    let instrument = measure(&loaded, at_once, context.groups)?;
-    Ok((loaded, instrument, at_once))
+    let (instrument, links) = measure(&loaded, at_once, context.groups)?;
+    Ok(Tried {
+        loaded,
+        instrument,
+        at_once,
+        // That waits for all CPUs, twice; the start need not.
+        leaving: Some(thread::spawn(move || drop(links))),
+    })
 }
 
 fn load_only(context: &Context<'_>, at_once: bool) -> Result<Loaded, Error> {
@@ -68,7 +88,12 @@ fn load_only(context: &Context<'_>, at_once: bool) -> Result<Loaded, Error> {
     Loaded::load_only(&PROBE, Some(context.owner), context.groups, &how)
 }
 
-fn measure(loaded: &Loaded, at_once: bool, own_group: u32) -> Result<Instrument, Error> {
+/// What the probe adds to a call of our own function, and the links to that.
+fn measure(
+    loaded: &Loaded,
+    at_once: bool,
+    own_group: u32,
+) -> Result<(Instrument, Vec<Link>), Error> {
     let offset = own_offset().map_err(|reason| Error::Unsupported {
         probe: PROBE.name,
         reason,
@@ -80,7 +105,7 @@ fn measure(loaded: &Loaded, at_once: bool, own_group: u32) -> Result<Instrument,
         offsets: vec![offset],
         cookies: vec![u64::from(kind) | u64::from(own_group + 1) << COOKIE_OWN_SHIFT],
     };
-    let _links = sites.attach(loaded, at_once)?;
+    let links = sites.attach(loaded, at_once)?;
     let (mut within, mut whole) = (Vec::new(), Vec::new());
     let mut before = sum(loaded, own_group)?;
     for _ in 0..CALLS {
@@ -97,10 +122,11 @@ fn measure(loaded: &Loaded, at_once: bool, own_group: u32) -> Result<Instrument,
             reason: "calls of our own were not seen".into(),
         });
     }
-    Ok(Instrument {
+    let instrument = Instrument {
         within_ns,
         whole_ns: median(whole).saturating_sub(plain),
-    })
+    };
+    Ok((instrument, links))
 }
 
 /// Latencies measured so far.

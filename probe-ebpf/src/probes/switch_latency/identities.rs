@@ -75,7 +75,7 @@ impl Identities {
     /// Adds all tasks that live now; those known from before may have ended since.
     fn list(&mut self) -> Result<(), Error> {
         let known = &mut self.known;
-        iterate(&self.program, |task: &task_identity| {
+        iterate(&self.program, "on_identity", |task: &task_identity| {
             let identity = Identity::Task {
                 group: task.group,
                 space: task.space,
