@@ -4,8 +4,9 @@
  * iterator over files (iter/task_file) visits those of every process, or of one alone.
  */
 #include "pids.h"
+#include "abi.h"
 
-enum { CHOSEN_MAX = 16384, FILES_MAX = 65536, S_IFMT = 0170000, S_IFSOCK = 0140000 };
+enum { CHOSEN_MAX = 16384, FILES_MAX = 65536 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -78,7 +79,7 @@ int on_process(struct bpf_iter__task *ctx)
 	struct task_struct *owner = (void *)task;
 	struct walk walk = {};
 	struct fdtable *table;
-	__u64 record[2];
+	struct process_sockets record;
 	__u32 pid;
 
 	if (!task)
@@ -96,9 +97,9 @@ int on_process(struct bpf_iter__task *ctx)
 		walk.count = BPF_CORE_READ(table, max_fds);
 		bpf_loop(FILES_MAX, add_file, &walk, 0);
 	}
-	record[0] = pid;
-	record[1] = walk.bytes > 0 ? walk.bytes : 0;
-	bpf_seq_write(ctx->meta->seq, record, sizeof(record));
+	record.pid = pid;
+	record.bytes = walk.bytes > 0 ? walk.bytes : 0;
+	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;
 }
 
