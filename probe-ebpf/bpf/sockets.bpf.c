@@ -14,10 +14,15 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+typedef struct {
+	atomic_t refs;
+} refcount_t;
+
 struct sock {
 	struct {
 		atomic_t rmem_alloc;
 	} sk_backlog;
+	refcount_t sk_wmem_alloc;
 	int sk_wmem_queued;
 	int sk_forward_alloc;
 };
@@ -43,10 +48,24 @@ struct walk {
 	__u32 count;
 };
 
+/*
+ * What was written and is not gone yet. TCP queues it (sk_wmem_queued), and what the device has of
+ * that is charged to sk_wmem_alloc besides, as clones that share its bytes. All others charge it to
+ * sk_wmem_alloc alone: a Unix socket until the other end has read it. So the larger is all of it.
+ * sk_wmem_alloc begins at 1, for the socket itself.
+ */
+static __always_inline __s64 written_bytes(struct sock *sk)
+{
+	__s64 queued = BPF_CORE_READ(sk, sk_wmem_queued);
+	__s64 charged = (__s64)BPF_CORE_READ(sk, sk_wmem_alloc.refs.counter) - 1;
+
+	return queued > charged ? queued : charged;
+}
+
 static __always_inline __s64 socket_bytes(struct sock *sk)
 {
-	return (__s64)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter) +
-	       BPF_CORE_READ(sk, sk_wmem_queued) + BPF_CORE_READ(sk, sk_forward_alloc);
+	return (__s64)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter) + written_bytes(sk) +
+	       BPF_CORE_READ(sk, sk_forward_alloc);
 }
 
 static long add_file(__u32 number, struct walk *walk)

@@ -27,7 +27,8 @@ impl Sockets {
     }
 
     /// Bytes of the buffers of each of these processes' sockets: received and not read, written and
-    /// not acknowledged, and reserved for more. A socket that processes share counts in each.
+    /// not acknowledged, and reserved for more. What a Unix socket has sent is its own until the
+    /// other end has read it. A socket that processes share counts in each.
     ///
     /// # Errors
     /// If the kernel refuses to be read.
