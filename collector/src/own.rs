@@ -113,7 +113,7 @@ impl OwnSampler {
 pub fn method() -> Method {
     let method = format!(
         "Pss_Anon of /proc/PID/smaps_rollup, pgtables_bytes, kernel stack and the buffers of sockets \
-         (sk_backlog.rmem_alloc, sk_wmem_queued, sk_forward_alloc, by iter/task), after the window, of \
+         (sk_backlog.rmem_alloc, the larger of sk_wmem_queued and sk_wmem_alloc, sk_forward_alloc, by iter/task), after the window, of \
          single-threaded processes with at most {} MiB touched, in random order until the budget is spent",
         TOUCHED_MAX_BYTES >> 20
     );

@@ -13,6 +13,7 @@ struct {
 	struct creation_key creation_key;
 	struct losses losses;
 	struct task_identity task_identity;
+	struct process_sockets process_sockets;
 	struct fault_window fault_window;
 	struct fault_counts fault_counts;
 	enum fault_class fault_class;

@@ -217,6 +217,13 @@ struct task_identity {
 };
 
 enum group_number { NO_GROUP = 0xffffffff };
+
+/* What the sockets of a process hold. */
+struct process_sockets {
+	__u64 pid; /* in the reader's PID namespace */
+	__u64 bytes;
+};
+
 /* Calls that create tasks, by what the caller asked the C library for. */
 enum call_kind { CALL_FORK, CALL_SPAWN, CALL_THREAD, CALL_CLONE, CALL_KINDS };
 

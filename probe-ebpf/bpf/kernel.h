@@ -40,6 +40,9 @@ enum { TASK_STOPPED = 0x4, TASK_TRACED = 0x8, TASK_DEAD = 0x80 };
 enum { PF_IO_WORKER = 0x10, PF_EXITING = 0x4, PF_KTHREAD = 0x200000 };
 enum { CLONE_THREAD = 0x10000 };
 
+/* include/uapi/linux/stat.h */
+enum { S_IFMT = 0170000, S_IFSOCK = 0140000, S_IFREG = 0100000, S_IFBLK = 0060000, S_IFIFO = 0010000 };
+
 /* arch/x86/include/asm/thread_info.h */
 enum { TS_COMPAT = 0x2 };
 

@@ -83,7 +83,6 @@ static const volatile __u8 reason_of_call[SYSCALLS] = {
 	[435] = IS(REASON_CHILD), /* clone3 */
 };
 
-enum { S_IFMT = 0170000, S_IFSOCK = 0140000, S_IFREG = 0100000, S_IFBLK = 0060000, S_IFIFO = 0010000 };
 enum { ANON_INODE_FS_MAGIC = 0x09041934 };
 
 /* An eventfd, a timerfd and their like have one inode together: their name tells them apart. */

@@ -4,8 +4,9 @@
  * iterator over files (iter/task_file) visits those of every process, or of one alone.
  */
 #include "pids.h"
+#include "abi.h"
 
-enum { CHOSEN_MAX = 16384, FILES_MAX = 65536, S_IFMT = 0170000, S_IFSOCK = 0140000 };
+enum { CHOSEN_MAX = 16384, FILES_MAX = 65536 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -13,10 +14,15 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+typedef struct {
+	atomic_t refs;
+} refcount_t;
+
 struct sock {
 	struct {
 		atomic_t rmem_alloc;
 	} sk_backlog;
+	refcount_t sk_wmem_alloc;
 	int sk_wmem_queued;
 	int sk_forward_alloc;
 };
@@ -42,10 +48,24 @@ struct walk {
 	__u32 count;
 };
 
+/*
+ * What was written and is not gone yet. TCP queues it (sk_wmem_queued), and what the device has of
+ * that is charged to sk_wmem_alloc besides, as clones that share its bytes. All others charge it to
+ * sk_wmem_alloc alone: a Unix socket until the other end has read it. So the larger is all of it.
+ * sk_wmem_alloc begins at 1, for the socket itself.
+ */
+static __always_inline __s64 written_bytes(struct sock *sk)
+{
+	__s64 queued = BPF_CORE_READ(sk, sk_wmem_queued);
+	__s64 charged = (__s64)BPF_CORE_READ(sk, sk_wmem_alloc.refs.counter) - 1;
+
+	return queued > charged ? queued : charged;
+}
+
 static __always_inline __s64 socket_bytes(struct sock *sk)
 {
-	return (__s64)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter) +
-	       BPF_CORE_READ(sk, sk_wmem_queued) + BPF_CORE_READ(sk, sk_forward_alloc);
+	return (__s64)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter) + written_bytes(sk) +
+	       BPF_CORE_READ(sk, sk_forward_alloc);
 }
 
 static long add_file(__u32 number, struct walk *walk)
@@ -78,7 +98,7 @@ int on_process(struct bpf_iter__task *ctx)
 	struct task_struct *owner = (void *)task;
 	struct walk walk = {};
 	struct fdtable *table;
-	__u64 record[2];
+	struct process_sockets record;
 	__u32 pid;
 
 	if (!task)
@@ -96,9 +116,9 @@ int on_process(struct bpf_iter__task *ctx)
 		walk.count = BPF_CORE_READ(table, max_fds);
 		bpf_loop(FILES_MAX, add_file, &walk, 0);
 	}
-	record[0] = pid;
-	record[1] = walk.bytes > 0 ? walk.bytes : 0;
-	bpf_seq_write(ctx->meta->seq, record, sizeof(record));
+	record.pid = pid;
+	record.bytes = walk.bytes > 0 ? walk.bytes : 0;
+	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;
 }
 

@@ -15,7 +15,8 @@ pub use generated::types::{
     assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
     group_calls, group_number, group_rule, group_stats, histogram, histogram_shape, loss, losses,
-    reason, space, task_identity, task_record, task_state, tlb_stats, totals, wide,
+    process_sockets, reason, space, task_identity, task_record, task_state, tlb_stats, totals,
+    wide,
 };
 
 impl totals {
@@ -50,6 +51,7 @@ plain!(
     group_stats,
     histogram,
     losses,
+    process_sockets,
     task_identity,
     task_record,
     u32,
@@ -174,6 +176,7 @@ mod tests {
         });
         assert_layout!(losses { count });
         assert_layout!(task_identity { space, tid, group });
+        assert_layout!(process_sockets { pid, bytes });
         assert_layout!(fault_window {
             mode,
             number,

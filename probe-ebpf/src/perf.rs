@@ -1,5 +1,9 @@
-//! Perf software events of the kernel, to run programs on.
+//! Perf software events of the kernel: to run programs on, or to record with.
 
+use perf_event_open_sys::{
+    bindings::{PERF_FLAG_FD_CLOEXEC, PERF_TYPE_SOFTWARE, perf_event_attr},
+    perf_event_open,
+};
 use std::{
     io,
     os::fd::{FromRawFd, OwnedFd},
@@ -10,65 +14,62 @@ pub(crate) const PAGE_FAULTS_MIN: u64 = 5;
 /// Major page faults, likewise.
 pub(crate) const PAGE_FAULTS_MAJ: u64 = 6;
 
-const TYPE_SOFTWARE: u32 = 1;
-const FLAG_FD_CLOEXEC: libc::c_ulong = 8;
-
-/// The first version of `struct perf_event_attr`; kernels take what is missing as zeros.
-#[repr(C)]
-#[derive(Default)]
-struct Attributes {
-    kind: u32,
-    size: u32,
-    config: u64,
-    sample_period: u64,
-    sample_type: u64,
-    read_format: u64,
-    flags: u64,
-    wakeup_events: u32,
-    breakpoint_kind: u32,
-    breakpoint_address: u64,
-}
-
 /// A software event on each CPU that is online, which overflows each time it happens.
 ///
 /// # Errors
 /// If the kernel refuses (needs CAP_PERFMON), or does not list its CPUs.
 pub(crate) fn on_each_cpu(event: u64) -> io::Result<Vec<OwnedFd>> {
-    let online = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
-    let events = cpus(online.trim()).map(|cpu| on_cpu(event, cpu));
+    let mut attributes = software(event);
+    attributes.__bindgen_anon_1.sample_period = 1;
+    let events = online_cpus()?
+        .into_iter()
+        .map(|cpu| open(&mut attributes.clone(), cpu));
     // A CPU may have gone since.
     let there = |event: &io::Result<OwnedFd>| !matches!(event, Err(error) if error.raw_os_error() == Some(libc::ENODEV));
     events.filter(there).collect()
 }
 
-fn on_cpu(config: u64, cpu: i32) -> io::Result<OwnedFd> {
-    let attributes = Attributes {
-        kind: TYPE_SOFTWARE,
-        size: size_of::<Attributes>() as u32,
-        config,
-        sample_period: 1,
-        ..Attributes::default()
-    };
-    // SAFETY: the attributes are as long as they say, and live through the call.
+/// A software event, of which nothing more is asked yet.
+pub(crate) fn software(event: u64) -> perf_event_attr {
+    perf_event_attr {
+        type_: PERF_TYPE_SOFTWARE,
+        size: size_of::<perf_event_attr>() as u32,
+        config: event,
+        ..perf_event_attr::default()
+    }
+}
+
+/// An event of all tasks on one CPU; ENODEV if that is offline.
+pub(crate) fn open(attributes: &mut perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
+    let (all_tasks, no_group) = (-1, -1);
+    // SAFETY: the attributes are initialised, and live through the call.
     let fd = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            &raw const attributes,
-            -1,
-            cpu,
-            -1,
-            FLAG_FD_CLOEXEC,
+        perf_event_open(
+            attributes,
+            all_tasks,
+            cpu.cast_signed(),
+            no_group,
+            PERF_FLAG_FD_CLOEXEC.into(),
         )
     };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a new file descriptor, which nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    // SAFETY: the kernel has just made it, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Numbers of the CPUs that run now.
+///
+/// # Errors
+/// If the kernel does not list them, as where /sys is not mounted.
+pub(crate) fn online_cpus() -> io::Result<Vec<u32>> {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
+    Ok(cpus(list.trim()).collect())
 }
 
 /// The numbers in a list such as `0-3,5`.
-fn cpus(list: &str) -> impl Iterator<Item = i32> {
+fn cpus(list: &str) -> impl Iterator<Item = u32> {
     list.split(',')
         .filter_map(|range| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -79,11 +80,24 @@ fn cpus(list: &str) -> impl Iterator<Item = i32> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn lists_of_cpus_are_read() {
-        let read = |list| super::cpus(list).collect::<Vec<_>>();
+        let read = |list| cpus(list).collect::<Vec<_>>();
+        assert_eq!(read("0-1"), [0, 1]);
         assert_eq!(read("0-3,5"), [0, 1, 2, 3, 5]);
+        assert_eq!(read("0,2-4,9"), [0, 2, 3, 4, 9]);
         assert_eq!(read("0"), [0]);
         assert!(read("").is_empty());
+    }
+
+    #[test]
+    fn the_cpu_of_this_test_is_online() {
+        let online = online_cpus().expect("listed");
+        assert!(
+            online.contains(&(rustix::thread::sched_getcpu() as u32)),
+            "{online:?}"
+        );
     }
 }

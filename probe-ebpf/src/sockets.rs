@@ -1,8 +1,8 @@
 //! What the sockets of processes hold in the kernel's buffers.
 
-use crate::{Error, loader::Loaded, probes::Probe};
-use libbpf_rs::{Iter, MapCore, MapFlags};
-use std::{collections::HashMap, io::Read};
+use crate::{Error, abi::process_sockets, iterate::iterate, loader::Loaded, probes::Probe};
+use libbpf_rs::{MapCore, MapFlags};
+use std::collections::HashMap;
 
 /// Not one of a watch's probes: it is loaded when own memory is sampled, and runs once.
 static PROBE: Probe = Probe {
@@ -27,7 +27,8 @@ impl Sockets {
     }
 
     /// Bytes of the buffers of each of these processes' sockets: received and not read, written and
-    /// not acknowledged, and reserved for more. A socket that processes share counts in each.
+    /// not acknowledged, and reserved for more. What a Unix socket has sent is its own until the
+    /// other end has read it. A socket that processes share counts in each.
     ///
     /// # Errors
     /// If the kernel refuses to be read.
@@ -37,21 +38,14 @@ impl Sockets {
             map.update(&pid.to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY)
                 .map_err(|source| self.0.unreadable("chosen", source))?;
         }
-        let failed = |source| self.0.unreadable("iter/task", source);
-        let mut read = Vec::new();
-        Iter::new(self.0.link("on_process"))
-            .map_err(failed)?
-            .read_to_end(&mut read)
-            .map_err(|error| failed(error.into()))?;
+        let mut held = HashMap::new();
+        iterate(&self.0, "on_process", |sockets: &process_sockets| {
+            held.insert(sockets.pid as u32, sockets.bytes);
+        })?;
         for pid in pids {
             map.delete(&pid.to_ne_bytes())
                 .map_err(|source| self.0.unreadable("chosen", source))?;
         }
-        let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
-        let records = read.chunks_exact(2 * size_of::<u64>());
-        Ok(records
-            .map(|record| record.split_at(size_of::<u64>()))
-            .map(|(pid, bytes)| (number(pid) as u32, number(bytes)))
-            .collect())
+        Ok(held)
     }
 }

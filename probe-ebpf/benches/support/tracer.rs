@@ -33,7 +33,10 @@ impl Contender {
             Self::Probes => {
                 let before = programs::ids();
                 let watch = watch(pid).map_err(|error| error.to_string())?;
-                Tracer::Probes(watch, programs::new_of(&before, &[std::process::id()]))
+                Tracer::Probes(
+                    Box::new(watch),
+                    programs::new_of(&before, &[std::process::id()]),
+                )
             }
             Self::Peer(command) => Tracer::Peer(Peer::start(command, pid)?),
         })
@@ -43,7 +46,7 @@ impl Contender {
 /// What is loaded now.
 pub enum Tracer {
     Empty(Baseline),
-    Probes(Watch, BTreeSet<u32>),
+    Probes(Box<Watch>, BTreeSet<u32>),
     Peer(Peer),
 }
 

@@ -1,17 +1,17 @@
 //! Perf events that record context switches, and the rings they record into.
 
-use crate::Error;
+use crate::{Error, perf};
 use memmap2::{MmapOptions, MmapRaw};
 use perf_event_open_sys::{
     bindings::{
-        PERF_COUNT_SW_DUMMY, PERF_FLAG_FD_CLOEXEC, PERF_FORMAT_LOST, PERF_SAMPLE_TID,
-        PERF_SAMPLE_TIME, PERF_TYPE_SOFTWARE, perf_event_attr, perf_event_mmap_page,
+        PERF_COUNT_SW_DUMMY, PERF_FORMAT_LOST, PERF_SAMPLE_TID, PERF_SAMPLE_TIME, perf_event_attr,
+        perf_event_mmap_page,
     },
-    ioctls, perf_event_open,
+    ioctls,
 };
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -43,34 +43,18 @@ impl Event {
     }
 
     fn open(cpu: u32, purpose: Purpose) -> io::Result<OwnedFd> {
-        let mut attr = perf_event_attr {
-            type_: PERF_TYPE_SOFTWARE,
-            size: size_of::<perf_event_attr>() as u32,
-            config: PERF_COUNT_SW_DUMMY.into(),
+        let mut attributes = perf_event_attr {
             sample_type: (PERF_SAMPLE_TID | PERF_SAMPLE_TIME).into(),
             read_format: PERF_FORMAT_LOST.into(),
-            ..perf_event_attr::default()
+            ..perf::software(PERF_COUNT_SW_DUMMY.into())
         };
-        attr.set_disabled(1);
-        attr.set_sample_id_all(1);
-        attr.set_context_switch((purpose == Purpose::Record).into());
+        attributes.set_disabled(1);
+        attributes.set_sample_id_all(1);
+        attributes.set_context_switch((purpose == Purpose::Record).into());
         // Nobody sleeps for records: they are fetched by the clock, and no wake-up disturbs them.
-        attr.set_watermark(1);
-        attr.__bindgen_anon_2.wakeup_watermark = u32::MAX >> 1;
-        let (all_tasks, no_group) = (-1, -1);
-        // SAFETY: `attr` is initialised, and lives through the call.
-        let fd = unsafe {
-            perf_event_open(
-                &mut attr,
-                all_tasks,
-                cpu.cast_signed(),
-                no_group,
-                PERF_FLAG_FD_CLOEXEC.into(),
-            )
-        };
-        check(fd)?;
-        // SAFETY: the kernel has just made it, and nobody else has it.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        attributes.set_watermark(1);
+        attributes.__bindgen_anon_2.wakeup_watermark = u32::MAX >> 1;
+        perf::open(&mut attributes, cpu)
     }
 
     /// On when this returns.
@@ -200,4 +184,12 @@ fn refused(cpu: u32, error: &io::Error) -> Error {
 /// What went wrong with an event that was open.
 pub(super) fn failed(cpu: u32, error: &io::Error) -> Error {
     refused(cpu, error)
+}
+
+/// Why there is nothing to open events on.
+pub(super) fn unlisted(error: &io::Error) -> Error {
+    Error::Unsupported {
+        probe: super::PROBE.name,
+        reason: format!("the kernel does not list its CPUs in /sys/devices/system/cpu: {error}"),
+    }
 }

@@ -2,14 +2,12 @@
 
 use super::{
     books::Books,
-    event::{Event, Ring, failed},
+    event::{Event, Ring, failed, unlisted},
     identities::Identities,
     pairs::{Gap, Pairs},
 };
-use crate::{Error, windows::Windowed};
+use crate::{Error, perf, windows::Windowed};
 use std::{
-    collections::BTreeSet,
-    fs,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -41,10 +39,10 @@ impl Recorder {
         books: Arc<Mutex<Books>>,
         window: Duration,
     ) -> Result<Self, Error> {
-        let cpus = online_cpus().into_iter().map(Cpu::new);
+        let cpus = perf::online_cpus().map_err(|error| unlisted(&error))?;
         let rounds = window.as_micros().div_ceil((PART * EVENTS).as_micros());
         Ok(Self {
-            cpus: cpus.collect::<Result<_, _>>()?,
+            cpus: cpus.into_iter().map(Cpu::new).collect::<Result<_, _>>()?,
             identities,
             books,
             parts: EVENTS * u32::try_from(rounds).unwrap_or(1).max(1),
@@ -243,33 +241,5 @@ impl Cpu {
         let new = self.lost - self.lost_reported;
         self.lost_reported = self.lost;
         new
-    }
-}
-
-/// Numbers of the CPUs that run now; 0 where that cannot be told.
-fn online_cpus() -> BTreeSet<u32> {
-    let text = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    let cpus: BTreeSet<u32> = cpus_in(&text).collect();
-    if cpus.is_empty() { [0].into() } else { cpus }
-}
-
-/// Numbers in a list such as `0-3,8`.
-fn cpus_in(list: &str) -> impl Iterator<Item = u32> {
-    let range = |range: &str| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some(first.parse().ok()?..=last.parse().ok()?)
-    };
-    list.trim().split(',').filter_map(range).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_cpus_are_read() {
-        assert_eq!(cpus_in("0-1\n").collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(cpus_in("0,2-4,9").collect::<Vec<_>>(), [0, 2, 3, 4, 9]);
-        assert_eq!(cpus_in("").count(), 0);
     }
 }
