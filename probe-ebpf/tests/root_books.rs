@@ -186,16 +186,6 @@ fn assert_time_is_conserved(sample: &Sample, begun: &Sample) {
     }
 }
 
-/// The machine's other work gets next to nothing of the CPU that this process runs on.
-fn alone_on_the_cpu() {
-    rustix::process::setpriority_process(None, -20).expect("root may");
-    // Where sessions share the CPU first (sched_autogroup), ours counts for as much as it can.
-    rustix::process::setsid().expect("a forked child leads no session");
-    if let Err(error) = std::fs::write("/proc/self/autogroup", "-20") {
-        assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
-    }
-}
-
 #[test]
 fn three_busy_loops_on_one_cpu() {
     let mut workload = Workload::new(|| {

@@ -126,14 +126,16 @@ fn tasks_that_share_a_place() {
     const PAIRS: usize = 4;
     let mut workload = Workload::new(|| {
         || {
-            let mut made = 0;
+            let (mut made, mut ending) = (0, Vec::new());
             for low in 5_000..PLACES - 1 {
                 for pid in [low, low + PLACES] {
-                    if fork_as(pid) == Some(0) {
+                    let forked = fork_as(pid);
+                    ending.extend(forked.filter(|&forked| forked > PLACES));
+                    if forked == Some(0) {
                         let with_parent = Some(rustix::process::Signal::KILL);
                         rustix::process::set_parent_process_death_signal(with_parent)
                             .expect("prctl");
-                        burn(Duration::from_millis(100));
+                        burn_cpu(Duration::from_millis(100));
                         thread::sleep(Duration::from_millis(300));
                         // The upper halves of the pairs end, the lower ones stay.
                         if pid > PLACES {
@@ -152,7 +154,11 @@ fn tasks_that_share_a_place() {
                 }
             }
             assert_eq!(made, PAIRS, "there are {PAIRS} free pairs of pids");
-            thread::sleep(Duration::from_millis(2_500));
+            for pid in ending {
+                // SAFETY: takes no pointer but null.
+                let ended = unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+                assert_eq!(ended, pid);
+            }
         }
     });
     let mut watch = watch(workload.pid);

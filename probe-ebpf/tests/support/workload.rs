@@ -327,6 +327,41 @@ pub fn burn(time: Duration) {
     }
 }
 
+/// The same of CPU time of this thread, however busy the machine is.
+pub fn burn_cpu(time: Duration) {
+    let used = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let end = used() + time;
+    while used() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// The machine's other work gets next to nothing of the CPU that this process runs on. Of a child: where
+/// sessions share the CPU first (sched_autogroup), it is kept apart from ours, which gets as little.
+pub fn alone_on_the_cpu() {
+    rustix::process::setpriority_process(None, -20).expect("root may");
+    rustix::process::setsid().expect("a forked child leads no session");
+    prefer_this_session();
+}
+
+/// Of this thread, and of the children it forks from now on: neither waits for the machine's other work.
+pub fn ahead_of_others() {
+    rustix::process::setpriority_process(None, -20).expect("root may");
+    // A shell may have made this process the leader of a group: its session then stays what it is.
+    if rustix::process::setsid().is_ok() {
+        prefer_this_session();
+    }
+}
+
+fn prefer_this_session() {
+    if let Err(error) = std::fs::write("/proc/self/autogroup", "-20") {
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+    }
+}
+
 /// Stolen time of all CPUs since boot.
 pub fn stolen() -> Duration {
     let mut stat = String::new();
