@@ -11,6 +11,7 @@ use probe_ebpf::{
     sample::Totals,
 };
 use std::{
+    io::{Read, Write},
     process::Command,
     time::{Duration, Instant},
 };
@@ -200,18 +201,27 @@ fn of<'a>(programs: &'a [ProgramCost], name: &str) -> &'a ProgramCost {
     found.unwrap_or_else(|| panic!("no program {name} in {programs:?}"))
 }
 
-/// Two tasks that do nothing but switch, for so long.
-fn switching(time: Duration) -> Workload {
+/// Two tasks on one CPU that switch as often in any part of the time: so many trips in each millisecond,
+/// and what a busy machine delays is made up for. Tasks that just switch, on any CPU, do so several
+/// times as often while they share one as while they do not: how often in some short samples says
+/// little of the rest.
+fn switching_evenly(time: Duration) -> Workload {
+    const TICK: Duration = Duration::from_millis(1);
     Workload::new(move || {
+        pin(1);
         let pair = Pair::new();
         std::thread::spawn(move || serve(pair.far));
         move || {
-            let end = Instant::now() + time;
+            let begun = Instant::now();
             let (mut from, mut to) = pair.near;
-            while Instant::now() < end {
-                use std::io::{Read, Write};
-                to.write_all(&[1]).expect("the other end is there");
-                from.read_exact(&mut [0]).expect("the other end is there");
+            let mut next = Duration::ZERO;
+            while begun.elapsed() < time {
+                for _ in 0..sized(50) {
+                    to.write_all(&[1]).expect("the other end is there");
+                    from.read_exact(&mut [0]).expect("the other end is there");
+                }
+                next += TICK;
+                std::thread::sleep(next.saturating_sub(begun.elapsed()));
             }
             std::mem::forget((from, to));
         }
@@ -225,7 +235,9 @@ fn samples_stand_for_the_whole_cost_of_our_programs() {
     const TIME: Duration = Duration::from_secs(8);
     const NAME: &str = "on_sched_switch";
     let _whole = Statistics::enable().expect("root may");
-    let mut workload = switching(TIME);
+    // The load, and who samples: neither is kept off its CPU by the machine's other work.
+    ahead_of_others();
+    let mut workload = switching_evenly(TIME);
     let mut watch: Watch = watch(workload.pid);
     workload.start();
     let from = watch.counted().expect("samples");
