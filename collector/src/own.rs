@@ -102,7 +102,9 @@ impl OwnSampler {
         let sockets = self.sockets.as_ref().map_err(ToString::to_string)?;
         let bytes = sockets.bytes(&pids).map_err(|error| error.to_string())?;
         for process in &mut sampled {
-            process.socket_bytes = bytes.get(&process.pid).copied().unwrap_or(0);
+            let of_process = bytes.get(&process.pid).copied().unwrap_or_default();
+            process.socket_bytes = of_process.bytes;
+            process.unread_files = of_process.unread_files;
         }
         Ok(())
     }
@@ -188,6 +190,7 @@ fn walk(candidate: &Candidate<'_>, left: Duration) -> Result<OwnProcess, Skip> {
         page_table_bytes: memory.page_table_bytes,
         kernel_stack_bytes: task.kernel_stack_bytes,
         socket_bytes: 0,
+        unread_files: 0,
     })
 }
 
