@@ -6,6 +6,7 @@
 //! budget, single-threaded processes below a size, in random order. Not at low priority, since who is
 //! kept off the CPU with that lock keeps it longer.
 
+use crate::interrupt::Interrupt;
 use crate::snapshot::{Method, OwnMemory, OwnProcess, OwnRole, Role, Snapshot, Task, Unavailable};
 use probe_ebpf::Sockets;
 use std::{
@@ -26,6 +27,9 @@ pub const TOUCHED_MAX_BYTES: u64 = 256 << 20;
 /// What a walk is expected to take: to begin with, and by the size touched.
 const WALK: Duration = Duration::from_micros(250);
 const WALK_PER_GIGABYTE: Duration = Duration::from_micros(14_400);
+
+/// Who has asked for the end does not wait longer than this for what is sampled then.
+const AT_THE_END: Duration = Duration::from_secs(1);
 
 /// A process that could be walked.
 struct Candidate<'a> {
@@ -48,11 +52,17 @@ impl OwnSampler {
         }
     }
 
-    /// Samples the processes of a snapshot that was just taken, for at most `budget`.
+    /// Samples the processes of a snapshot that was just taken, for at most `budget`. A signal ends
+    /// it; one that came before, as that which ends a watch, leaves it a moment.
     ///
     /// # Errors
     /// What is missing for it, as the report is to say.
-    pub fn sample(&self, snapshot: &Snapshot, budget: Duration) -> Result<OwnMemory, Unavailable> {
+    pub fn sample(
+        &self,
+        snapshot: &Snapshot,
+        budget: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<OwnMemory, Unavailable> {
         if budget.is_zero() {
             return Err(unavailable("its budget is 0 (--own-memory-budget)"));
         }
@@ -64,8 +74,14 @@ impl OwnSampler {
         let random = RandomState::new();
         candidates.sort_by_cached_key(|candidate| random.hash_one(candidate.leader.pid));
         let begun = Instant::now();
+        let asked_to_end = interrupt.signal().is_some();
+        let budget = match asked_to_end {
+            true => budget.min(AT_THE_END),
+            false => budget,
+        };
         let mut spent = false;
         for candidate in candidates {
+            spent |= !asked_to_end && interrupt.signal().is_some();
             let role = &mut own.roles[candidate.role];
             role.processes += 1;
             // To go on with those that still fit would sample the small ones rather than any.
@@ -102,7 +118,9 @@ impl OwnSampler {
         let sockets = self.sockets.as_ref().map_err(ToString::to_string)?;
         let bytes = sockets.bytes(&pids).map_err(|error| error.to_string())?;
         for process in &mut sampled {
-            process.socket_bytes = bytes.get(&process.pid).copied().unwrap_or(0);
+            let of_process = bytes.get(&process.pid).copied().unwrap_or_default();
+            process.socket_bytes = of_process.bytes;
+            process.unread_files = of_process.unread_files;
         }
         Ok(())
     }
@@ -188,6 +206,7 @@ fn walk(candidate: &Candidate<'_>, left: Duration) -> Result<OwnProcess, Skip> {
         page_table_bytes: memory.page_table_bytes,
         kernel_stack_bytes: task.kernel_stack_bytes,
         socket_bytes: 0,
+        unread_files: 0,
     })
 }
 

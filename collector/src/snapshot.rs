@@ -142,6 +142,9 @@ pub struct OwnProcess {
     pub kernel_stack_bytes: u64,
     /// Buffers of its sockets.
     pub socket_bytes: u64,
+    /// Open files in which no socket was looked for, since there are so many.
+    #[serde(default)]
+    pub unread_files: u32,
 }
 
 impl OwnProcess {

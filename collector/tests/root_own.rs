@@ -5,6 +5,7 @@ mod workload;
 
 use connscope::{
     attach::cgroup::{Cgroup, Hierarchy},
+    interrupt::Interrupt,
     own::{OwnSampler, TOUCHED_MAX_BYTES},
     sample::Sampler,
     snapshot::{OwnMemory, OwnProcess, Snapshot},
@@ -86,7 +87,10 @@ impl Watched {
 
     fn sample(&mut self, budget: Duration) -> OwnMemory {
         let snapshot = self.snapshot();
-        let own = self.own.sample(&snapshot, budget).expect("samples");
+        let own = self
+            .own
+            .sample(&snapshot, budget, &Interrupt::default())
+            .expect("samples");
         assert_eq!(own.without_sockets, None);
         own
     }
@@ -208,9 +212,13 @@ fn what_is_not_sampled_is_counted_by_its_reason() {
     assert_eq!(counts(&own), (0, 0, 0, 1), "no time");
     let snapshot = watched.snapshot();
     drop(small);
-    let own = watched.own.sample(&snapshot, ALL_THE_TIME);
+    let own = watched
+        .own
+        .sample(&snapshot, ALL_THE_TIME, &Interrupt::default());
     assert_eq!(counts(&own.expect("samples")), (0, 0, 1, 0), "gone");
-    let refused = watched.own.sample(&snapshot, Duration::ZERO);
+    let refused = watched
+        .own
+        .sample(&snapshot, Duration::ZERO, &Interrupt::default());
     let reason = refused.expect_err("switched off").reason;
     assert!(reason.contains("--own-memory-budget"), "{reason}");
 }
@@ -306,7 +314,9 @@ fn walks_hardly_delay_who_maps_memory() {
         let before = (told.calls.load(Relaxed), told.late.load(Relaxed));
         for _ in 0..WALKS / 5 {
             if with == 1 {
-                let own = watched.own.sample(&snapshot, ALL_THE_TIME);
+                let own = watched
+                    .own
+                    .sample(&snapshot, ALL_THE_TIME, &Interrupt::default());
                 walks += role(&own.expect("samples"), "main").len();
             }
             std::thread::sleep(Duration::from_millis(100));

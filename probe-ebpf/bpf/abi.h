@@ -220,8 +220,9 @@ enum group_number { NO_GROUP = 0xffffffff };
 
 /* What the sockets of a process hold. */
 struct process_sockets {
-	__u64 pid; /* in the reader's PID namespace */
 	__u64 bytes;
+	__u32 pid;	    /* in the reader's PID namespace */
+	__u32 unread_files; /* open files, of any kind, that were not looked at */
 };
 
 /* Calls that create tasks, by what the caller asked the C library for. */

@@ -6,7 +6,7 @@
 #include "pids.h"
 #include "abi.h"
 
-enum { CHOSEN_MAX = 16384, FILES_MAX = 65536 };
+enum { CHOSEN_MAX = 16384, WORD_BITS = 64, LOOPS_MAX = 1 << 23 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -33,7 +33,10 @@ struct socket {
 
 #pragma clang attribute pop
 
-/* The processes asked for, by pid in the reader's PID namespace. */
+/*
+ * The processes asked for, by pid in the reader's PID namespace: how many of its descriptors to look
+ * at, a multiple of WORD_BITS.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CHOSEN_MAX);
@@ -44,8 +47,11 @@ struct {
 
 struct walk {
 	struct file **files;
+	unsigned long *open; /* a bit for each descriptor */
 	__s64 bytes;
 	__u32 count;
+	__u32 limit;
+	__u32 unread;
 };
 
 /*
@@ -86,6 +92,19 @@ static long add_file(__u32 number, struct walk *walk)
 	return 0;
 }
 
+/* Counts the open files of one word of bits behind those that were looked at. */
+static long count_unread(__u32 number, struct walk *walk)
+{
+	__u64 word = 0;
+
+	number += walk->limit / WORD_BITS;
+	if (number >= walk->count / WORD_BITS)
+		return 1;
+	bpf_probe_read_kernel(&word, sizeof(word), walk->open + number);
+	walk->unread += __builtin_popcountll(word);
+	return 0;
+}
+
 /*
  * int bpf_iter_task(struct bpf_iter_meta *meta, struct task_struct *task)
  *
@@ -99,7 +118,7 @@ int on_process(struct bpf_iter__task *ctx)
 	struct walk walk = {};
 	struct fdtable *table;
 	struct process_sockets record;
-	__u32 pid;
+	__u32 pid, *limit;
 
 	if (!task)
 		return 0;
@@ -108,16 +127,21 @@ int on_process(struct bpf_iter__task *ctx)
 	if (task->pid != task->tgid)
 		return 0;
 	pid = pid_here(BPF_CORE_READ(task, thread_pid));
-	if (!bpf_map_lookup_elem(&chosen, &pid))
+	limit = bpf_map_lookup_elem(&chosen, &pid);
+	if (!limit)
 		return 0;
 	table = BPF_CORE_READ(owner, files, fdt);
 	if (table) {
 		walk.files = BPF_CORE_READ(table, fd);
 		walk.count = BPF_CORE_READ(table, max_fds);
-		bpf_loop(FILES_MAX, add_file, &walk, 0);
+		walk.limit = *limit;
+		bpf_loop(walk.limit, add_file, &walk, 0);
+		walk.open = BPF_CORE_READ(table, open_fds);
+		bpf_loop(LOOPS_MAX, count_unread, &walk, 0);
 	}
 	record.pid = pid;
 	record.bytes = walk.bytes > 0 ? walk.bytes : 0;
+	record.unread_files = walk.unread;
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;
 }

@@ -176,7 +176,11 @@ mod tests {
         });
         assert_layout!(losses { count });
         assert_layout!(task_identity { space, tid, group });
-        assert_layout!(process_sockets { pid, bytes });
+        assert_layout!(process_sockets {
+            bytes,
+            pid,
+            unread_files
+        });
         assert_layout!(fault_window {
             mode,
             number,

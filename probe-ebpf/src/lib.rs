@@ -22,5 +22,5 @@ mod watch;
 mod windows;
 
 pub use error::Error;
-pub use sockets::Sockets;
+pub use sockets::{SocketBytes, Sockets};
 pub use watch::{Assignment, Baseline, GroupRule, Options, Watch};

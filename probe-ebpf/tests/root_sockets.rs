@@ -1,10 +1,13 @@
 //! Bytes in the buffers of sockets, against what was written and not read.
 
-use probe_ebpf::Sockets;
+use probe_ebpf::{SocketBytes, Sockets};
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::net::{UnixDatagram, UnixStream},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::net::{UnixDatagram, UnixStream},
+    },
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,8 +29,14 @@ impl Own {
     }
 
     fn bytes(&self) -> usize {
+        let read = self.read();
+        assert_eq!(read.unread_files, 0);
+        read.bytes as usize
+    }
+
+    fn read(&self) -> SocketBytes {
         let pid = std::process::id();
-        self.sockets.bytes(&[pid]).expect("read")[&pid] as usize
+        self.sockets.bytes(&[pid]).expect("read")[&pid]
     }
 }
 
@@ -66,4 +75,36 @@ fn unread_bytes_of_unix_sockets_count_until_they_are_read() {
     assert!((UNREAD / 2..2 * UNREAD).contains(&unread), "{unread} bytes");
     (0..4).for_each(|_| assert_eq!(far.recv(&mut [0; UNREAD]).expect("one"), UNREAD / 8));
     assert_eq!(own.bytes(), before);
+}
+
+/// Of what lies behind the descriptors that are looked at it is known how much there is.
+#[test]
+fn files_that_are_not_looked_at_are_counted() {
+    const LOOKED_AT: u32 = 4_096;
+    let own = Own::new();
+    let pid = std::process::id();
+    let first = || own.sockets.bytes_of_first(LOOKED_AT, &[pid]).expect("read")[&pid];
+    let (mut near, _far) = UnixStream::pair().expect("a pair");
+    let before = first().bytes as usize;
+    near.write_all(&[1; UNREAD]).expect("room for it");
+    let unread = first().bytes as usize - before;
+    let at = |number: u32| {
+        let number = number as i32;
+        // SAFETY: a number that nobody here has, and which is from now on the owner's.
+        unsafe {
+            assert_eq!(libc::fcntl(number, libc::F_GETFD), -1, "{number} is free");
+            assert_eq!(libc::dup2(near.as_raw_fd(), number), number);
+            OwnedFd::from_raw_fd(number)
+        }
+    };
+    // Room for more descriptors does not count, only what is open.
+    let behind = [LOOKED_AT, LOOKED_AT + 64, 2 * LOOKED_AT].map(at);
+    let last = at(LOOKED_AT - 1);
+    assert_eq!(first().unread_files, 3);
+    assert_eq!(first().bytes as usize, before + 2 * unread);
+    assert_eq!(own.bytes(), before + 5 * unread, "each place counts");
+    drop(behind);
+    assert_eq!(first().unread_files, 0);
+    drop(last);
+    assert_eq!(first().bytes as usize, before + unread);
 }

@@ -54,7 +54,7 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let own_sampler = own_sampler
         .join()
         .unwrap_or_else(|panic| resume_unwind(panic));
-    let (owned, lacking) = sample_own(args, &own_sampler, &first, &last);
+    let (owned, lacking) = sample_own(args, &own_sampler, &first, &last, &interrupt);
     let snapshots = first.into_iter().zip(last).zip(owned);
     let runs = names
         .into_iter()
@@ -91,13 +91,14 @@ fn sample_own(
     sampler: &OwnSampler,
     first: &[Snapshot],
     last: &[Snapshot],
+    interrupt: &Interrupt,
 ) -> (Vec<Option<OwnMemory>>, Option<Unavailable>) {
     let mut lacking = None;
     let mut sample = |(first, last): (&Snapshot, &Snapshot)| {
         let watched = Duration::from_nanos(last.at_ns.saturating_sub(first.at_ns));
         let share = args.windows.own_memory_budget / args.pid.len() as f64;
         sampler
-            .sample(last, watched.mul_f64(share))
+            .sample(last, watched.mul_f64(share), interrupt)
             .map_err(|unavailable| lacking = Some(unavailable))
             .ok()
     };

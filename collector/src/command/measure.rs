@@ -135,10 +135,8 @@ fn follow(
             Ok(Event::Measured) => {
                 let end = seen.end.insert(read(sampler)?);
                 // The connections are still open, and the generator waits.
-                match bench
-                    .own_sampler
-                    .sample(end, plan.duration.mul_f64(bench.own_budget))
-                {
+                let budget = plan.duration.mul_f64(bench.own_budget);
+                match bench.own_sampler.sample(end, budget, bench.interrupt) {
                     Ok(sampled) => seen.own = Some(sampled),
                     Err(unavailable) => seen.lacking = Some(unavailable),
                 }

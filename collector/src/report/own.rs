@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::student::t_quantile;
-use crate::snapshot::{OwnMemory, OwnRole};
+use crate::snapshot::{OwnMemory, OwnProcess, OwnRole};
 
 /// Memory of a process's own: mean over the processes sampled.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,6 +50,10 @@ impl Own {
         let roles = roles.filter(|of| role.is_none_or(|role| of.name == role));
         let roles: Vec<&OwnRole> = roles.collect();
         let sampled = roles.iter().flat_map(|role| &role.sampled);
+        let cut: Vec<_> = sampled
+            .clone()
+            .filter(|process| process.unread_files > 0)
+            .collect();
         let bytes: Vec<f64> = sampled.map(|process| process.bytes() as f64).collect();
         let sampled = bytes.len() as u64;
         let sum = |figure: fn(&OwnRole) -> u64| roles.iter().map(|role| figure(role)).sum();
@@ -68,9 +72,24 @@ impl Own {
                 out_of_budget: sum(|role| role.out_of_budget),
             },
             seconds: repeats.iter().map(|own| own.seconds).sum(),
-            method: method.to_owned() + &lacking.unwrap_or_default(),
+            method: method.to_owned() + &lacking.unwrap_or_default() + &partial(&cut),
         })
     }
+}
+
+/// What to say of processes whose sockets were not all looked at.
+fn partial(cut: &[&OwnProcess]) -> String {
+    if cut.is_empty() {
+        return String::new();
+    }
+    let files: u64 = cut
+        .iter()
+        .map(|process| u64::from(process.unread_files))
+        .sum();
+    format!(
+        "; partial: sockets were not looked for in {files} open files of {} processes, which have more than 65,536",
+        cut.len()
+    )
 }
 
 fn mean(values: &[f64]) -> Option<f64> {

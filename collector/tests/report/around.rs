@@ -97,6 +97,7 @@ pub(crate) fn own(model: &Model, tasks: u32) -> OwnMemory {
         page_table_bytes: 86_016,
         kernel_stack_bytes: 16_384,
         socket_bytes: 2_304,
+        unread_files: 0,
     };
     let role = |name: &str| OwnRole {
         name: name.to_owned(),

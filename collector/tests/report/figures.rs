@@ -352,3 +352,21 @@ fn own_memory_is_as_sure_as_what_is_left_to_chance() {
     let (mean, bounds) = of(2);
     assert_eq!(bounds, [mean, mean]);
 }
+
+/// Sockets that were not looked for make the figure a part, which the method says.
+#[test]
+fn own_memory_says_of_how_many_files_it_knows_nothing() {
+    let mut run = run(&MODELS[0], 5, 1);
+    let sampled = &mut run.own.as_mut().unwrap().roles[1].sampled;
+    sampled[0].unread_files = 300;
+    sampled[2].unread_files = 4;
+    let report = report::build(&recording("compare", vec![run])).unwrap();
+    let method = |role: usize| {
+        let measures = &report.targets[0].roles[role].measures;
+        measures.memory.own_bytes.as_ref().unwrap().method.clone()
+    };
+    let partial = "; partial: sockets were not looked for in 304 open files of 2 processes, \
+                   which have more than 65,536";
+    assert!(method(1).ends_with(partial), "{}", method(1));
+    assert!(!method(0).contains("partial"), "{}", method(0));
+}
