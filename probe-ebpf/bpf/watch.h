@@ -4,8 +4,8 @@
  *
  * It is task-local storage. The iterator puts the first tasks on it, task_newtask their children;
  * sched_switch keeps the books of a task at each switch-out and closes them at its last one; the
- * kernel frees the storage with the task. Every object declares these maps; the first loaded one
- * makes them, the others are given its file descriptors.
+ * kernel frees the storage with the task. Every object declares these maps; that of lists.bpf.c makes
+ * them, the others are given its file descriptors.
  *
  * Looking a task up in task storage is a call, which on CPUs with slow returns (Safe RET) costs as
  * much as all the rest of a switch. So an entry lies in an array, at the place its pid tells, while no

@@ -3,11 +3,15 @@
 
 use crate::calls::CallKind;
 use object::{Object, ObjectSegment, ObjectSymbol, ReadCache, ReadCacheOps, ReadRef, SymbolFlags};
-use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
+use procfs::{
+    FromBufRead, ProcResult,
+    process::{MMapPath, MemoryMap, MemoryMaps, Process},
+};
 use std::{
     collections::HashSet,
     ffi::OsStr,
     fs::File,
+    io::{BufRead, BufReader},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -58,15 +62,14 @@ pub(crate) fn of_process(pid: u32) -> Result<Vec<Library>, String> {
     let unreadable = |error| format!("cannot read /proc/{pid}/maps: {error}");
     let process = Process::new(pid as i32).map_err(unreadable)?;
     let program = process.exe().map_err(unreadable)?;
-    let maps = process.maps().map_err(unreadable)?;
+    let maps = code_maps(pid).map_err(unreadable)?;
     let (mut seen, mut libraries, mut problems) = (HashSet::new(), Vec::new(), Vec::new());
     for map in &maps {
         let MMapPath::Path(mapped) = &map.pathname else {
             continue;
         };
         let is_program = *mapped == program;
-        let code = map.perms.contains(MMPermissions::EXECUTE);
-        if !code || !(is_program || is_c_library(mapped)) || !seen.insert((map.dev, map.inode)) {
+        if !(is_program || is_c_library(mapped)) || !seen.insert((map.dev, map.inode)) {
             continue;
         }
         match read(pid, map, mapped, is_program) {
@@ -79,6 +82,22 @@ pub(crate) fn of_process(pid: u32) -> Result<Vec<Library>, String> {
         return Err(problems.pop().unwrap_or_else(|| none_found(&program)));
     }
     Ok(libraries)
+}
+
+/// What a process has mapped to execute. A process of many threads has two mappings for each, which are
+/// not taken apart.
+fn code_maps(pid: u32) -> ProcResult<MemoryMaps> {
+    let lines = BufReader::new(File::open(format!("/proc/{pid}/maps"))?).split(b'\n');
+    let mut of_code = Vec::new();
+    for line in lines {
+        let line = line?;
+        let permissions = line.split(|&byte| byte == b' ').nth(1);
+        if permissions.is_some_and(|permissions| permissions.contains(&b'x')) {
+            of_code.extend(line);
+            of_code.push(b'\n');
+        }
+    }
+    MemoryMaps::from_buf_read(of_code.as_slice())
 }
 
 fn none_found(program: &Path) -> String {

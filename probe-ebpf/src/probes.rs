@@ -46,7 +46,7 @@ pub(crate) type Start = fn(&Context<'_>) -> Result<Box<dyn Part>, Error>;
 
 /// What a probe is started with.
 pub(crate) struct Context<'a> {
-    /// The probe whose maps are shared: the watch list.
+    /// Has the maps that are shared: the watch list.
     pub(crate) owner: &'a Loaded,
     /// How many groups of tasks there are.
     pub(crate) groups: u32,
@@ -101,7 +101,7 @@ impl Probe {
             return Loaded::load(self, None, 1).map(|_| self.measures.to_vec());
         };
         let context = Context {
-            owner: &Loaded::load(&tasks::PROBE, None, 1)?,
+            owner: &Loaded::load(&LISTS, None, 1)?,
             groups: 1,
             options: &Options::default(),
         };
@@ -109,7 +109,7 @@ impl Probe {
     }
 }
 
-/// All probes, in the order they are loaded: the first one makes the maps that the others share.
+/// All probes.
 pub static PROBES: &[&Probe] = &[
     &tasks::PROBE,
     &creations::PROBE,
@@ -119,6 +119,16 @@ pub static PROBES: &[&Probe] = &[
     &faults::PROBE,
     &creation_latency::PROBE,
 ];
+
+/// Not a probe: the maps that all of them share.
+pub(crate) static LISTS: Probe = Probe {
+    name: "lists",
+    object: object!("lists"),
+    hooks: &[],
+    essential: true,
+    measures: &[],
+    start: None,
+};
 
 /// Not a probe: what the kernel's verifier refuses, to see what users are then told.
 #[doc(hidden)]

@@ -60,14 +60,14 @@ impl Default for Options {
 pub struct Watch {
     /// Holds the programs of all others: dropped first.
     counting: Option<Box<Counting>>,
-    /// In front of those below, whose maps they share: dropped before them.
+    /// Dropped before those below.
     parts: Vec<(&'static Probe, Box<dyn Part>)>,
     unavailable: Vec<Unavailable>,
     /// Maps of these programs, as far as they were read.
     maps: (Vec<u32>, Vec<MapCost>),
+    /// It, too, has the maps of the watch list, as all of them have.
     tasks: Loaded,
     creations: Loaded,
-    /// What it counts lies in maps that `tasks` owns.
     sched: Loaded,
     groups: u32,
     epoch: u64,
@@ -83,21 +83,21 @@ impl Watch {
     /// [`unavailable`](Self::unavailable) says which measures they leave out.
     pub fn load(rules: &[GroupRule], options: &Options) -> Result<Self, Error> {
         let groups = u32::try_from(rules.len()).unwrap_or(u32::MAX);
-        let tasks = Loaded::load(&tasks::PROBE, None, groups)?;
+        let lists = Loaded::load(&probes::LISTS, None, groups)?;
         let context = Context {
-            owner: &tasks,
+            owner: &lists,
             groups,
             options,
         };
         // Side by side: loading takes time of a CPU, and attaching waits for all of them.
-        let (creations, sched, (parts, unavailable)) = thread::scope(|scope| {
+        let ([tasks, sched], creations, (parts, unavailable)) = thread::scope(|scope| {
+            let essential = [&tasks::PROBE, &sched::PROBE]
+                .map(|probe| scope.spawn(|| Loaded::load(probe, Some(&lists), groups)));
             let creations = scope.spawn(|| load_creations(&context, rules));
-            let sched =
-                scope.spawn(|| Loaded::load(&sched::PROBE, Some(context.owner), context.groups));
             let parts = start_parts(&context);
-            (joined(creations), joined(sched), parts)
+            (essential.map(joined), joined(creations), parts)
         });
-        let (creations, sched) = (creations?, sched?);
+        let (tasks, creations, sched) = (tasks?, creations?, sched?);
         Ok(Self {
             counting: None,
             parts,
