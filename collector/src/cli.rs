@@ -58,7 +58,7 @@ pub struct Windows {
     #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = share)]
     pub fault_windows: f64,
     /// Share of the time in which the latency of context switches is measured, 0 to 100
-    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = share)]
+    #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = share)]
     pub switch_windows: f64,
     /// Time that may be spent after the measured time on sampling what processes hold of their own,
     /// as a share of the measured time, 0 to 100; 0 for never

@@ -1,5 +1,5 @@
 //! What measuring the latency of switches costs: the slow-down of a ping-pong inside a window, and
-//! all that the windows of the default share take of a core.
+//! all that the windows of all probes, of their default shares, take of a core.
 
 #[path = "../tests/support/workload.rs"]
 mod workload;
@@ -24,15 +24,16 @@ fn main() -> ExitCode {
         (inside / without - 1.0) * 100.0,
         2 * TRIPS
     );
-    let share = Options::default().switch_share;
-    let own = own_share(share) - own_share(0.0);
+    let default = Options::default();
+    let own = own_share(&default) - own_share(&options(0.0));
     // Of a core that does nothing but switch, which is the worst there is.
-    let slowed = share * (1.0 - without / inside);
+    let slowed = default.switch_share * (1.0 - without / inside);
     let within = own + slowed <= LIMIT;
     println!(
-        "windows of {:.0} %: {:.2} % of a core for opening, reading and closing, {:.2} % for slower switches: {} \
-         the limit of {:.1} %",
-        share * 100.0,
+        "windows for switches of {:.0} % and for faults of {:.0} %: {:.2} % of a core for opening, reading and \
+         closing, {:.2} % for slower switches: {} the limit of {:.1} %",
+        default.switch_share * 100.0,
+        default.fault_share * 100.0,
         own * 100.0,
         slowed * 100.0,
         if within { "within" } else { "ABOVE" },
@@ -73,10 +74,10 @@ fn per_switch(share: f64) -> f64 {
     (run_ns(workload.pid) - before) as f64 / f64::from(2 * TRIPS)
 }
 
-/// CPU time that this process takes in a second, with windows of that share over a ping-pong.
-fn own_share(share: f64) -> f64 {
+/// CPU time that this process takes in a second, with such windows over a ping-pong.
+fn own_share(options: &Options) -> f64 {
     let mut workload = ping_pong(1_000_000);
-    let mut watch: Watch = watch_with(workload.pid, &options(share));
+    let mut watch: Watch = watch_with(workload.pid, options);
     workload.start();
     settle();
     let (cpu, begun) = (cpu_time(), Instant::now());

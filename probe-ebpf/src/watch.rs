@@ -47,11 +47,11 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Windows that together cost less than 1 % of a core.
+    /// Windows that together cost less than 1 % of a core, even one that does nothing but switch.
     fn default() -> Self {
         Self {
             fault_share: 0.02,
-            switch_share: 0.02,
+            switch_share: 0.01,
         }
     }
 }

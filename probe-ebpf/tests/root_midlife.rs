@@ -119,41 +119,45 @@ fn fork_as(pid: i32) -> Option<i32> {
     (made >= 0).then_some(made as i32)
 }
 
-/// Two tasks whose pids tell the same place of the array: one of them has its entry in its storage.
+/// Runs, sleeps, and ends or stays until its parent ends.
+fn live(ends: bool) -> ! {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .expect("prctl");
+    burn_cpu(Duration::from_millis(100));
+    thread::sleep(Duration::from_millis(300));
+    if ends {
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(0) };
+    }
+    loop {
+        thread::park();
+    }
+}
+
+/// Two tasks whose pids tell the same place of the array: one of them has its entry in its storage. The
+/// upper halves of the pairs end, the lower ones stay.
 #[test]
 fn tasks_that_share_a_place() {
     const PLACES: i32 = 16_384;
     const PAIRS: usize = 4;
     let mut workload = Workload::new(|| {
         || {
-            let (mut made, mut ending) = (0, Vec::new());
+            let mut ending = Vec::new();
             for low in 5_000..PLACES - 1 {
-                for pid in [low, low + PLACES] {
+                let pair = [low, low + PLACES].map(|pid| {
                     let forked = fork_as(pid);
-                    ending.extend(forked.filter(|&forked| forked > PLACES));
                     if forked == Some(0) {
-                        let with_parent = Some(rustix::process::Signal::KILL);
-                        rustix::process::set_parent_process_death_signal(with_parent)
-                            .expect("prctl");
-                        burn_cpu(Duration::from_millis(100));
-                        thread::sleep(Duration::from_millis(300));
-                        // The upper halves of the pairs end, the lower ones stay.
-                        if pid > PLACES {
-                            // SAFETY: ends the child.
-                            unsafe { libc::_exit(0) };
-                        }
-                        loop {
-                            thread::park();
-                        }
+                        live(pid > PLACES);
                     }
-                }
-                made +=
-                    usize::from(std::path::Path::new(&format!("/proc/{}", low + PLACES)).exists());
-                if made == PAIRS {
+                    forked
+                });
+                // Where others have one of the two pids, there is no pair.
+                ending.extend(pair[0].and(pair[1]));
+                if ending.len() == PAIRS {
                     break;
                 }
             }
-            assert_eq!(made, PAIRS, "there are {PAIRS} free pairs of pids");
+            assert_eq!(ending.len(), PAIRS, "there are {PAIRS} free pairs of pids");
             for pid in ending {
                 // SAFETY: takes no pointer but null.
                 let ended = unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
