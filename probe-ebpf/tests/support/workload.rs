@@ -9,6 +9,8 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{PipeReader, PipeWriter, Read, Write},
+    sync::{Arc, Barrier},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -324,6 +326,31 @@ pub fn burn(time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
         std::hint::spin_loop();
+    }
+}
+
+/// So many threads that all do their `work`, by their number and until the time that it is given,
+/// when the body runs; then they stay.
+pub fn crowd(
+    threads: usize,
+    time: Duration,
+    work: impl Fn(usize, Instant) + Clone + Send + 'static,
+) -> impl FnOnce() {
+    let gate = Arc::new(Barrier::new(threads + 1));
+    for number in 0..threads {
+        let (gate, work) = (gate.clone(), work.clone());
+        thread::spawn(move || {
+            gate.wait();
+            work(number, Instant::now() + time);
+            gate.wait();
+            loop {
+                thread::park();
+            }
+        });
+    }
+    move || {
+        gate.wait();
+        gate.wait();
     }
 }
 
