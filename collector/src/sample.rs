@@ -1,6 +1,7 @@
 //! Reads the probes into snapshots of targets.
 
 mod conversions;
+mod given_up;
 
 use crate::counters::TargetCounters;
 use crate::snapshot::{Map, Method, Program, Role, Snapshot, Statistics, Unavailable};
@@ -26,6 +27,8 @@ pub struct Sampler {
     counters: Vec<TargetCounters>,
     /// What could not be had besides the measures of the watch.
     lacking: Vec<Unavailable>,
+    /// By group, of the last reading what a probe that fails shows no more.
+    last: Vec<Role>,
 }
 
 impl Sampler {
@@ -51,6 +54,7 @@ impl Sampler {
             watch: Watch::load(&rules.collect::<Vec<_>>(), options)?,
             counters: Vec::new(),
             lacking: Vec::new(),
+            last: Vec::new(),
         })
     }
 
@@ -119,7 +123,9 @@ impl Sampler {
             observer_rss_bytes: observer.rss_bytes,
         };
         let roles = ROLES.iter().cycle().zip(sample.groups);
-        let roles: Vec<Role> = roles.map(|(name, group)| role(name, group)).collect();
+        let mut roles: Vec<Role> = roles.map(|(name, group)| role(name, group)).collect();
+        given_up::keep(&mut roles, &self.last, &self.unavailable());
+        self.last = roles.iter().map(given_up::shown).collect();
         let mut roles = roles.into_iter().peekable();
         let mut counters = counters.into_iter();
         let mut snapshots = Vec::new();
