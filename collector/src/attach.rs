@@ -1,5 +1,6 @@
 //! Whom to watch: the one list of kinds of target.
 
+pub mod bound;
 pub mod cgroup;
 pub mod launched;
 pub mod process;

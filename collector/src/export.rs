@@ -12,6 +12,8 @@ use crate::report::calibration::Calibration;
 mod json;
 mod table;
 
+pub(crate) use table::{columns, wrap};
+
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {

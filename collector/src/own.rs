@@ -6,8 +6,10 @@
 //! budget, single-threaded processes below a size, in random order. Not at low priority, since who is
 //! kept off the CPU with that lock keeps it longer.
 
-use crate::interrupt::Interrupt;
-use crate::snapshot::{Method, OwnMemory, OwnProcess, OwnRole, Role, Snapshot, Task, Unavailable};
+use crate::{
+    interrupt::Interrupt,
+    snapshot::{Method, OwnMemory, OwnProcess, OwnRole, Role, Snapshot, Task, Unavailable},
+};
 use probe_ebpf::Sockets;
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -138,6 +140,22 @@ pub fn method() -> Method {
     Method {
         measure: MEASURE.into(),
         method,
+    }
+}
+
+/// Whether processes may be walked here, those of other users too.
+///
+/// # Errors
+/// Why not.
+pub fn check() -> Result<(), String> {
+    const CAP_SYS_PTRACE: u64 = 1 << 19;
+    if let Err(Skip::Refused(reason)) = anonymous_share(std::process::id()) {
+        return Err(reason);
+    }
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    match status.map(|status| status.capeff & CAP_SYS_PTRACE) {
+        Ok(0) => Err("needs CAP_SYS_PTRACE".into()),
+        _ => Ok(()),
     }
 }
 

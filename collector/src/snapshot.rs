@@ -9,8 +9,17 @@ use serde::{Deserialize, Serialize};
 pub use probe_ebpf::sample::FLUSH_REASONS;
 /// What a task sleeps on, by the name of the reason: the order of all that is kept by reason.
 pub use probe_ebpf::sample::REASONS;
+mod client;
 pub mod counters;
 pub mod faults;
+mod observer;
+mod own;
+mod switch_latency;
+
+pub use client::{Client, ClientErrors, ClientLatency, SendLateness};
+pub use observer::{Map, Program, Statistics};
+pub use own::{OwnMemory, OwnProcess, OwnRole};
+pub use switch_latency::{SwitchKind, SwitchLatency, SwitchSamples};
 
 /// One run of connscope: where it ran and what it saw. Reports are made of this alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -99,60 +108,6 @@ pub struct MemoryPoint {
     pub connections: u32,
     /// Bytes charged to the cgroup, kernel memory included.
     pub bytes: u64,
-}
-
-/// Memory of processes' own, sampled once.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OwnMemory {
-    /// By role, in the order of the snapshot.
-    pub roles: Vec<OwnRole>,
-    /// What sampling took.
-    pub seconds: f64,
-    /// Why sockets are not in it, if they are not.
-    pub without_sockets: Option<String>,
-}
-
-/// Of the processes of one role those that were sampled, and how many were not, and why.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnRole {
-    /// As in the snapshot.
-    pub name: String,
-    /// All of them.
-    pub processes: u64,
-    /// Those walked.
-    pub sampled: Vec<OwnProcess>,
-    /// More threads than one, or an address space shared with another process.
-    pub threaded: u64,
-    /// Too much touched.
-    pub too_large: u64,
-    /// Ended before they could be walked.
-    pub gone: u64,
-    /// No time was left for them.
-    pub out_of_budget: u64,
-}
-
-/// What one process held of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct OwnProcess {
-    pub pid: u32,
-    /// Anonymous pages, each divided by the number of its users.
-    pub anonymous_bytes: u64,
-    pub page_table_bytes: u64,
-    pub kernel_stack_bytes: u64,
-    /// Buffers of its sockets.
-    pub socket_bytes: u64,
-    /// Open files in which no socket was looked for, since there are so many.
-    #[serde(default)]
-    pub unread_files: u32,
-}
-
-impl OwnProcess {
-    /// All of it.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.anonymous_bytes + self.page_table_bytes + self.kernel_stack_bytes + self.socket_bytes
-    }
 }
 
 /// All that was known of one target at one instant, cumulative since the watch began.
@@ -343,45 +298,6 @@ pub struct Histogram {
     pub counts: Vec<u64>,
 }
 
-/// The switches that are a role's: its task left the CPU, or it came to one that a task of no role
-/// had left.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SwitchLatency {
-    /// Switches seen in which a task of the role left.
-    pub left: u64,
-    /// Switches seen in which one came.
-    pub came: u64,
-    /// How long they took.
-    pub samples: Vec<SwitchSamples>,
-}
-
-/// Switches of one kind, by how many events recorded them: each makes them longer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SwitchSamples {
-    /// Between whom.
-    pub kind: SwitchKind,
-    /// The task that left would have run on.
-    pub preempted: bool,
-    /// Events that recorded the switch, from 1.
-    pub recording_events: u32,
-    /// From the one task to the other.
-    pub histogram: Histogram,
-}
-
-/// Between whom a CPU switched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SwitchKind {
-    /// Tasks that share an address space.
-    SameAddressSpace,
-    /// Tasks that do not.
-    DifferentAddressSpace,
-    /// To or from idle.
-    Idle,
-    /// To or from a thread of the kernel, the other not being idle.
-    KernelThread,
-}
-
 /// Calls that created a task, by clone flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creation {
@@ -439,35 +355,6 @@ pub struct Window {
     pub windows: u64,
 }
 
-/// A BPF program of ours and what it has cost, cumulative.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Program {
-    /// Its name in the kernel.
-    pub name: String,
-    /// Times it ran.
-    pub runs: u64,
-    /// Time it took, in all.
-    pub run_ns: u64,
-}
-
-/// For how long the kernel kept statistics of programs for us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Statistics {
-    /// Time they were on.
-    pub on_ns: u64,
-    /// Samples in which we had them switched on; none where they were on always.
-    pub samples: u64,
-}
-
-/// A map of ours.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Map {
-    /// Its name in the kernel.
-    pub name: String,
-    /// Its memory, as the kernel accounts it; none where the kernel does not say.
-    pub bytes: Option<u64>,
-}
-
 /// How a measure was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Method {
@@ -484,93 +371,4 @@ pub struct Unavailable {
     pub measure: String,
     /// Why, and what can be done.
     pub reason: String,
-}
-
-/// What the load generator reported, as it reported it (`connscope-target load`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Client {
-    /// Work profile.
-    pub workload: String,
-    /// `open-loop` or `closed-loop`.
-    pub mode: String,
-    /// Connections asked for.
-    pub connections: u32,
-    /// Whether the run went to its end.
-    pub complete: bool,
-    /// Why not.
-    pub reason: Option<String>,
-    /// Length of the measured window.
-    pub duration_seconds: f64,
-    /// Requests a second that the schedule asked for; 0 without one.
-    #[serde(deserialize_with = "zero_if_null")]
-    pub offered_per_second: f64,
-    /// Right answers to requests that were due in the window: what latencies are of.
-    pub requests: u64,
-    /// Right answers that arrived in the window, whenever their requests were due: what was done in
-    /// it, and what figures per request are relative to.
-    pub answered_in_window: u64,
-    /// `answered_in_window` a second.
-    pub throughput_per_second: f64,
-    /// From the intended start to the answer; none for `idle`.
-    pub latency: Option<ClientLatency>,
-    /// Arrivals that the generator itself handled more than 1 ms late.
-    pub late_sends: u64,
-    /// The latest of all arrivals.
-    pub late_send_max_seconds: f64,
-    /// How late the generator handled arrivals; none without arrivals on a schedule.
-    pub send_lateness: Option<SendLateness>,
-    /// The generator itself limited the load.
-    pub generator_was_bottleneck: bool,
-    /// Latencies may be the generator's own.
-    #[serde(default)]
-    pub latency_in_doubt: bool,
-    /// What went wrong, by kind.
-    pub errors: ClientErrors,
-    /// Requests never answered.
-    pub unanswered: u64,
-    /// CPU time of the generator, user and system.
-    pub cpu_seconds: f64,
-}
-
-fn zero_if_null<'de, D: serde::Deserializer<'de>>(number: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(number)?.unwrap_or_default())
-}
-
-/// Latency as clients saw it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct ClientLatency {
-    pub count: u64,
-    /// Unanswered requests are in it with the time they had waited: percentiles and `max_seconds`
-    /// are lower bounds.
-    pub is_bound: bool,
-    pub sum_seconds: f64,
-    pub min_seconds: f64,
-    pub p50_seconds: f64,
-    pub p90_seconds: f64,
-    pub p99_seconds: f64,
-    pub p99_9_seconds: f64,
-    pub max_seconds: f64,
-    pub relative_error: f64,
-}
-
-/// How long after it was due the load generator handled an arrival. Latency counts from when it was
-/// due, so this is the generator's own share of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct SendLateness {
-    pub p50_seconds: f64,
-    pub p99_seconds: f64,
-    pub max_seconds: f64,
-}
-
-/// Failures as clients saw them, in the whole run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct ClientErrors {
-    pub refused: u64,
-    pub reset: u64,
-    pub error_replies: u64,
-    pub wrong_answers: u64,
-    pub timeouts: u64,
 }

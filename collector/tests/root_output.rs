@@ -222,3 +222,32 @@ fn windows_in_which_nothing_happens() {
         }
     }
 }
+
+/// Who is killed cannot tidy up, so there is nothing to tidy up.
+#[test]
+fn nothing_is_left_of_who_is_killed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("run.json");
+    let mut child = connscope(&format!("calibrate --quiet --out {}", out.display()))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let descriptors = format!("/proc/{}/fd", child.id());
+    let holds_file = || {
+        let links = fs::read_dir(&descriptors).into_iter().flatten().flatten();
+        let mut paths = links.filter_map(|link| fs::read_link(link.path()).ok());
+        paths.any(|path| path.starts_with(folder.path()))
+    };
+    let begun = std::time::Instant::now();
+    while !holds_file() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no file is open");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(
+        files(folder.path()).is_empty(),
+        "{:?}",
+        files(folder.path())
+    );
+}

@@ -4,7 +4,11 @@
 mod workload;
 
 use probe_ebpf::sample::{Sample, Totals};
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
 use workload::*;
 
 /// A watch, and the kernel's view of the moment it began: no task switched meanwhile.
@@ -116,35 +120,21 @@ fn ping_pong_of_processes_on_one_cpu() {
 
 /// Six busy and four sleeping tasks, threads and processes mixed, free to move between the CPUs.
 fn mixed_crowd() -> impl FnOnce() {
-    let sleeper = |time: Duration| {
-        let end = std::time::Instant::now() + time;
-        while std::time::Instant::now() < end {
-            thread::sleep(Duration::from_micros(300));
-            burn(Duration::from_micros(100));
-        }
-    };
-    let work = move |busy: usize, sleeping: usize| {
-        let time = Duration::from_secs(5);
-        let gate = std::sync::Arc::new(std::sync::Barrier::new(busy + sleeping + 1));
-        for number in 0..busy + sleeping {
-            let gate = gate.clone();
-            thread::spawn(move || {
-                gate.wait();
-                if number < busy {
-                    burn(time)
-                } else {
-                    sleeper(time)
+    let work = |busy: usize, sleeping: usize| {
+        crowd(
+            busy + sleeping,
+            Duration::from_secs(5),
+            move |number, end| {
+                while Instant::now() < end {
+                    if number < busy {
+                        burn(end.saturating_duration_since(Instant::now()));
+                    } else {
+                        thread::sleep(Duration::from_micros(300));
+                        burn(Duration::from_micros(100));
+                    }
                 }
-                gate.wait();
-                loop {
-                    thread::park();
-                }
-            });
-        }
-        move || {
-            gate.wait();
-            gate.wait();
-        }
+            },
+        )
     };
     let children: Vec<Workload> = (0..2).map(|_| Workload::new(|| work(1, 1))).collect();
     let own = work(4, 2);

@@ -1,232 +1,18 @@
 //! The latency of context switches: steady, in the right order, and with every switch accounted for.
 
+#[path = "support/switches.rs"]
+mod switches;
 #[path = "support/workload.rs"]
 mod workload;
 
-use probe_ebpf::{
-    Options, Watch,
-    sample::{Sample, SwitchKind, SwitchLatency, SwitchSamples},
-};
+use probe_ebpf::{Options, sample::Sample};
 use std::{
     collections::BTreeMap,
-    os::fd::{FromRawFd, OwnedFd},
-    sync::{Arc, Barrier},
     thread,
     time::{Duration, Instant},
 };
+use switches::*;
 use workload::*;
-
-/// A window without end.
-const ALWAYS: Options = Options {
-    fault_share: 0.0,
-    switch_share: 1.0,
-};
-
-fn switches(sample: &Sample) -> SwitchLatency {
-    let mut sum = SwitchLatency::default();
-    for group in &sample.groups {
-        sum.left += group.switch_latency.left;
-        sum.came += group.switch_latency.came;
-        sum.samples
-            .extend(group.switch_latency.samples.iter().cloned());
-    }
-    sum
-}
-
-/// Records that count for nothing, by what became of them.
-fn missed(sample: &Sample) -> [u64; 3] {
-    use probe_ebpf::probes::switch_latency::{LOST, UNMATCHED, UNRESOLVED};
-    [LOST, UNMATCHED, UNRESOLVED].map(|what| {
-        let of_it = sample.losses.iter().filter(|loss| loss.what == what);
-        of_it.map(|loss| loss.count).sum()
-    })
-}
-
-/// Samples by bucket of one kind, recorded by so many events.
-fn counts(latency: &SwitchLatency, kind: SwitchKind, events: u32) -> Vec<u64> {
-    let mut sum = Vec::new();
-    let of_it = |s: &&SwitchSamples| s.kind == kind && s.recording_events == events;
-    for samples in latency.samples.iter().filter(of_it) {
-        let counts = &samples.histogram.counts;
-        sum.resize(sum.len().max(counts.len()), 0);
-        sum.iter_mut()
-            .zip(counts)
-            .for_each(|(sum, count)| *sum += count);
-    }
-    sum
-}
-
-/// The median in nanoseconds, samples taken as spread evenly over their bucket.
-fn median(counts: &[u64]) -> f64 {
-    let half = counts.iter().sum::<u64>() as f64 / 2.0;
-    let mut below = 0.0;
-    for (bucket, &count) in counts.iter().enumerate() {
-        if below + count as f64 >= half && count > 0 {
-            let (lower, width) = edges(bucket as u64);
-            return lower + width * (half - below) / count as f64;
-        }
-        below += count as f64;
-    }
-    panic!("no samples");
-}
-
-fn edges(bucket: u64) -> (f64, f64) {
-    let sub = 1 << SwitchSamples::SUB_BITS;
-    if bucket < sub {
-        return (bucket as f64, 1.0);
-    }
-    let shift = bucket / sub - 1;
-    (
-        ((sub + bucket % sub) << shift) as f64,
-        (1_u64 << shift) as f64,
-    )
-}
-
-/// Medians with three numbers of recording events, and where their line meets none.
-#[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "shown with each run")]
-struct Medians {
-    recorded: [f64; 3],
-    corrected: f64,
-}
-
-/// Recorded by one, two and three events of ours and as many `others`.
-fn medians(latency: &SwitchLatency, kind: SwitchKind, others: u32) -> Medians {
-    let recorded = [1, 2, 3].map(|events| median(&counts(latency, kind, events + others)));
-    let slope = (recorded[2] - recorded[0]) / 2.0;
-    let middle = recorded.iter().sum::<f64>() / 3.0;
-    Medians {
-        recorded,
-        corrected: middle - slope * f64::from(2 + others),
-    }
-}
-
-fn trips() -> u32 {
-    sized(100_000)
-}
-
-/// A ping-pong on one CPU, timed by itself: nanoseconds for each switch.
-struct PingPong {
-    workload: Workload,
-    time: std::io::PipeReader,
-}
-
-fn ping_pong(processes: bool, trips: u32) -> PingPong {
-    let (time, mut to) = std::io::pipe().expect("pipe");
-    let workload = Workload::new(move || {
-        pin(1);
-        let pair = Pair::new();
-        let (near, far) = (pair.near, pair.far);
-        if processes {
-            // SAFETY: the child runs `serve` alone.
-            if unsafe { libc::fork() } == 0 {
-                drop(near);
-                serve(far);
-                // SAFETY: ends the child.
-                unsafe { libc::_exit(0) };
-            }
-            drop(far);
-        } else {
-            thread::spawn(move || serve(far));
-        }
-        move || {
-            let begun = Instant::now();
-            call(near, trips);
-            let ns = begun.elapsed().as_nanos() as u64 / u64::from(2 * trips);
-            std::io::Write::write_all(&mut to, &ns.to_ne_bytes()).expect("the test is there");
-        }
-    });
-    PingPong { workload, time }
-}
-
-impl PingPong {
-    /// Nanoseconds for each switch, with all that it takes.
-    fn run(&mut self) -> u64 {
-        self.workload.run();
-        let mut ns = [0; 8];
-        std::io::Read::read_exact(&mut self.time, &mut ns).expect("the workload wrote");
-        u64::from_ne_bytes(ns)
-    }
-}
-
-/// A watch through one window without end, of a workload at rest.
-struct Look {
-    pid: u32,
-    watch: Watch,
-    before: (Sample, u64),
-}
-
-/// What became of the switches since the look began.
-struct Seen {
-    latency: SwitchLatency,
-    /// `nvcsw` and `nivcsw` of all tasks.
-    kernel: u64,
-    /// Records lost, records unmatched, switches of unknown tasks, on the whole host.
-    missed: [u64; 3],
-}
-
-impl Look {
-    fn begin(pid: u32) -> Self {
-        let mut watch = watch_with(pid, &ALWAYS);
-        let refused = watch.unavailable().iter();
-        let refused: Vec<_> = refused.filter(|u| u.measure == "switch_latency").collect();
-        assert!(refused.is_empty(), "{refused:?}");
-        let before = Self::rest(pid, &mut watch);
-        Self { pid, watch, before }
-    }
-
-    fn end(mut self) -> Seen {
-        let (sample, kernel) = Self::rest(self.pid, &mut self.watch);
-        let (first, kernel_before) = self.before;
-        let (latency, earlier) = (switches(&sample), switches(&first));
-        let (missed, missed_before) = (missed(&sample), missed(&first));
-        Seen {
-            latency: SwitchLatency {
-                left: latency.left - earlier.left,
-                came: latency.came - earlier.came,
-                samples: latency.samples,
-            },
-            kernel: kernel - kernel_before,
-            missed: [0, 1, 2].map(|at: usize| missed[at] - missed_before[at]),
-        }
-    }
-
-    /// The books of the windows follow within a few hundredths of a second.
-    fn rest(pid: u32, watch: &mut Watch) -> (Sample, u64) {
-        at_rest(pid, watch);
-        thread::sleep(Duration::from_millis(if emulated() { 3_000 } else { 300 }));
-        let (sample, kernel) = at_rest(pid, watch);
-        (
-            sample,
-            kernel.values().map(|k| k.voluntary + k.involuntary).sum(),
-        )
-    }
-}
-
-impl Seen {
-    /// The kernel's switches are those seen and those missed, none twice and none made up.
-    #[track_caller]
-    fn assert_accounted_for(&self, what: &str) {
-        let Self {
-            latency,
-            kernel,
-            missed,
-            ..
-        } = self;
-        println!(
-            "{what}: {kernel} switches by the kernel, {} seen; on the host {} records lost, {} unmatched, \
-             {} switches of unknown tasks",
-            latency.left, missed[0], missed[1], missed[2]
-        );
-        assert!(latency.left <= *kernel, "{} seen of {kernel}", latency.left);
-        let missing = kernel - latency.left;
-        let excused: u64 = missed.iter().sum();
-        assert!(
-            missing <= excused,
-            "{missing} of {kernel} missing, {excused} excused"
-        );
-    }
-}
 
 #[test]
 fn every_switch_of_a_ping_pong_is_accounted_for() {
@@ -263,40 +49,19 @@ fn every_switch_of_a_ping_pong_is_accounted_for() {
     }
 }
 
-fn kind(processes: bool) -> SwitchKind {
-    match processes {
-        false => SwitchKind::SameSpace,
-        true => SwitchKind::DifferentSpace,
-    }
-}
-
 /// Busy and sleeping threads of two processes, more than there are CPUs, free to move.
 #[test]
 fn every_switch_of_a_crowd_that_migrates_is_accounted_for() {
     let time = Duration::from_secs(3);
     let crowd = move || {
-        let gate = Arc::new(Barrier::new(7));
-        for number in 0..6 {
-            let gate = gate.clone();
-            thread::spawn(move || {
-                gate.wait();
-                let end = Instant::now() + time;
-                while Instant::now() < end {
-                    burn(Duration::from_micros(100));
-                    if number < 3 {
-                        thread::sleep(Duration::from_micros(200));
-                    }
+        crowd(6, time, |number, end| {
+            while Instant::now() < end {
+                burn(Duration::from_micros(100));
+                if number < 3 {
+                    thread::sleep(Duration::from_micros(200));
                 }
-                gate.wait();
-                loop {
-                    thread::park();
-                }
-            });
-        }
-        move || {
-            gate.wait();
-            gate.wait();
-        }
+            }
+        })
     };
     let mut workload = Workload::new(|| {
         let mut child = Workload::new(crowd);
@@ -370,27 +135,6 @@ fn windows_that_are_switched_off_say_so() {
     assert!(watch.measures().iter().all(|m| m.name != "switch_latency"));
 }
 
-/// The middle one of three ping-pongs, so that a moment that the hypervisor took away does not count.
-fn middle_of_three(processes: bool) -> (Medians, u64) {
-    let mut measured = [0; 3].map(|_| measure(processes, 0));
-    measured.sort_by(|one, other| one.0.corrected.total_cmp(&other.0.corrected));
-    let [_, middle, _] = measured;
-    middle
-}
-
-/// Medians of one ping-pong, and what it timed itself for each switch.
-fn measure(processes: bool, others: u32) -> (Medians, u64) {
-    let mut ping_pong = ping_pong(processes, trips());
-    let look = Look::begin(ping_pong.workload.pid);
-    let ns = ping_pong.run();
-    (medians(&look.end().latency, kind(processes), others), ns)
-}
-
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 #[test]
 fn corrected_medians_are_steady_and_in_order() {
     // The time an emulated CPU takes is that of its emulation.
@@ -425,30 +169,6 @@ fn corrected_medians_are_steady_and_in_order() {
         threads < processes,
         "threads {threads}, processes {processes}"
     );
-}
-
-/// An event of somebody else's that records the switches of a CPU, with a ring nobody reads.
-fn foreign_recorder(cpu: i32) -> (OwnedFd, memmap2::MmapRaw) {
-    use perf_event_open_sys::{bindings, perf_event_open};
-    let mut attr = bindings::perf_event_attr {
-        type_: bindings::PERF_TYPE_SOFTWARE,
-        size: size_of::<bindings::perf_event_attr>() as u32,
-        config: bindings::PERF_COUNT_SW_DUMMY.into(),
-        sample_type: (bindings::PERF_SAMPLE_TID | bindings::PERF_SAMPLE_TIME).into(),
-        ..Default::default()
-    };
-    attr.set_context_switch(1);
-    attr.set_sample_id_all(1);
-    // SAFETY: `attr` is initialised, and the descriptor that is made is ours alone.
-    let event = unsafe {
-        let fd = perf_event_open(&mut attr, -1, cpu, -1, 0);
-        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-        OwnedFd::from_raw_fd(fd)
-    };
-    let ring = memmap2::MmapOptions::new()
-        .len(17 * 4096)
-        .map_raw_read_only(&event);
-    (event, ring.expect("a ring"))
 }
 
 #[test]

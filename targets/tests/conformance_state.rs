@@ -7,7 +7,7 @@ mod server;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use server::{Connection, eventually, every_model, request};
+use server::{Connection, cpu_ticks, eventually, every_model, request};
 
 #[test]
 fn a_full_store_says_so_and_serves_on() {
@@ -76,30 +76,18 @@ fn work_burns_cpu_and_waiting_does_not() {
         let mut connection = server.connect();
         connection.exchange(b"PING\r\n", b"+PONG\r\n");
         let serving = server.children().first().copied().unwrap_or(server.pid());
-        let before = cpu_ms(serving);
+        let cpu_ms = || cpu_ticks(serving) * 10;
+        let before = cpu_ms();
         connection.exchange(b"WAIT 200\r\n", b"+OK\r\n");
-        let waited = cpu_ms(serving) - before;
+        let waited = cpu_ms() - before;
         connection.exchange(b"WORK 200000\r\n", b"+OK\r\n");
-        let worked = cpu_ms(serving) - before - waited;
+        let worked = cpu_ms() - before - waited;
         assert!(waited <= 20, "{waited} ms of CPU for WAIT 200");
         assert!(
             (190..=230).contains(&worked),
             "{worked} ms of CPU for WORK 200000"
         );
     });
-}
-
-/// User and system time of a process, in milliseconds.
-fn cpu_ms(pid: i32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<_> = stat
-        .rsplit(')')
-        .next()
-        .expect("fields")
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
-    (ticks(11) + ticks(12)) * 10
 }
 
 #[test]

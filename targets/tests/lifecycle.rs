@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use server::{Connection, Server, TARGET, eventually, models, signal_process};
+use server::{Connection, Server, TARGET, cpu_ticks, eventually, models, signal_process};
 
 const REFUSED: &[u8] = b"-ERR max number of clients reached\r\n";
 
@@ -198,17 +198,6 @@ fn running_out_of_descriptors_neither_kills_nor_spins_nor_hangs() {
             next.rest() == b"+PONG\r\n+OK\r\n"
         });
     }
-}
-
-fn cpu_ticks(pid: i32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<_> = stat
-        .rsplit(')')
-        .next()
-        .expect("fields")
-        .split_whitespace()
-        .collect();
-    fields[11].parse::<u64>().expect("a number") + fields[12].parse::<u64>().expect("a number")
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A reference server that we start: in a cgroup and a process group of its own, and gone when we
 //! are.
 
+use super::bound::bind;
 use super::cgroup::{Cgroup, Hierarchy};
 use crate::{
     errors::in_words,
@@ -92,16 +93,7 @@ impl TargetBinary {
     /// A command of it that cannot outlive us, and that Ctrl-C at our terminal does not reach.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.0);
-        command.process_group(0);
-        // SAFETY: between fork and exec, only a system call that allocates nothing.
-        unsafe {
-            command.pre_exec(|| {
-                rustix::process::set_parent_process_death_signal(Some(
-                    rustix::process::Signal::KILL,
-                ))?;
-                Ok(())
-            })
-        };
+        bind(&mut command);
         command
     }
 }

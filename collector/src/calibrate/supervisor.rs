@@ -2,6 +2,7 @@
 
 use super::{Operation, WORKER};
 use crate::{
+    attach::bound::bind,
     errors::in_words,
     interrupt::Interrupt,
     lines::{Lines, Silence},
@@ -65,19 +66,8 @@ impl Worker {
             .args(quick.then_some("--quick"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C at our terminal is for us to act on.
-            .process_group(0);
-        // SAFETY: between fork and exec, only a system call that allocates nothing.
-        unsafe {
-            command.pre_exec(|| {
-                rustix::process::set_parent_process_death_signal(Some(
-                    rustix::process::Signal::KILL,
-                ))?;
-                Ok(())
-            })
-        };
-        let mut child = command
+            .stderr(Stdio::piped());
+        let mut child = bind(&mut command)
             .spawn()
             .map_err(|error| anyhow!("cannot start a worker: {}", in_words(&error)))?;
         let stdout = child.stdout.take().context("a worker has no stdout")?;

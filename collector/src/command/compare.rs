@@ -233,7 +233,8 @@ fn check_descriptors(args: &Compare) -> Result<(), Usage> {
     Err(Usage(why + &advice))
 }
 
-fn of_memory(hierarchy: Option<&Hierarchy>) -> Option<Method> {
+/// How the memory that one more connection adds is measured.
+pub(super) fn of_memory(hierarchy: Option<&Hierarchy>) -> Option<Method> {
     hierarchy.map(|hierarchy| {
         let version = hierarchy.version;
         let method = format!(

@@ -1,10 +1,14 @@
 //! `connscope doctor`: what this host allows, and what to do about the rest.
 
-use super::output::print;
+mod table;
+
+use super::{compare::of_memory, output::print};
 use crate::{
     attach::{cgroup::Hierarchy, launched::TargetBinary},
     cli::Doctor,
-    export::Format,
+    export::{Format, Style},
+    own,
+    snapshot::Method,
 };
 use anyhow::Result;
 use probe_ebpf::{
@@ -12,7 +16,8 @@ use probe_ebpf::{
     probes::{self, PROBES, Probe},
 };
 use serde::Serialize;
-use std::{fmt::Write, process::ExitCode};
+use std::process::ExitCode;
+use table::table;
 
 /// The oldest kernel that the probes were seen on.
 const OLDEST_KERNEL: (u16, u16) = (6, 1);
@@ -50,9 +55,10 @@ enum Status {
 /// A measure, and how it is taken here.
 #[derive(Debug, Serialize)]
 struct Measure {
-    measure: &'static str,
-    method: &'static str,
-    probe: &'static str,
+    measure: String,
+    method: String,
+    /// The probe or the check that it hangs on.
+    probe: String,
     status: Status,
 }
 
@@ -64,7 +70,7 @@ pub fn run(args: &Doctor) -> Result<ExitCode> {
     let findings = look();
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&findings)? + "\n",
-        Format::Table => table(&findings),
+        Format::Table => table(&findings, Style::of_stdout().width),
     };
     print(text.as_bytes())?;
     Ok(if findings.can_compare {
@@ -89,15 +95,32 @@ fn look() -> Findings {
     for probe in PROBES {
         let (check, taken) = self::probe(probe, allowed);
         let of_probe = |measure: &probes::Measure| Measure {
-            measure: measure.name,
-            method: measure.method,
-            probe: probe.name,
+            measure: measure.name.into(),
+            method: measure.method.into(),
+            probe: probe.name.into(),
             status: check.status,
         };
         measures.extend(taken.iter().map(of_probe));
         checks.push(check);
     }
-    checks.extend([memory_cgroup(), open_files(), reference_servers()]);
+    let (memory, own) = (memory_cgroup(), own_memory());
+    let mut essential = checks.iter().filter(|check| check.essential);
+    let not_ok = essential.find(|check| check.status != Status::Ok);
+    let not_ok = not_ok.map(|check| check.status);
+    let of_check = |check: &Check, method: Method| Measure {
+        measure: method.measure,
+        method: method.method,
+        probe: check.name.clone(),
+        // Nothing is measured where the watch cannot run.
+        status: not_ok.unwrap_or(check.status),
+    };
+    let hierarchy = Hierarchy::look().ok();
+    let marginal = of_memory(hierarchy.as_ref()).unwrap_or_else(|| Method {
+        measure: "marginal_bytes_per_connection".into(),
+        method: "the counter of its own memory cgroup".into(),
+    });
+    measures.extend([of_check(&memory, marginal), of_check(&own, own::method())]);
+    checks.extend([memory, own, open_files(), reference_servers()]);
     let can_compare = checks
         .iter()
         .all(|check| !check.essential || check.status == Status::Ok);
@@ -253,6 +276,17 @@ fn memory_cgroup() -> Check {
     }
 }
 
+fn own_memory() -> Check {
+    let check = Check::new("memory of other processes", false);
+    match own::check() {
+        Ok(()) => check.ok("may be walked"),
+        Err(reason) => check.missing(
+            "not to be walked",
+            format!("{reason}; without it there is no own memory of processes"),
+        ),
+    }
+}
+
 fn open_files() -> Check {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let limit = limit.map_or_else(
@@ -267,53 +301,5 @@ fn reference_servers() -> Check {
     match TargetBinary::find(None).and_then(|binary| binary.models()) {
         Ok(models) => check.ok(models.join(", ")),
         Err(error) => check.missing("connscope-target is not there", error.to_string()),
-    }
-}
-
-fn table(findings: &Findings) -> String {
-    let width = findings
-        .checks
-        .iter()
-        .map(|check| check.name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let mut text = String::new();
-    for check in &findings.checks {
-        let mark = mark(check.status);
-        let _ = writeln!(text, "{mark:<8} {:<width$}  {}", check.name, check.found);
-        if let Some(remedy) = &check.remedy {
-            let _ = writeln!(text, "{:<8} {:<width$}  {remedy}", "", "");
-        }
-    }
-    let width = findings
-        .measures
-        .iter()
-        .map(|measure| measure.measure.len())
-        .max()
-        .unwrap_or(0);
-    let _ = writeln!(text, "\nMeasures");
-    for measure in &findings.measures {
-        let _ = writeln!(
-            text,
-            "{:<8} {:<width$}  {}",
-            mark(measure.status),
-            measure.measure,
-            measure.method
-        );
-    }
-    let verdict = if findings.can_compare {
-        "can run here"
-    } else {
-        "cannot run here, as this user"
-    };
-    let _ = writeln!(text, "\nThe main job, `connscope compare`, {verdict}.");
-    text
-}
-
-fn mark(status: Status) -> &'static str {
-    match status {
-        Status::Ok => "ok",
-        Status::Missing => "MISSING",
-        Status::Unknown => "?",
     }
 }

@@ -6,12 +6,15 @@ use crate::{
     export::{self, Document, Style},
 };
 use anyhow::{Result, anyhow};
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fcntl_setfl, linkat, openat};
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -22,10 +25,14 @@ pub(crate) enum Sink {
     Stdout,
     /// A device or a pipe: written to as it is.
     Stream(File, PathBuf),
-    /// A regular file: written beside it under another name, and renamed when it is whole.
+    /// A regular file: written without a name in the same folder, so that nothing is left of it
+    /// whatever ends us, and put in its place when it is whole.
     File {
         file: File,
+        /// The name it gets in between; where the file system makes no files without one, from the
+        /// beginning.
         partial: PathBuf,
+        named: bool,
         path: PathBuf,
     },
 }
@@ -54,10 +61,14 @@ impl Sink {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let partial = partial_name(&path);
-        let file = File::create(&partial)?;
+        let (file, named) = match nameless(&path) {
+            Ok(file) => (file, false),
+            Err(_) => (File::create(&partial)?, true),
+        };
         Ok(Self::File {
             file,
             partial,
+            named,
             path,
         })
     }
@@ -75,10 +86,16 @@ impl Sink {
             Self::File {
                 file,
                 partial,
+                named,
                 path,
             } => {
                 let written = write_file(file, report, output)
                     .and_then(|()| file.sync_all())
+                    .and_then(|()| match *named {
+                        true => Ok(()),
+                        false => name(file, partial),
+                    })
+                    .inspect(|()| *named = true)
                     .and_then(|()| fs::rename(partial, &*path));
                 (written, path)
             }
@@ -96,7 +113,12 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        if let Self::File { partial, .. } = self {
+        if let Self::File {
+            partial,
+            named: true,
+            ..
+        } = self
+        {
             // Renamed by now, unless the report was never written.
             let _ = fs::remove_file(partial);
         }
@@ -114,6 +136,24 @@ fn open_stream(path: &Path) -> io::Result<File> {
     let file = options.write(true).custom_flags(nonblocking).open(path)?;
     fcntl_setfl(&file, OFlags::empty())?;
     Ok(file)
+}
+
+/// A new file without a name in the folder of `path`.
+fn nameless(path: &Path) -> io::Result<File> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(CWD, folder, flags, Mode::from_raw_mode(0o666))?;
+    Ok(file.into())
+}
+
+/// Gives a name to a file without one. The name is to be free; a link cannot replace what is there.
+fn name(file: &File, name: &Path) -> io::Result<()> {
+    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let _ = fs::remove_file(name);
+    Ok(linkat(CWD, open, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 fn partial_name(path: &Path) -> PathBuf {

@@ -28,6 +28,7 @@ mod units;
 
 use footnotes::Footnotes;
 use text::Pen;
+pub(crate) use text::{columns, wrap};
 
 /// Writes the report.
 pub(super) fn write(report: &Report, style: &Style, out: &mut dyn io::Write) -> io::Result<()> {

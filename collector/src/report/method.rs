@@ -13,12 +13,12 @@ const MARGINAL: &str = "memory of the target's own cgroup, kernel memory include
 const CLIENT: &str = "load generator, from the intended start to the answer; over repeats: sums, \
     and the median of the repeats' percentiles";
 const CREATIONS: &str = "from the beginning of the watch to the end of the window";
-const SWITCH_LATENCY: &str = "corrected: the line through the medians with 1, 2 and 3 recording \
-    events, by least squares, at none; what that takes off the median is taken off p90 and p99 too, \
-    which are so upper bounds";
+const SWITCH_LATENCY: &str = "what recording adds is taken off: the line through the medians with 1, \
+    2 and 3 recording events, by least squares, is read at none; p90 and p99 have as much taken off as \
+    the median, and so are upper bounds";
 const FIRST_RUN: &str = "by the role of the task created, from the beginning of the watch";
-const CREATION_LATENCY: &str = "as the caller sees it; corrected: less what the probes add to an \
-    empty function; memory of the caller is read at the call";
+const CREATION_LATENCY: &str = "from call to return, as the caller sees it; what our probes add, \
+    measured on an empty function, is taken off; memory of the caller is read at the call";
 
 const FAULT_CLASSES: &str = "totals: the share of each class in the windows, of all faults the kernel \
     counted, with a 95 % interval from how much windows differ";

@@ -1,10 +1,17 @@
 //! What a call creates, by its flags.
 
 use connscope::report;
-use connscope::report::creations::{Kind, flag_names, kind};
+use connscope::report::Report;
+use connscope::report::creations::{Creations, Kind, flag_names, kind};
 use connscope::snapshot::{Creation, Role, Snapshot};
 
 use super::sample::{FORK, MODELS, PTHREAD, recording, run};
+
+/// Those of the report's first target.
+fn creations(report: &Report) -> &Creations {
+    let kernel = &report.targets[0].measures.kernel;
+    kernel.creations.as_ref().expect("creations")
+}
 
 #[test]
 fn flags_are_named_lowest_first_and_none_is_left_out() {
@@ -71,12 +78,7 @@ fn creations_cover_the_setting_up_of_connections() {
     ];
     role(&mut run.end, end);
     let report = report::build(&recording("compare", vec![run])).unwrap();
-    let creations = report.targets[0]
-        .measures
-        .kernel
-        .creations
-        .as_ref()
-        .unwrap();
+    let creations = creations(&report);
     assert_eq!(creations.process.count, 11);
     assert_eq!(creations.vfork.count, 1);
     assert_eq!(creations.thread.count, 40);
@@ -93,12 +95,7 @@ fn creations_cover_the_setting_up_of_connections() {
 #[test]
 fn calls_have_latency_corrected_and_its_slope_over_pages() {
     let report = report::build(&recording("compare", vec![run(&MODELS[0], 40, 1)])).unwrap();
-    let creations = report.targets[0]
-        .measures
-        .kernel
-        .creations
-        .as_ref()
-        .unwrap();
+    let creations = creations(&report);
     let latency = creations.latency.as_ref().unwrap();
     assert_eq!((latency.fork.distribution.count, latency.not_seen), (40, 0));
     assert_eq!(latency.thread.distribution.count, 0);
@@ -134,12 +131,7 @@ fn callers_of_one_size_give_no_slope_and_what_was_not_called_is_unseen() {
         snapshot.roles[0].creations[0].count = 47;
     }
     let report = report::build(&recording("compare", vec![run])).unwrap();
-    let creations = report.targets[0]
-        .measures
-        .kernel
-        .creations
-        .as_ref()
-        .unwrap();
+    let creations = creations(&report);
     let latency = creations.latency.as_ref().unwrap();
     assert_eq!(latency.fork.per_resident_page_seconds, None);
     assert_eq!(latency.not_seen, 7);
@@ -153,12 +145,7 @@ fn calls_that_could_not_be_probed_are_unknown_not_zero() {
         snapshot.roles.iter_mut().for_each(|role| role.calls = None);
     }
     let report = report::build(&recording("compare", vec![run])).unwrap();
-    let creations = report.targets[0]
-        .measures
-        .kernel
-        .creations
-        .as_ref()
-        .unwrap();
+    let creations = creations(&report);
     assert_eq!(creations.latency, None);
     assert_eq!(creations.process.count, 40);
 }

@@ -2,13 +2,13 @@
 
 use connscope::export::{Format, Style, write};
 use connscope::report::faults::{Class, Faults};
-use connscope::snapshot::Run;
 use connscope::snapshot::faults::{FaultClass, Faults as Seen};
+use connscope::snapshot::{Run, Unavailable};
 use probe_ebpf::fault_sample::CLASS_NAMES;
 
 use super::around::{Numbers, record};
 use super::figures::{only, report};
-use super::sample::{MODELS, run};
+use super::sample::{MODELS, recording, run};
 
 /// Windows as closed ones leave them, each with its copies and fills of zeros.
 fn windows(windows: &[(u64, u64)], numbers: &mut Numbers) -> Seen {
@@ -252,4 +252,26 @@ fn nineteen_of_twenty_intervals_hold_the_truth() {
         held += u32::from((lower..=upper).contains(&(all_copies as f64)));
     }
     assert!((925..=975).contains(&held), "{held} of 1,000");
+}
+
+/// A probe that fails in the measured time takes its own measure along and nothing else.
+#[test]
+fn a_probe_that_fails_makes_its_measure_unavailable() {
+    let mut run = run(&MODELS[0], 40, 1);
+    for (now, then) in run.end.roles.iter_mut().zip(&run.start.roles) {
+        now.faults = then.faults.clone();
+    }
+    run.end.windows.retain(|window| window.probe != "faults");
+    let mut recording = recording("compare", vec![run]);
+    recording.unavailable.push(Unavailable {
+        measure: "fault_classes".to_owned(),
+        reason: "cannot read probe faults, fault_counts: it is gone".to_owned(),
+    });
+    let report = connscope::report::build(&recording).expect("no contradiction");
+    let faults = report.targets[0].measures.kernel.faults.as_ref();
+    let faults = faults.expect("the kernel's own count");
+    assert!(faults.minor > 0);
+    assert_eq!((faults.by_class.is_none(), faults.windows), (true, None));
+    let unavailable: Vec<_> = report.unavailable.iter().map(|u| &u.measure).collect();
+    assert_eq!(unavailable, ["fault_classes"]);
 }

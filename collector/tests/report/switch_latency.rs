@@ -1,5 +1,6 @@
 //! The latency of switches: the line through medians, and what is said where there is none.
 
+use connscope::export::{Format, Style, write};
 use connscope::report;
 use connscope::report::switch_latency::{Figures, MIN_SAMPLES, SwitchLatency};
 use connscope::snapshot::{
@@ -253,4 +254,26 @@ fn repeats_are_summed() {
     assert_eq!(latency.same_address_space.all.raw.count, 800);
     assert_eq!((latency.windows, latency.window_seconds), (20, 0.2));
     assert_eq!(latency.lost.values().copied().collect::<Vec<_>>(), [20]);
+}
+
+/// Two processes are watched through the same windows, two servers each through its own.
+#[test]
+fn the_note_counts_shared_windows_once() {
+    let note = |recording: &Recording| {
+        let report = report::build(recording).unwrap();
+        let mut text = Vec::new();
+        let style = Style::default();
+        write(&report, Format::Table, &style, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let line = text.lines().find(|line| line.contains("switch windows"));
+        line.expect("a note").to_owned()
+    };
+    let mut processes = attach();
+    let mut other = processes.runs[0].clone();
+    other.pid = 999;
+    processes.runs.push(other);
+    assert!(note(&processes).contains("open for 100 ms in all"));
+    let servers = vec![run(&MODELS[0], 40, 1), run(&MODELS[1], 40, 1)];
+    let servers = recording("compare", servers);
+    assert!(note(&servers).contains("open for 200 ms in all"));
 }

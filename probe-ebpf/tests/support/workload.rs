@@ -9,6 +9,8 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{PipeReader, PipeWriter, Read, Write},
+    sync::{Arc, Barrier},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -359,6 +361,31 @@ pub fn ahead_of_others() {
 fn prefer_this_session() {
     if let Err(error) = std::fs::write("/proc/self/autogroup", "-20") {
         assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+    }
+}
+
+/// So many threads that all do their `work`, by their number and until the time that it is given,
+/// when the body runs; then they stay.
+pub fn crowd(
+    threads: usize,
+    time: Duration,
+    work: impl Fn(usize, Instant) + Clone + Send + 'static,
+) -> impl FnOnce() {
+    let gate = Arc::new(Barrier::new(threads + 1));
+    for number in 0..threads {
+        let (gate, work) = (gate.clone(), work.clone());
+        thread::spawn(move || {
+            gate.wait();
+            work(number, Instant::now() + time);
+            gate.wait();
+            loop {
+                thread::park();
+            }
+        });
+    }
+    move || {
+        gate.wait();
+        gate.wait();
     }
 }
 

@@ -1,10 +1,12 @@
 //! One thread, readiness events, non-blocking sockets: as Redis does.
 //!
 //! Buffers for reading and writing are the loop's: a connection has its own only while it is in
-//! the middle of a request or of a reply. `WAIT` is a timer of the loop (to the millisecond that
-//! `epoll_wait` takes), so it delays its own connection only.
+//! the middle of a request or of a reply. `WAIT` is a timer of the loop (to the nanosecond where the
+//! kernel has `epoll_pwait2`, since 5.11, else to the millisecond), so it delays its own connection
+//! only. A client that ends its side meanwhile has left, as for Redis, and its place is free.
 
 mod connection;
+mod wait;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Interest, Poll, Token};
 use rustix::net::SocketFlags;
 
 use self::connection::{Connection, Turn};
+use self::wait::Ready;
 use super::Model;
 use crate::listen::{Accepted, Listener, PAUSE, refuse};
 use crate::serve::{DRAIN, Server};
@@ -92,17 +95,17 @@ struct EventLoop<'a> {
 
 impl EventLoop<'_> {
     fn run(&mut self) -> Result<()> {
-        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut ready = Ready::with_capacity(EVENTS_PER_TURN);
         while !self.is_over() {
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, timeout) {
+            match ready.wait(&self.poll, timeout) {
                 Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
                     return Err(error).context("cannot wait for events");
                 }
                 _ => {}
             }
-            for event in &events {
-                match event.token() {
+            for event in ready.iter() {
+                match event.token {
                     LISTENER => self.accept(),
                     SIGNALS => self.take_signals(),
                     Token(slot) => {

@@ -115,6 +115,19 @@ pub(crate) fn signal_process(pid: i32, signal: i32) {
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "cannot signal {pid}");
 }
 
+/// User and system time of a process, in ticks of 10 ms.
+pub(crate) fn cpu_ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .expect("fields")
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
+    ticks(11) + ticks(12)
+}
+
 /// Waits until `condition` holds.
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();

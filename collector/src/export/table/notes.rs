@@ -287,12 +287,12 @@ fn accuracy(report: &Report) -> Vec<Note> {
             .relative_error
     });
     let bounds: Vec<_> = [
-        (kernel.reduce(f64::max), "the kernel's histograms"),
-        (clients.reduce(f64::max), "clients' latency"),
+        (kernel.reduce(f64::max), "what the kernel measured"),
+        (clients.reduce(f64::max), "what clients saw"),
     ]
     .into_iter()
     .filter_map(|(bound, whose)| {
-        bound.map(|bound| format!("±{} of {whose}", units::percent(rounded_up(bound))))
+        bound.map(|bound| format!("{} for {whose}", units::percent(rounded_up(bound))))
     })
     .collect();
     if bounds.is_empty() {
@@ -300,7 +300,10 @@ fn accuracy(report: &Report) -> Vec<Note> {
     }
     vec![(
         "percentiles".to_owned(),
-        format!("{} at most", bounds.join(", ")),
+        format!(
+            "p50, p90, p99 are off by at most {}",
+            bounds.join(", by at most ")
+        ),
     )]
 }
 

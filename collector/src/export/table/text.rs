@@ -32,7 +32,7 @@ impl Pen {
 }
 
 /// Breaks a text at spaces into lines of at most `width` columns; a longer word has its own line.
-pub(super) fn wrap(text: &str, width: Option<u16>) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: Option<u16>) -> Vec<String> {
     let words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
     wrap_list(&words, " ", width)
 }
@@ -56,6 +56,6 @@ pub(super) fn wrap_list(items: &[String], separator: &str, width: Option<u16>) -
 }
 
 /// Columns that a text takes; of the signs used here each takes one.
-pub(super) fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.chars().count()
 }

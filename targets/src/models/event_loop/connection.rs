@@ -3,12 +3,12 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use super::wait::Event;
 use crate::listen::shut_down;
 use crate::session::{READ_BYTES, Session, Stop};
 use crate::store::SingleThread;
@@ -74,9 +74,9 @@ impl Connection {
     }
 
     /// Takes note of what an event says.
-    pub(crate) fn note(&mut self, event: &Event) {
-        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        self.read_closed |= event.is_read_closed() || event.is_error();
+    pub(crate) fn note(&mut self, event: Event) {
+        self.readable |= event.is_readable();
+        self.read_closed |= event.is_read_closed();
     }
 
     /// Replies to the `WAIT` in progress.
@@ -106,7 +106,10 @@ impl Connection {
                 return Turn::Over;
             }
             if self.waiting {
-                return Turn::Idle;
+                return match self.read_closed {
+                    true => Turn::Over,
+                    false => Turn::Idle,
+                };
             }
             if self.executable {
                 match self.session.execute(context) {
@@ -115,6 +118,9 @@ impl Connection {
                     Stop::Close => self.closing = true,
                     Stop::Wait(time) => {
                         self.waiting = true;
+                        if self.read_closed {
+                            continue;
+                        }
                         // What was replied so far does not wait with it; what cannot be written
                         // now is written when the timer has fired or the socket has room.
                         return match self.write() {
