@@ -13,7 +13,10 @@ use std::{
     os::fd::{FromRawFd, OwnedFd},
     path::Path,
     ptr,
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// Without it no program can be bound to a kprobe, however it was made.
@@ -61,16 +64,23 @@ impl Tier {
 /// The best way in that the kernel did not refuse. It may lead to a function and not to another: see
 /// [`load`].
 pub(crate) fn tier() -> Tier {
-    static TIER: OnceLock<Tier> = OnceLock::new();
-    let found = TIER.get_or_init(|| match (try_fentry(), kprobes()) {
+    match (fentry(), kprobes()) {
         (Ok(()), _) => Tier::Fentry,
         (_, Ok(())) => Tier::Kprobe,
         (Err(fentry), Err(kprobe)) => {
             Tier::None(format!("needs fentry or kprobes: {fentry}; {kprobe}"))
         }
-    });
-    found.clone()
+    }
 }
+
+/// Not for users: whether this process does as if the kernel refused fentry, to test the rest where
+/// it does not.
+#[doc(hidden)]
+pub fn leave_out_fentry(left_out: bool) {
+    FENTRY_LEFT_OUT.store(left_out, Relaxed);
+}
+
+static FENTRY_LEFT_OUT: AtomicBool = AtomicBool::new(false);
 
 /// Loads and attaches the programs of the best way in that leads to all their functions, `without`
 /// those left out, by name.
@@ -84,10 +94,7 @@ pub(crate) fn load(
 ) -> Result<(Loaded, Tier), Error> {
     let best = tier();
     if let Tier::None(reason) = best {
-        return Err(Error::Unsupported {
-            probe: probe.name,
-            reason,
-        });
+        return Err(Error::NoWayIn { reason });
     }
     let by = |tier: Tier| {
         let how = How {
@@ -101,6 +108,14 @@ pub(crate) fn load(
     match by(best.clone()) {
         Err(_) if best == Tier::Fentry && kprobes().is_ok() => by(Tier::Kprobe),
         tried => tried,
+    }
+}
+
+fn fentry() -> Result<(), String> {
+    static FENTRY: OnceLock<Result<(), String>> = OnceLock::new();
+    match FENTRY_LEFT_OUT.load(Relaxed) {
+        true => Err("fentry is left out".to_owned()),
+        false => FENTRY.get_or_init(try_fentry).clone(),
     }
 }
 
@@ -120,16 +135,18 @@ fn try_fentry() -> Result<(), String> {
     }
 }
 
-fn kprobes() -> &'static Result<(), String> {
+fn kprobes() -> Result<(), String> {
     static KPROBE: OnceLock<Result<(), String>> = OnceLock::new();
-    KPROBE.get_or_init(|| {
-        if !Path::new(KPROBES).exists() {
-            return Err(format!("it has no kprobes ({KPROBES} is missing)"));
-        }
-        load_nothing(libbpf_sys::BPF_PROG_TYPE_KPROBE, Default::default())
-            .map(drop)
-            .map_err(|error| format!("it refuses programs at kprobes ({error})"))
-    })
+    KPROBE.get_or_init(try_kprobes).clone()
+}
+
+fn try_kprobes() -> Result<(), String> {
+    if !Path::new(KPROBES).exists() {
+        return Err(format!("it has no kprobes ({KPROBES} is missing)"));
+    }
+    load_nothing(libbpf_sys::BPF_PROG_TYPE_KPROBE, Default::default())
+        .map(drop)
+        .map_err(|error| format!("it refuses programs at kprobes ({error})"))
 }
 
 /// Loads a program that returns 0.
