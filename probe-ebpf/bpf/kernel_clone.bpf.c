@@ -97,7 +97,7 @@ static __always_inline void end_call(__s64 returned)
 	bpf_map_delete_elem(&calls, &id);
 }
 
-/* pid_t kernel_clone(struct kernel_clone_args *args): seen on 6.1, 7.3 */
+/* pid_t kernel_clone(struct kernel_clone_args *args): seen on 6.1 */
 SEC("fentry/kernel_clone")
 int BPF_PROG(on_clone, struct kernel_clone_args *args)
 {
@@ -131,7 +131,7 @@ int on_cloned_probed(struct pt_regs *ctx)
 
 /*
  * No hook: run by user space, in its own context, with whether its calls are followed from now on as
- * argument. Seen on 6.1, 7.3.
+ * argument. Seen on 6.1.
  */
 SEC("raw_tp")
 int follow_caller(__u64 *ctx)

@@ -73,7 +73,7 @@ static __always_inline void end_copy(int returned)
 	bpf_map_delete_elem(&copies, &id);
 }
 
-/* int dup_mmap(struct mm_struct *mm, struct mm_struct *oldmm): seen on 6.18, 7.3; part of others on 6.1 */
+/* int dup_mmap(struct mm_struct *mm, struct mm_struct *oldmm): seen on 6.1 */
 SEC("fentry/dup_mmap")
 int BPF_PROG(on_copy, void *mm, void *oldmm)
 {

@@ -62,7 +62,7 @@ static __always_inline void end_shootdown(void)
 
 /*
  * void native_flush_tlb_multi(const struct cpumask *cpumask, const struct flush_tlb_info *info): seen
- * on 6.1, 6.18, 7.3. Guests of KVM call it with the CPUs that run; those of Hyper-V and Xen have
+ * on 6.1. Guests of KVM call it with the CPUs that run; those of Hyper-V and Xen have
  * another.
  */
 SEC("fentry/native_flush_tlb_multi")
