@@ -19,6 +19,7 @@ pub mod distribution;
 mod error;
 pub mod faults;
 pub mod histogram;
+mod in_kernel;
 pub mod line;
 pub mod marginal;
 pub mod measures;

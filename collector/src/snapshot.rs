@@ -179,6 +179,15 @@ pub struct Role {
     /// C library they call was not probed.
     #[serde(default)]
     pub calls: Option<Vec<Calls>>,
+    /// The same in the kernel, whoever calls; none where its functions cannot be entered.
+    #[serde(default)]
+    pub kernel_calls: Option<Vec<Calls>>,
+    /// The part of forks that copies the address space; none likewise.
+    #[serde(default)]
+    pub page_table_copy: Option<Histogram>,
+    /// How long shootdowns of TLB entries held their senders up; none likewise.
+    #[serde(default)]
+    pub shootdown_latency: Option<Histogram>,
 }
 
 /// The TLB of a role's tasks.

@@ -21,6 +21,7 @@ struct {
 	struct group_calls group_calls;
 	struct call_losses call_losses;
 	struct call call;
+	struct own_call own_call;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum loss loss;

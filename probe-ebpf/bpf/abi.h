@@ -264,4 +264,10 @@ struct call_losses {
 	__u64 no_return;
 };
 
+/* A call by connscope itself. */
+struct own_call {
+	__u64 caller;  /* thread id; 0 for none */
+	__u64 latency; /* of its last call */
+};
+
 #endif

@@ -7,10 +7,7 @@
  * the stack: the return belongs to the entry whose return address lay just below it. The child of
  * a fork returns too, as another task that never called.
  */
-#include "memory.h"
-#include "histogram.h"
-
-enum { CALLS_MAX = 4096, MAX_TRIES = 8 };
+#include "calls.h"
 
 /* x86-64; include/asm/ptrace.h of the kernel */
 struct pt_regs {
@@ -24,83 +21,6 @@ struct pt_regs {
 #define COOKIE_FUNCTION(cookie) ((__u32)((cookie) >> 8) & 0xffffff)
 /* 1 + the group of a function of our own, called to see what the probes add; 0: of a watched task. */
 #define COOKIE_OWN(cookie) ((__u32)((cookie) >> 32))
-
-/* By thread id. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CALLS_MAX);
-	__type(key, __u64);
-	__type(value, struct call);
-} calls SEC(".maps");
-
-/* By group; calls are too slow and rare to need a copy for each CPU. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2); /* set at load to the number of groups, and one of our own */
-	__type(key, __u32);
-	__type(value, struct group_calls);
-} group_calls SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct call_losses);
-} call_losses SEC(".maps");
-
-/* The programs can be preempted by others of their kind on the same CPU, so all adding is atomic. */
-static __always_inline void shared_histogram_add(struct histogram *histogram, __u64 value)
-{
-	__u32 bucket = histogram_bucket(value);
-	int try;
-
-	__sync_fetch_and_add(&histogram->sum, value);
-	for (try = 0; try < MAX_TRIES; try++) {
-		__u64 max = *(volatile __u64 *)&histogram->max;
-
-		if (value <= max || __sync_val_compare_and_swap(&histogram->max, max, value) == max)
-			break;
-	}
-	if (bucket < HISTOGRAM_BUCKETS)
-		__sync_fetch_and_add(&histogram->counts[bucket], 1);
-}
-
-static __always_inline void wide_add(struct wide *sum, __u64 value)
-{
-	__u64 before = __sync_fetch_and_add(&sum->low, value);
-
-	if (before + value < before)
-		__sync_fetch_and_add(&sum->high, 1);
-}
-
-static __always_inline struct call_losses *lost_calls(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&call_losses, &zero);
-}
-
-static __always_inline void count_no_return(void)
-{
-	struct call_losses *lost = lost_calls();
-
-	if (lost)
-		__sync_fetch_and_add(&lost->no_return, 1);
-}
-
-static __always_inline void read_caller(struct call *call, struct task_struct *task)
-{
-	struct mm_struct *mm = task->mm;
-	__s64 resident;
-
-	if (!mm)
-		return;
-	resident = resident_bytes(mm, MM_ANONPAGES) + pending_bytes(task, MM_ANONPAGES) +
-		   resident_bytes(mm, MM_FILEPAGES) + pending_bytes(task, MM_FILEPAGES) +
-		   resident_bytes(mm, MM_SHMEMPAGES) + pending_bytes(task, MM_SHMEMPAGES);
-	call->resident_pages = resident > 0 ? (__u64)resident / PAGE_SIZE : 0;
-	call->page_table_bytes = mm->pgtables_bytes.counter;
-}
 
 /*
  * True if the call found under way is one that this is part of, rather than one that was left
@@ -144,27 +64,14 @@ int on_call(struct pt_regs *ctx)
 	if (COOKIE_KIND(cookie) != CALL_THREAD)
 		read_caller(&call, task);
 	call.start = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&calls, &id, &call, BPF_ANY)) {
-		struct call_losses *lost = lost_calls();
-
-		if (lost)
-			__sync_fetch_and_add(&lost->no_room, 1);
-	}
+	if (bpf_map_update_elem(&calls, &id, &call, BPF_ANY))
+		count_no_room();
 	return 0;
 }
 
 static __always_inline bool failed(__u64 cookie, int returned)
 {
 	return cookie & COOKIE_RETURNS_PID ? returned < 0 : returned != 0;
-}
-
-static __always_inline void add_call(struct call_stats *stats, const struct call *call, __u64 time)
-{
-	shared_histogram_add(&stats->latency, time);
-	__sync_fetch_and_add(&stats->resident_pages, call->resident_pages);
-	__sync_fetch_and_add(&stats->page_table_bytes, call->page_table_bytes);
-	wide_add(&stats->pages_squared, call->resident_pages * call->resident_pages);
-	wide_add(&stats->pages_times_ns, call->resident_pages * time);
 }
 
 /* Return to the caller of the same function. Seen on 6.1, 6.12, 6.18, 7.3. */

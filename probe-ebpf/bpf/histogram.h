@@ -4,6 +4,8 @@
 
 #include "abi.h"
 
+enum { MAX_TRIES = 8 };
+
 /* 1 if value > limit, without a branch; both below 2^63. */
 static __always_inline __u64 exceeds(__u64 value, __u64 limit)
 {
@@ -58,6 +60,23 @@ static __always_inline void histogram_add(struct histogram *histogram, __u64 val
 		histogram->max = value;
 	if (bucket < HISTOGRAM_BUCKETS)
 		histogram->counts[bucket]++;
+}
+
+/* The histogram belongs to all CPUs. */
+static __always_inline void shared_histogram_add(struct histogram *histogram, __u64 value)
+{
+	__u32 bucket = histogram_bucket(value);
+	int try;
+
+	__sync_fetch_and_add(&histogram->sum, value);
+	for (try = 0; try < MAX_TRIES; try++) {
+		__u64 max = *(volatile __u64 *)&histogram->max;
+
+		if (value <= max || __sync_val_compare_and_swap(&histogram->max, max, value) == max)
+			break;
+	}
+	if (bucket < HISTOGRAM_BUCKETS)
+		__sync_fetch_and_add(&histogram->counts[bucket], 1);
 }
 
 #endif

@@ -38,7 +38,7 @@ enum bpf_attach_type { BPF_TCX_INGRESS = 46 }; /* since 6.6 */
 /* include/linux/sched.h, include/uapi/linux/sched.h: unchanged since 5.14 */
 enum { TASK_STOPPED = 0x4, TASK_TRACED = 0x8, TASK_DEAD = 0x80 };
 enum { PF_IO_WORKER = 0x10, PF_EXITING = 0x4, PF_KTHREAD = 0x200000 };
-enum { CLONE_THREAD = 0x10000 };
+enum { CLONE_VM = 0x100, CLONE_VFORK = 0x4000, CLONE_THREAD = 0x10000 };
 
 /* include/uapi/linux/stat.h */
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000, S_IFREG = 0100000, S_IFBLK = 0060000, S_IFIFO = 0010000 };

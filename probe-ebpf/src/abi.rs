@@ -15,8 +15,8 @@ pub use generated::types::{
     assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
     group_calls, group_number, group_rule, group_stats, histogram, histogram_shape, loss, losses,
-    process_sockets, reason, space, task_identity, task_record, task_state, tlb_stats, totals,
-    wide,
+    own_call, process_sockets, reason, space, task_identity, task_record, task_state, tlb_stats,
+    totals, wide,
 };
 
 impl totals {
@@ -51,6 +51,7 @@ plain!(
     group_stats,
     histogram,
     losses,
+    own_call,
     process_sockets,
     task_identity,
     task_record,
@@ -218,6 +219,7 @@ mod tests {
             function
         });
         assert_layout!(call_losses { no_room, no_return });
+        assert_layout!(own_call { caller, latency });
         assert_layout!(task_record {
             pid,
             tid,

@@ -64,6 +64,12 @@ pub enum Error {
         /// Why, and what can be done.
         reason: String,
     },
+    /// Neither of the ways into functions of the kernel works here.
+    #[error("{reason}")]
+    NoWayIn {
+        /// What was tried, and what the kernel said.
+        reason: String,
+    },
     /// A map or an iterator of a loaded probe could not be read or written.
     #[error("cannot read probe {probe}, {object}: {source}")]
     Read {

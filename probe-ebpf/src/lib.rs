@@ -18,6 +18,8 @@ pub mod probes;
 pub mod sample;
 mod sockets;
 pub mod statistics;
+#[doc(hidden)]
+pub mod tracing;
 mod watch;
 mod windows;
 

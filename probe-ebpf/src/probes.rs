@@ -11,7 +11,11 @@ pub mod creation_latency;
 pub mod creations;
 mod fault_windows;
 pub mod faults;
+mod kept_calls;
+pub mod kernel_clone;
+pub mod page_table_copy;
 pub mod sched;
+pub mod shootdown_latency;
 pub mod switch_latency;
 pub mod tasks;
 pub mod tlb;
@@ -118,6 +122,9 @@ pub static PROBES: &[&Probe] = &[
     &switch_latency::PROBE,
     &faults::PROBE,
     &creation_latency::PROBE,
+    &kernel_clone::PROBE,
+    &page_table_copy::PROBE,
+    &shootdown_latency::PROBE,
 ];
 
 /// Not a probe: the maps that all of them share.

@@ -90,6 +90,12 @@ pub struct GroupSample {
     /// Calls of the C library that create tasks, one entry for each kind; none where it cannot be
     /// probed.
     pub calls: Option<Vec<Calls>>,
+    /// The same in the kernel, whoever calls; none where its functions cannot be entered.
+    pub kernel_calls: Option<Vec<Calls>>,
+    /// Samples of the part of forks that copies the address space; none likewise.
+    pub page_table_copy: Option<Histogram>,
+    /// Samples of the time that shootdowns of TLB entries held their senders up; none likewise.
+    pub shootdown_latency: Option<Histogram>,
 }
 
 /// The TLB of a group's tasks.

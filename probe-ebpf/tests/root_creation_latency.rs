@@ -16,26 +16,6 @@ use std::{
 };
 use workload::*;
 
-const PAGE: usize = 4096;
-
-/// So many private pages, each by itself, written.
-fn touch(pages: usize) {
-    // SAFETY: a new anonymous mapping, written within its bounds.
-    unsafe {
-        let start = libc::mmap(
-            std::ptr::null_mut(),
-            pages * PAGE,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_ANONYMOUS | libc::MAP_PRIVATE,
-            -1,
-            0,
-        );
-        assert_ne!(start, libc::MAP_FAILED, "mmap");
-        libc::madvise(start, pages * PAGE, libc::MADV_NOHUGEPAGE);
-        std::ptr::write_bytes(start.cast::<u8>(), 1, pages * PAGE);
-    }
-}
-
 /// Runs the workload under watch.
 fn watched(workload: &mut Workload) -> (Watch, Sample) {
     let mut watch = watch(workload.pid);
@@ -71,16 +51,6 @@ fn assert_as_timed(what: &str, calls: &Calls, told: &Told) {
         calls.instrument
     );
     assert_near(what, mean_ns(calls), told.mean_ns() - outside, 0.05);
-}
-
-fn status_bytes(pid: u32, name: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kilobytes = line
-        .expect("a field of status")
-        .trim()
-        .trim_end_matches(" kB");
-    kilobytes.parse::<f64>().expect("a number") * 1024.0
 }
 
 #[test]

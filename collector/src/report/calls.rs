@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::distribution::Distribution;
 use super::error::{Problem, growth};
 use super::histogram::Samples;
-use crate::snapshot::{Calls, Role};
+use crate::snapshot::Calls;
 
 /// Bytes of a page.
 const PAGE: f64 = 4096.0;
@@ -81,12 +81,15 @@ impl Called {
     ///
     /// # Errors
     /// [`Problem::Backwards`] if a count decreased.
-    pub(super) fn between(before: &Role, end: &Role) -> Result<Self, Problem> {
-        let Some(calls) = &end.calls else {
+    pub(super) fn between(
+        before: Option<&Vec<Calls>>,
+        end: Option<&Vec<Calls>>,
+    ) -> Result<Self, Problem> {
+        let Some(calls) = end else {
             return Ok(Self(None));
         };
         let earlier = |kind: &str| {
-            let mut known = before.calls.iter().flatten();
+            let mut known = before.into_iter().flatten();
             let known = known.find(|calls| calls.kind == kind);
             known.cloned().unwrap_or_default()
         };

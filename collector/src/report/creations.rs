@@ -30,6 +30,10 @@ pub struct Creations {
     pub first_run: Option<Distribution>,
     /// How long the calls took, as their callers see it; none where they cannot be probed.
     pub latency: Option<CreationLatency>,
+    /// How long they took in the kernel, whoever called; none where its functions cannot be entered.
+    pub latency_in_kernel: Option<CreationLatency>,
+    /// The part of forks that copies the address space; none likewise.
+    pub page_table_copy: Option<Distribution>,
     /// How they were counted.
     pub method: String,
 }
@@ -193,15 +197,33 @@ impl Creations {
             by_flags,
             first_run,
             latency: None,
+            latency_in_kernel: None,
+            page_table_copy: None,
             method,
         }
     }
 
     /// The same with how long the calls took.
     pub(super) fn with_latency(mut self, called: &Called, method: &str) -> Self {
-        let created = self.process.count + self.vfork.count + self.thread.count;
-        self.latency = CreationLatency::of(called, created, method);
+        self.latency = CreationLatency::of(called, self.asked_for(), method);
         self
+    }
+
+    /// The same with how long they took in the kernel, and the part of it that copied.
+    pub(super) fn in_kernel(
+        mut self,
+        called: &Called,
+        copies: Option<Distribution>,
+        method: &str,
+    ) -> Self {
+        self.latency_in_kernel = CreationLatency::of(called, self.asked_for(), method);
+        self.page_table_copy = copies;
+        self
+    }
+
+    /// Tasks that a task asked for.
+    fn asked_for(&self) -> u64 {
+        self.process.count + self.vfork.count + self.thread.count
     }
 
     /// Tasks created, of all kinds.

@@ -53,6 +53,8 @@ pub struct KernelMeasures {
     pub address_space_switches: Option<AddressSpaceSwitches>,
     /// Flushes of the TLB that no switch of tasks made.
     pub tlb_flushes: Option<TlbFlushes>,
+    /// How long shootdowns of TLB entries held their senders up.
+    pub shootdown_latency: Option<Distribution>,
     /// Tasks created.
     pub creations: Option<Creations>,
     /// The life of the tasks, conserved.
@@ -198,9 +200,15 @@ impl KernelMeasures {
                 .then(|| AddressSpaceSwitches::of(&group.tlb, how("address_space_switches"))),
             tlb_flushes: known(&["tlb_flushes"])
                 .then(|| TlbFlushes::of(&group.tlb, how("tlb_flushes"))),
+            shootdown_latency: group.in_kernel.shootdown_latency(how("shootdown_latency")),
             creations: known(&["creations"])
                 .then(|| Creations::of(&group.calls, first_run, how("creations")))
-                .map(|c| c.with_latency(&group.called, &how("creation_latency"))),
+                .map(|c| c.with_latency(&group.called, &how("creation_latency")))
+                .map(|c| {
+                    let copies = group.in_kernel.page_table_copy(how("page_table_copy"));
+                    let method = how("creation_latency_in_kernel");
+                    c.in_kernel(&group.in_kernel.called, copies, &method)
+                }),
             time_in_state,
             switch_latency: known(&["switch_latency"])
                 .then(|| SwitchLatency::of(&group.switches, basis.looked, &how("switch_latency"))),

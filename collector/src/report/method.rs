@@ -20,6 +20,8 @@ const FIRST_RUN: &str = "by the role of the task created, from the beginning of 
 const CREATION_LATENCY: &str = "from call to return, as the caller sees it; what our probes add, \
     measured on an empty function, is taken off; memory of the caller is read at the call";
 
+const CREATION_LATENCY_IN_KERNEL: &str = "the system call's part, whoever calls; corrected: less what \
+    the programs add to a call that the kernel refuses at once; memory of the caller is read at the call";
 const FAULT_CLASSES: &str = "totals: the share of each class in the windows, of all faults the kernel \
     counted, with a 95 % interval from how much windows differ";
 
@@ -40,6 +42,7 @@ const MADE_OF_THEM: &[(&str, &str)] = &[
     ("software_counters", SOFTWARE_COUNTERS),
     ("hardware_counters", HARDWARE_COUNTERS),
     ("creation_latency", CREATION_LATENCY),
+    ("creation_latency_in_kernel", CREATION_LATENCY_IN_KERNEL),
 ];
 
 /// How a measure was taken; `measure` is its name in the recording.

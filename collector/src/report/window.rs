@@ -5,6 +5,7 @@ use super::creations::{Calls, calls_between};
 use super::error::{Problem, growth};
 use super::faults::{Coverage, Seen};
 use super::histogram::{Samples, add_counts, counts_between};
+use super::in_kernel::InKernel;
 use super::memory::Held;
 use super::switch_latency::{Switches, add_switches, switches_between};
 use super::tlb::TlbWindow;
@@ -29,6 +30,7 @@ pub(super) struct Group {
     pub(super) switches: Switches,
     pub(super) faults: Seen,
     pub(super) called: Called,
+    pub(super) in_kernel: InKernel,
 }
 
 /// What one role did, and what its tasks held in the end.
@@ -143,7 +145,8 @@ impl Group {
             tlb: TlbWindow::between(&start.tlb, &end.tlb, &format!("role {role}"))?,
             calls: calls_between(&before.creations, &end.creations, role)?,
             switches: switches_between(start, end)?,
-            called: Called::between(before, end)?,
+            called: Called::between(before.calls.as_ref(), end.calls.as_ref())?,
+            in_kernel: InKernel::between(before, start, end)?,
         })
     }
 
@@ -169,6 +172,7 @@ impl Group {
         }
         self.faults.add(&other.faults)?;
         self.called.add(&other.called)?;
+        self.in_kernel.add(&other.in_kernel)?;
         add_switches(&mut self.switches, &other.switches)
     }
 }

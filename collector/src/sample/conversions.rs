@@ -28,6 +28,11 @@ pub(super) fn role(name: &str, group: GroupSample) -> Role {
         calls: group
             .calls
             .map(|kinds| kinds.into_iter().map(calls).collect()),
+        kernel_calls: group
+            .kernel_calls
+            .map(|kinds| kinds.into_iter().map(calls).collect()),
+        page_table_copy: group.page_table_copy.map(histogram),
+        shootdown_latency: group.shootdown_latency.map(histogram),
     }
 }
 

@@ -8,6 +8,7 @@ mod documentation;
 mod faults;
 mod figures;
 mod histograms;
+mod in_kernel;
 mod marginal;
 mod repeats;
 mod sample;

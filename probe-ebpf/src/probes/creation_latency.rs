@@ -3,16 +3,19 @@
 mod instrument;
 mod sites;
 
-use super::{Context, Measure, Part, Probe};
+use super::{
+    Context, Measure, Part, Probe,
+    kept_calls::{forget_ended, read_group},
+};
 use crate::{
     Error, abi,
     c_library::{self, Function, Library},
-    calls::{CallKind, Calls, Instrument},
+    calls::Instrument,
     loader::Loaded,
     sample::{GroupSample, Loss, Unavailable},
     watch::Assignment,
 };
-use libbpf_rs::{Link, MapCore, MapFlags};
+use libbpf_rs::Link;
 use sites::Sites;
 use std::{
     collections::{HashMap, HashSet},
@@ -109,7 +112,7 @@ impl Part for CreationLatency {
     }
 
     fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error> {
-        self.clear_ended(groups)?;
+        self.ended += forget_ended(&self.loaded, groups)?;
         for (number, group) in (0u32..).zip(groups.iter_mut()) {
             if self.groups.get(number as usize) == Some(&true) {
                 group.calls = Some(read_group(&self.loaded, number, self.instrument)?);
@@ -182,30 +185,6 @@ impl CreationLatency {
         self.links.extend(links);
         Ok(())
     }
-
-    /// Forgets the calls of threads that have ended: by the snapshot that was just taken, no living
-    /// task was created when theirs was, although they called before it began.
-    fn clear_ended(&mut self, groups: &[GroupSample]) -> Result<(), Error> {
-        let map = self.loaded.map("calls");
-        let keys: Vec<Vec<u8>> = map.keys().collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let failed = |source| self.loaded.unreadable("calls", source);
-        let living = || groups.iter().flat_map(|group| &group.tasks);
-        let alive: HashSet<u64> = living().map(|task| task.started_ns).collect();
-        let begun = living().map(|task| task.at_ns).min();
-        for key in keys {
-            let value = map.lookup(&key, MapFlags::ANY).map_err(failed)?;
-            let call: Option<abi::call> = value.and_then(|bytes| abi::from_bytes(&bytes));
-            let Some(call) = call else { continue };
-            let before = begun.is_none_or(|begun| call.start < begun);
-            if before && !alive.contains(&call.task_started) && map.delete(&key).is_ok() {
-                self.ended += 1;
-            }
-        }
-        Ok(())
-    }
 }
 
 fn cookie(function: &Function, number: u64) -> u64 {
@@ -215,13 +194,6 @@ fn cookie(function: &Function, number: u64) -> u64 {
         0
     };
     u64::from(function.kind.in_kernel().0) | returns_pid | number << COOKIE_FUNCTION_SHIFT
-}
-
-fn read_group(loaded: &Loaded, number: u32, instrument: Instrument) -> Result<Vec<Calls>, Error> {
-    let group: abi::group_calls = loaded.value("group_calls", number)?;
-    let calls =
-        |kind: CallKind| Calls::new(kind, &group.kinds[kind.in_kernel().0 as usize], instrument);
-    Ok(CallKind::ALL.into_iter().map(calls).collect())
 }
 
 /// Of these processes one for each program other than that of `pid`.

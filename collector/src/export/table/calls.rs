@@ -1,10 +1,11 @@
-//! The cells of the rows about calls that create tasks, as their callers see them.
+//! The cells of the rows about calls that create tasks, as their callers see them and in the kernel.
 
 use super::cells::if_any;
 use super::column::Column;
 use super::figures::Figure;
 use super::units;
 use crate::report::calls::{CallLatency, CreationLatency};
+use crate::report::distribution::Distribution;
 
 /// A figure of the calls of one kind, where there were any.
 pub(super) fn call(
@@ -12,7 +13,31 @@ pub(super) fn call(
     kind: fn(&CreationLatency) -> &CallLatency,
     figure: fn(&CallLatency) -> Option<String>,
 ) -> Figure {
-    let calls = latency(c).map(kind);
+    of_kind(latency(c).map(kind), figure)
+}
+
+/// The same in the kernel.
+pub(super) fn in_kernel(
+    c: &Column<'_>,
+    kind: fn(&CreationLatency) -> &CallLatency,
+    figure: fn(&CallLatency) -> Option<String>,
+) -> Figure {
+    let creations = c.kernel.creations.as_ref();
+    let latency = creations.and_then(|creations| creations.latency_in_kernel.as_ref());
+    of_kind(latency.map(kind), figure)
+}
+
+/// The part of forks that copied the address space.
+pub(super) fn copied(c: &Column<'_>, figure: fn(&Distribution) -> Option<f64>) -> Figure {
+    let creations = c.kernel.creations.as_ref();
+    let copies = creations.and_then(|creations| creations.page_table_copy.as_ref());
+    let copies = copies.filter(|copies| copies.count > 0).and_then(figure);
+    copies.map_or(Figure::Absent, |seconds| {
+        Figure::Value(units::time(seconds))
+    })
+}
+
+fn of_kind(calls: Option<&CallLatency>, figure: fn(&CallLatency) -> Option<String>) -> Figure {
     let Some(calls) = calls.filter(|calls| calls.distribution.count > 0) else {
         return Figure::Absent;
     };

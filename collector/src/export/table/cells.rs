@@ -157,6 +157,15 @@ pub(super) fn flushes(c: &Column<'_>, reason: &str) -> Figure {
     Figure::of(flushes.map(rate), || c.unavailable(&["tlb_flushes"]))
 }
 
+/// Only where there were any.
+pub(super) fn shootdown(c: &Column<'_>, figure: fn(&Distribution) -> Option<f64>) -> Figure {
+    let latency = c.kernel.shootdown_latency.as_ref();
+    if latency.is_none_or(|latency| latency.count == 0) {
+        return Figure::Absent;
+    }
+    c.distribution(latency, "shootdown_latency", figure)
+}
+
 pub(super) fn created(c: &Column<'_>, figure: fn(&Creations) -> u64) -> Figure {
     let count = |creations: &Creations| units::count(c.per_repeat(figure(creations) as f64));
     Figure::of(c.kernel.creations.as_ref().map(count), || {

@@ -28,6 +28,9 @@ const METHODS: &[(&str, Method)] = &[
     ("TLB flushes", |m| {
         Some(&m.kernel.tlb_flushes.as_ref()?.method)
     }),
+    ("shootdowns", |m| {
+        Some(&m.kernel.shootdown_latency.as_ref()?.method)
+    }),
     ("switch latency", |m| {
         Some(&m.kernel.switch_latency.as_ref()?.method)
     }),
@@ -37,6 +40,14 @@ const METHODS: &[(&str, Method)] = &[
     }),
     ("calls", |m| {
         Some(&m.kernel.creations.as_ref()?.latency.as_ref()?.method)
+    }),
+    ("calls in the kernel", |m| {
+        let creations = m.kernel.creations.as_ref()?;
+        Some(&creations.latency_in_kernel.as_ref()?.method)
+    }),
+    ("page-table copies", |m| {
+        let creations = m.kernel.creations.as_ref()?;
+        Some(&creations.page_table_copy.as_ref()?.method)
     }),
     ("one more", |m| {
         let marginal = m.kernel.memory.marginal_bytes_per_connection.as_ref()?;

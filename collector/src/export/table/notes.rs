@@ -111,13 +111,18 @@ fn unshown(report: &Report, footnotes: &Footnotes) -> Vec<Note> {
         .unavailable
         .iter()
         .filter(|unavailable| !shown(&unavailable.reason));
-    rest.map(|u| {
-        (
-            "not measured".to_owned(),
-            format!("{}: {}", u.measure, u.reason),
-        )
-    })
-    .collect()
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for lacking in rest {
+        match by_reason.iter_mut().find(|(r, _)| *r == lacking.reason) {
+            Some((_, measures)) => measures.push(&lacking.measure),
+            None => by_reason.push((&lacking.reason, vec![&lacking.measure])),
+        }
+    }
+    let note = |(reason, measures): (&str, Vec<&str>)| {
+        let note = format!("{}: {reason}", measures.join(", "));
+        ("not measured".to_owned(), note)
+    };
+    by_reason.into_iter().map(note).collect()
 }
 
 /// Where requests were never answered, latencies were longer than what is shown.

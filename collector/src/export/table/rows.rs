@@ -1,10 +1,10 @@
 //! The rows of a table: one list, whatever the columns are.
 
-use super::calls::{call, created_unseen, p50, p99, per_page, resident, tables};
+use super::calls::{call, copied, created_unseen, in_kernel, p50, p99, per_page, resident, tables};
 use super::cells::{
     accounted, accounted_per_connection, address_space_time, address_spaces, blocked, cpu,
     cpu_per_request, created, depth, errors, first_run, flushes, if_any, latency, latency_max,
-    marginal, mean_blocked, mean_tasks, own, sent_late, slice, stolen, switches,
+    marginal, mean_blocked, mean_tasks, own, sent_late, shootdown, slice, stolen, switches,
     switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
@@ -93,6 +93,8 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             }),
             ("shootdowns sent", |c| flushes(c, "shootdown_sent")),
             ("shootdowns received", |c| flushes(c, "shootdown_received")),
+            ("shootdown took p50", |c| shootdown(c, |d| d.p50_seconds)),
+            ("shootdown took p99", |c| shootdown(c, |d| d.p99_seconds)),
         ],
     ),
     (
@@ -134,6 +136,15 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("clone call p50", |c| call(c, |l| &l.clone, p50)),
             ("clone call p99", |c| call(c, |l| &l.clone, p99)),
             ("created unseen", created_unseen),
+            ("fork in kernel p50", |c| in_kernel(c, |l| &l.fork, p50)),
+            ("fork in kernel p99", |c| in_kernel(c, |l| &l.fork, p99)),
+            ("of it, copies p50", |c| copied(c, |d| d.p50_seconds)),
+            ("spawn in kernel p50", |c| in_kernel(c, |l| &l.spawn, p50)),
+            ("spawn in kernel p99", |c| in_kernel(c, |l| &l.spawn, p99)),
+            ("thread in kernel p50", |c| in_kernel(c, |l| &l.thread, p50)),
+            ("thread in kernel p99", |c| in_kernel(c, |l| &l.thread, p99)),
+            ("clone in kernel p50", |c| in_kernel(c, |l| &l.clone, p50)),
+            ("clone in kernel p99", |c| in_kernel(c, |l| &l.clone, p99)),
         ],
     ),
     (

@@ -1,0 +1,76 @@
+//! The part of a fork that copies the caller's address space.
+
+use super::{Context, Measure, Part, Probe};
+use crate::{
+    Error, abi,
+    loader::Loaded,
+    sample::{GroupSample, Histogram, Loss},
+    tracing::{self, Tier},
+};
+
+/// The programs at entry and return of the function of the kernel that does it.
+pub static PROBE: Probe = Probe {
+    name: "page_table_copy",
+    object: object!("page_table_copy"),
+    hooks: &[
+        "fentry/dup_mmap and fexit/dup_mmap",
+        "or kprobe/dup_mmap and kretprobe/dup_mmap",
+    ],
+    essential: false,
+    measures: &[Measure {
+        name: "page_table_copy",
+        method: FENTRY,
+    }],
+    start: Some(start),
+};
+
+const FENTRY: &str = "from fentry/dup_mmap to fexit/dup_mmap in the caller";
+const KPROBE: &str = "from kprobe/dup_mmap to kretprobe/dup_mmap in the caller";
+
+struct PageTableCopy {
+    loaded: Loaded,
+    tier: Tier,
+}
+
+fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
+    let (loaded, tier) = tracing::load(&PROBE, context, &[])?;
+    Ok(Box::new(PageTableCopy { loaded, tier }))
+}
+
+impl Part for PageTableCopy {
+    fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error> {
+        for (number, group) in (0u32..).zip(groups) {
+            let mut copies = Histogram::default();
+            copies.add(&self.loaded.value("page_table_copies", number)?);
+            group.page_table_copy = Some(copies);
+        }
+        let lost: abi::call_losses = self.loaded.value("copy_losses", 0)?;
+        let loss = |what, count| Loss {
+            probe: PROBE.name,
+            what,
+            count,
+        };
+        Ok(vec![
+            loss(
+                "copies of page tables without a time (more than 4,096 at once)",
+                lost.no_room,
+            ),
+            loss(
+                "copies of page tables without a time (their end was not seen)",
+                lost.no_return,
+            ),
+            loss(
+                "events not seen (an interrupt came within our program)",
+                self.loaded.skipped_runs()?,
+            ),
+        ])
+    }
+
+    fn program_ids(&self) -> Vec<u32> {
+        self.loaded.program_ids()
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        self.tier.measures(&PROBE, FENTRY, KPROBE)
+    }
+}
