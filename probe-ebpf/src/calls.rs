@@ -74,6 +74,23 @@ pub struct Instrument {
     pub whole_ns: u64,
 }
 
+impl Instrument {
+    /// Of so many calls as the caller timed them, before the programs were there and with them, and as
+    /// those measured them; none if those measured nothing.
+    pub(crate) fn measured(plain: Vec<u64>, whole: Vec<u64>, within: Vec<u64>) -> Option<Self> {
+        let within_ns = median(within);
+        (within_ns > 0).then(|| Self {
+            within_ns,
+            whole_ns: median(whole).saturating_sub(median(plain)),
+        })
+    }
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
 impl Calls {
     pub(crate) fn new(kind: CallKind, stats: &call_stats, instrument: Instrument) -> Self {
         let mut latency = Histogram::default();

@@ -5,10 +5,11 @@ use aya::{
     programs::loaded_programs,
     sys::{Stats, enable_stats},
 };
+use libbpf_rs::libbpf_sys::{bpf_obj_get_info_by_fd, bpf_prog_info};
 use std::{
     collections::BTreeSet,
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 /// A program, and what it has cost since it was loaded.
@@ -45,6 +46,19 @@ pub(crate) fn of_programs(ids: &[u32]) -> io::Result<Vec<ProgramCost>> {
     }
     costs.sort_by_key(|(place, _)| *place);
     Ok(costs.into_iter().map(|(_, cost)| cost).collect())
+}
+
+/// What the kernel tells of a program.
+pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
+    // SAFETY: all zeros is a value of this plain C struct, and the kernel wants them so.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let mut size = size_of_val(&info) as u32;
+    let into: *mut bpf_prog_info = &mut info;
+    // SAFETY: the descriptor is open, and the kernel writes no more than `size` bytes.
+    match unsafe { bpf_obj_get_info_by_fd(program.as_raw_fd(), into.cast(), &mut size) } {
+        0 => Ok(info),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A map, and the memory the kernel says it takes.

@@ -3,9 +3,9 @@
 use crate::{
     Error,
     abi::{self, Plain},
-    fault_sample::CLASSES,
-    platform,
-    probes::Probe,
+    cost, platform,
+    probes::{MapSize, Probe},
+    sample::Loss,
     tracing::Tier,
 };
 use libbpf_rs::{
@@ -91,7 +91,7 @@ impl Loaded {
                 program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
             }
         }
-        prepare_maps(&mut open, owner, groups).map_err(refused)?;
+        prepare_maps(probe, &mut open, owner, groups).map_err(refused)?;
         Ok(Self {
             probe,
             links: Vec::new(),
@@ -173,24 +173,18 @@ impl Loaded {
 
     /// How often the kernel did not run one of its programs, since an interrupt came while the same
     /// program ran on that CPU.
-    pub(crate) fn skipped_runs(&self) -> Result<u64, Error> {
+    pub(crate) fn skipped(&self) -> Result<Loss, Error> {
         let skipped = |program: libbpf_rs::ProgramMut<'_>| {
-            // SAFETY: all zeros is a value of this plain C struct, and the kernel wants them so.
-            let mut info: libbpf_rs::libbpf_sys::bpf_prog_info = unsafe { std::mem::zeroed() };
-            let mut size = size_of_val(&info) as u32;
-            let into: *mut libbpf_rs::libbpf_sys::bpf_prog_info = &mut info;
-            let fd = program.as_fd().as_raw_fd();
-            // SAFETY: the descriptor is open, and the kernel writes no more than `size` bytes.
-            let failed = unsafe {
-                libbpf_rs::libbpf_sys::bpf_obj_get_info_by_fd(fd, into.cast(), &mut size)
-            };
-            match failed {
-                0 => Ok(info.recursion_misses),
-                _ => Err(self.unreadable("recursion_misses", io::Error::last_os_error().into())),
-            }
+            let info = cost::program_info(program.as_fd());
+            info.map(|info| info.recursion_misses)
+                .map_err(|error| self.unreadable("recursion_misses", error.into()))
         };
         let loaded = self.object.progs_mut().filter(|program| program.autoload());
-        loaded.map(skipped).sum()
+        Ok(Loss {
+            probe: self.probe.name,
+            what: "events not seen (an interrupt came within our program)",
+            count: loaded.map(skipped).sum::<Result<_, _>>()?,
+        })
     }
 
     /// A map by the name it has in the C source.
@@ -241,6 +235,7 @@ impl Loaded {
 }
 
 fn prepare_maps(
+    probe: &Probe,
     open: &mut OpenObject,
     owner: Option<&Loaded>,
     groups: u32,
@@ -252,14 +247,9 @@ fn prepare_maps(
             map.reuse_fd(shared.as_fd())?;
             continue;
         }
-        match map.name().to_str() {
-            Some("groups" | "rules" | "fault_counts" | "page_table_copies" | "shootdowns") => {
-                map.set_max_entries(groups)?
-            }
-            Some("group_calls") => map.set_max_entries(groups + 1)?,
-            Some("sleeps") => map.set_max_entries(groups * abi::reason::REASONS.0)?,
-            Some("fault_latency") => map.set_max_entries(groups * CLASSES as u32)?,
-            _ => {}
+        let size = |size: &&MapSize| map.name() == size.map;
+        if let Some(size) = probe.map_sizes.iter().find(size) {
+            map.set_max_entries(groups * size.of_each_group + size.besides)?;
         }
     }
     Ok(())

@@ -21,7 +21,7 @@ pub mod tasks;
 pub mod tlb;
 
 use crate::{
-    Error, Options,
+    Error, Options, abi,
     loader::Loaded,
     sample::{GroupSample, Loss, Unavailable, WindowTime},
     watch::Assignment,
@@ -37,12 +37,33 @@ pub struct Probe {
     pub(crate) object: &'static [u8],
     /// The hooks its programs run on.
     pub hooks: &'static [&'static str],
+    /// Of its own maps, those whose size depends on the number of groups.
+    pub(crate) map_sizes: &'static [MapSize],
     /// The main job cannot run without it.
     pub essential: bool,
     /// What it measures.
     pub measures: &'static [Measure],
     /// Starts it; none for the three that every watch has.
     pub(crate) start: Option<Start>,
+}
+
+/// How many entries a map has.
+#[derive(Debug)]
+pub(crate) struct MapSize {
+    pub(crate) map: &'static str,
+    pub(crate) of_each_group: u32,
+    pub(crate) besides: u32,
+}
+
+impl MapSize {
+    /// So many for each group.
+    pub(crate) const fn by_group(map: &'static str, of_each_group: u32) -> Self {
+        Self {
+            map,
+            of_each_group,
+            besides: 0,
+        }
+    }
 }
 
 /// Loads and attaches a probe.
@@ -132,6 +153,10 @@ pub(crate) static LISTS: Probe = Probe {
     name: "lists",
     object: object!("lists"),
     hooks: &[],
+    map_sizes: &[
+        MapSize::by_group("groups", 1),
+        MapSize::by_group("sleeps", abi::reason::REASONS.0),
+    ],
     essential: true,
     measures: &[],
     start: None,
@@ -143,6 +168,7 @@ pub static REFUSED: Probe = Probe {
     name: "refused",
     object: object!("refused"),
     hooks: &[],
+    map_sizes: &[],
     essential: false,
     measures: &[],
     start: None,
@@ -153,6 +179,7 @@ pub(crate) static EMPTY: Probe = Probe {
     name: "empty",
     object: object!("empty"),
     hooks: &[],
+    map_sizes: &[],
     essential: false,
     measures: &[],
     start: None,

@@ -9,6 +9,7 @@ static PROBE: Probe = Probe {
     name: "sockets",
     object: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sockets.bpf.o")),
     hooks: &["iter/task"],
+    map_sizes: &[],
     essential: false,
     measures: &[],
     start: None,

@@ -1,11 +1,11 @@
 //! What our programs cost where the host keeps no statistics of BPF programs: they are switched on
 //! for short periods, and what the programs did in those is kept.
 
-use crate::cost::{ProgramCost, Statistics, statistics_on};
-use libbpf_rs::libbpf_sys::{bpf_obj_get_info_by_fd, bpf_prog_get_fd_by_id, bpf_prog_info};
+use crate::cost::{ProgramCost, Statistics, program_info, statistics_on};
+use libbpf_rs::libbpf_sys::bpf_prog_get_fd_by_id;
 use std::{
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, FromRawFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -231,16 +231,8 @@ impl Program {
 
     /// Runs and nanoseconds since it was loaded, as far as statistics were on.
     fn cost(&self) -> io::Result<(u64, u64)> {
-        // SAFETY: all zeros is a value of this plain C struct, and the kernel wants them so.
-        let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
-        let mut size = size_of_val(&info) as u32;
-        let into: *mut bpf_prog_info = &mut info;
-        let descriptor = self.descriptor.as_raw_fd();
-        // SAFETY: the descriptor is open, and the kernel writes no more than `size` bytes.
-        match unsafe { bpf_obj_get_info_by_fd(descriptor, into.cast(), &mut size) } {
-            0 => Ok((info.run_cnt, info.run_time_ns)),
-            _ => Err(io::Error::last_os_error()),
-        }
+        let info = program_info(self.descriptor.as_fd())?;
+        Ok((info.run_cnt, info.run_time_ns))
     }
 }
 

@@ -163,12 +163,8 @@ impl Watch {
             }
         }
         let mut losses = sample::losses_from(&self.tasks.values("losses", 0)?);
-        for (probe, loaded) in [("sched", &self.sched), ("creations", &self.creations)] {
-            losses.push(sample::Loss {
-                probe,
-                what: "events not seen (an interrupt came within our program)",
-                count: loaded.skipped_runs()?,
-            });
+        for loaded in [&self.sched, &self.creations] {
+            losses.push(loaded.skipped()?);
         }
         self.read_parts(&mut groups, &mut losses);
         Ok(Sample {

@@ -4,7 +4,7 @@ mod instrument;
 mod sites;
 
 use super::{
-    Context, Measure, Part, Probe,
+    Context, MapSize, Measure, Part, Probe,
     kept_calls::{forget_ended, read_group},
 };
 use crate::{
@@ -32,6 +32,11 @@ pub static PROBE: Probe = Probe {
         "uprobe on fork, vfork, posix_spawn, pthread_create, clone",
         "uretprobe",
     ],
+    map_sizes: &[MapSize {
+        map: "group_calls",
+        of_each_group: 1,
+        besides: 1, // of our own
+    }],
     essential: false,
     measures: &[Measure {
         name: "creation_latency",

@@ -1,6 +1,6 @@
 //! Processes and threads created by watched tasks; their children inherit the watch.
 
-use super::{Measure, Probe};
+use super::{MapSize, Measure, Probe};
 use crate::{Error, abi, loader::Loaded, sample::Creation};
 use libbpf_rs::{MapCore, MapFlags};
 
@@ -9,6 +9,7 @@ pub static PROBE: Probe = Probe {
     name: "creations",
     object: object!("creations"),
     hooks: &["tp_btf/task_newtask"],
+    map_sizes: &[MapSize::by_group("rules", 1)],
     essential: true,
     measures: &[
         Measure {

@@ -1,7 +1,7 @@
 //! Page faults one by one, in windows: class, mode and latency.
 
 use super::{
-    Context, Measure, Part, Probe,
+    Context, MapSize, Measure, Part, Probe,
     fault_windows::{End, FaultWindows},
 };
 use crate::{
@@ -23,6 +23,10 @@ pub static PROBE: Probe = Probe {
         "tp_btf/page_fault_kernel",
         "tp_btf/count_memcg_events or perf page-faults-min",
         "perf page-faults-maj",
+    ],
+    map_sizes: &[
+        MapSize::by_group("fault_counts", 1),
+        MapSize::by_group("fault_latency", CLASSES as u32),
     ],
     essential: false,
     measures: &[Measure {

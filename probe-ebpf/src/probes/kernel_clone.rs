@@ -2,7 +2,7 @@
 //! runtime that does without one, a static program.
 
 use super::{
-    Context, Measure, Part, Probe,
+    Context, MapSize, Measure, Part, Probe,
     kept_calls::{forget_ended, read_group},
 };
 use crate::{
@@ -25,6 +25,7 @@ pub static PROBE: Probe = Probe {
         "fentry/kernel_clone and fexit/kernel_clone",
         "or kprobe/kernel_clone and kretprobe/kernel_clone",
     ],
+    map_sizes: &[MapSize::by_group("group_calls", 1)],
     essential: false,
     measures: &[Measure {
         name: "creation_latency_in_kernel",
@@ -95,10 +96,7 @@ impl Part for KernelClone {
                 "calls that create tasks without a latency (their return was not seen)",
                 lost.no_return + self.ended,
             ),
-            loss(
-                "events not seen (an interrupt came within our program)",
-                self.loaded.skipped_runs()?,
-            ),
+            self.loaded.skipped()?,
         ])
     }
 
@@ -115,7 +113,7 @@ impl Part for KernelClone {
 fn load_and_measure(
     load: impl FnOnce() -> Result<(Loaded, Tier), Error>,
 ) -> Result<(Loaded, Tier, Instrument), Error> {
-    let plain = median((0..CALLS).map(|_| timed_call()).collect());
+    let plain = (0..CALLS).map(|_| timed_call()).collect();
     let (loaded, tier) = load()?;
     loaded.run(1)?;
     let (mut within, mut whole) = (Vec::new(), Vec::new());
@@ -124,17 +122,11 @@ fn load_and_measure(
         within.push(loaded.value::<abi::own_call>("own_call", 0)?.latency);
     }
     loaded.run(0)?;
-    let within_ns = median(within);
-    if within_ns == 0 {
-        return Err(Error::Unsupported {
+    let instrument =
+        Instrument::measured(plain, whole, within).ok_or_else(|| Error::Unsupported {
             probe: PROBE.name,
             reason: "calls of our own were not seen".into(),
-        });
-    }
-    let instrument = Instrument {
-        within_ns,
-        whole_ns: median(whole).saturating_sub(plain),
-    };
+        })?;
     Ok((loaded, tier, instrument))
 }
 
@@ -156,9 +148,4 @@ fn timed_call() -> u64 {
         _ => {}
     }
     time
-}
-
-fn median(mut values: Vec<u64>) -> u64 {
-    values.sort_unstable();
-    values[values.len() / 2]
 }

@@ -1,6 +1,6 @@
 //! The part of a fork that copies the caller's address space.
 
-use super::{Context, Measure, Part, Probe};
+use super::{Context, MapSize, Measure, Part, Probe};
 use crate::{
     Error, abi,
     loader::Loaded,
@@ -16,6 +16,7 @@ pub static PROBE: Probe = Probe {
         "fentry/dup_mmap and fexit/dup_mmap",
         "or kprobe/dup_mmap and kretprobe/dup_mmap",
     ],
+    map_sizes: &[MapSize::by_group("page_table_copies", 1)],
     essential: false,
     measures: &[Measure {
         name: "page_table_copy",
@@ -59,10 +60,7 @@ impl Part for PageTableCopy {
                 "copies of page tables without a time (their end was not seen)",
                 lost.no_return,
             ),
-            loss(
-                "events not seen (an interrupt came within our program)",
-                self.loaded.skipped_runs()?,
-            ),
+            self.loaded.skipped()?,
         ])
     }
 

@@ -7,6 +7,7 @@ pub static PROBE: Probe = Probe {
     name: "sched",
     object: object!("sched"),
     hooks: &["tp_btf/sched_switch"],
+    map_sizes: &[],
     essential: true,
     measures: &[
         Measure {

@@ -1,6 +1,6 @@
 //! How long a task that shoots down TLB entries of other CPUs is held up.
 
-use super::{Context, Measure, Part, Probe};
+use super::{Context, MapSize, Measure, Part, Probe};
 use crate::{
     Error,
     abi::histogram,
@@ -17,6 +17,7 @@ pub static PROBE: Probe = Probe {
         "fentry/native_flush_tlb_multi and fexit/native_flush_tlb_multi",
         "or kprobe/native_flush_tlb_multi and kretprobe/native_flush_tlb_multi",
     ],
+    map_sizes: &[MapSize::by_group("shootdowns", 1)],
     essential: false,
     measures: &[Measure {
         name: "shootdown_latency",
@@ -47,11 +48,7 @@ impl Part for ShootdownLatency {
             }
             group.shootdown_latency = Some(latency);
         }
-        Ok(vec![Loss {
-            probe: PROBE.name,
-            what: "events not seen (an interrupt came within our program)",
-            count: self.loaded.skipped_runs()?,
-        }])
+        Ok(vec![self.loaded.skipped()?])
     }
 
     fn program_ids(&self) -> Vec<u32> {

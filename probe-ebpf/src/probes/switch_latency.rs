@@ -31,6 +31,7 @@ pub static PROBE: Probe = Probe {
     name: "switch_latency",
     object: object!("switch_latency"),
     hooks: &["iter/task"],
+    map_sizes: &[],
     essential: false,
     measures: &[Measure {
         name: "switch_latency",

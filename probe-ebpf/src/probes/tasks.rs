@@ -16,6 +16,7 @@ pub static PROBE: Probe = Probe {
     name: "tasks",
     object: object!("tasks"),
     hooks: &["iter/task"],
+    map_sizes: &[],
     essential: true,
     measures: &[
         Measure {

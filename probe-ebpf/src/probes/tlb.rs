@@ -17,6 +17,7 @@ pub static PROBE: Probe = Probe {
     name: NAME,
     object: object!("tlb"),
     hooks: &["tp_btf/tlb_flush"],
+    map_sizes: &[],
     essential: false,
     measures: &[
         Measure {
@@ -50,11 +51,7 @@ impl Tlb {
 
 impl Part for Tlb {
     fn read(&mut self, _groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error> {
-        Ok(vec![Loss {
-            probe: NAME,
-            what: "events not seen (an interrupt came within our program)",
-            count: self.loaded.skipped_runs()?,
-        }])
+        Ok(vec![self.loaded.skipped()?])
     }
 
     fn program_ids(&self) -> Vec<u32> {

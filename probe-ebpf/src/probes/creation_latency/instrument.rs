@@ -98,7 +98,7 @@ fn measure(
         probe: PROBE.name,
         reason,
     })?;
-    let plain = median((0..CALLS).map(|_| timed_call()).collect());
+    let plain = (0..CALLS).map(|_| timed_call()).collect();
     let kind = CallKind::Thread.in_kernel().0;
     let sites = Sites {
         file: Path::new("/proc/self/exe"),
@@ -114,18 +114,12 @@ fn measure(
         within.push(after - before);
         before = after;
     }
-    let within_ns = median(within);
-    if within_ns == 0 {
-        // The caller tries the other way to attach.
-        return Err(Error::Unsupported {
+    // If there is none, the caller tries the other way to attach.
+    let instrument =
+        Instrument::measured(plain, whole, within).ok_or_else(|| Error::Unsupported {
             probe: PROBE.name,
             reason: "calls of our own were not seen".into(),
-        });
-    }
-    let instrument = Instrument {
-        within_ns,
-        whole_ns: median(whole).saturating_sub(plain),
-    };
+        })?;
     Ok((instrument, links))
 }
 
@@ -154,9 +148,4 @@ fn own_offset() -> Result<usize, String> {
     });
     let code = code.ok_or("cannot find our own code in /proc/self/maps")?;
     Ok((address - code.address.0 + code.offset) as usize)
-}
-
-fn median(mut values: Vec<u64>) -> u64 {
-    values.sort_unstable();
-    values[values.len() / 2]
 }
