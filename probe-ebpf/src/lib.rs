@@ -4,6 +4,7 @@
 //! The programs themselves are in `bpf/`: C with CO-RE, one file per probe.
 
 pub mod abi;
+mod baseline;
 mod c_library;
 mod calls;
 pub mod cost;
@@ -12,6 +13,7 @@ mod error;
 pub mod fault_sample;
 mod iterate;
 mod loader;
+mod parts;
 mod perf;
 pub mod platform;
 pub mod probes;
@@ -23,6 +25,7 @@ pub mod tracing;
 mod watch;
 mod windows;
 
+pub use baseline::Baseline;
 pub use error::Error;
 pub use sockets::{SocketBytes, Sockets};
-pub use watch::{Assignment, Baseline, GroupRule, Options, Watch};
+pub use watch::{Assignment, GroupRule, Options, Watch};

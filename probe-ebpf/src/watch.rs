@@ -5,16 +5,15 @@ use crate::{
     abi::{self, ended, group_stats, loss, losses},
     cost::{self, MapCost, ProgramCost},
     loader::Loaded,
-    probes::{self, Context, Measure, PROBES, Part, Probe, creations, sched, tasks},
+    parts::{Parts, joined},
+    probes::{self, Context, Measure, PROBES, creations, sched, tasks},
     sample::{self, GroupSample, Pending, Sample, TaskSample, Unavailable},
     statistics::{Counted, Counting},
 };
 use libbpf_rs::{MapCore, MapFlags};
 use std::{
     collections::{HashMap, HashSet},
-    io,
-    panic::resume_unwind,
-    thread,
+    io, thread,
 };
 
 /// To which group the children of a group's tasks belong, by number.
@@ -61,8 +60,7 @@ pub struct Watch {
     /// Holds the programs of all others: dropped first.
     counting: Option<Box<Counting>>,
     /// Dropped before those below.
-    parts: Vec<(&'static Probe, Box<dyn Part>)>,
-    unavailable: Vec<Unavailable>,
+    parts: Parts,
     /// Maps of these programs, as far as they were read.
     maps: (Vec<u32>, Vec<MapCost>),
     /// It, too, has the maps of the watch list, as all of them have.
@@ -90,18 +88,17 @@ impl Watch {
             options,
         };
         // Side by side: loading takes time of a CPU, and attaching waits for all of them.
-        let ([tasks, sched], creations, (parts, unavailable)) = thread::scope(|scope| {
+        let ([tasks, sched], creations, parts) = thread::scope(|scope| {
             let essential = [&tasks::PROBE, &sched::PROBE]
                 .map(|probe| scope.spawn(|| Loaded::load(probe, Some(&lists), groups)));
             let creations = scope.spawn(|| load_creations(&context, rules));
-            let parts = start_parts(&context);
+            let parts = Parts::start(&context);
             (essential.map(joined), joined(creations), parts)
         });
         let (tasks, creations, sched) = (tasks?, creations?, sched?);
         Ok(Self {
             counting: None,
             parts,
-            unavailable,
             maps: Default::default(),
             tasks,
             creations,
@@ -136,9 +133,7 @@ impl Watch {
             0 if self.lost_entries()? > lost_before => Err(Error::NoMemory { pid: process.pid }),
             0 => Err(Error::NoSuchProcess { pid: process.pid }),
             added => {
-                for (_, part) in &mut self.parts {
-                    self.unavailable.extend(part.added(&process, &processes));
-                }
+                self.parts.added(&process, &processes);
                 Ok(added)
             }
         }
@@ -166,16 +161,12 @@ impl Watch {
         for loaded in [&self.sched, &self.creations] {
             losses.push(loaded.skipped()?);
         }
-        self.read_parts(&mut groups, &mut losses);
+        self.parts.read(&mut groups, &mut losses);
         Ok(Sample {
             at_ns,
             groups,
             losses,
-            windows: self
-                .parts
-                .iter()
-                .filter_map(|(_, part)| part.window())
-                .collect(),
+            windows: self.parts.windows(),
         })
     }
 
@@ -183,29 +174,12 @@ impl Watch {
     pub fn measures(&self) -> Vec<Measure> {
         let always = PROBES.iter().filter(|probe| probe.start.is_none());
         let always = always.flat_map(|probe| probe.measures.iter().copied());
-        let parts = self.parts.iter().flat_map(|(_, part)| part.measures());
-        always.chain(parts).collect()
+        always.chain(self.parts.measures()).collect()
     }
 
     /// What cannot be measured, and why; grows if a probe fails later.
     pub fn unavailable(&self) -> &[Unavailable] {
-        &self.unavailable
-    }
-
-    /// A probe that cannot be read any more is given up, and the rest go on.
-    fn read_parts(&mut self, groups: &mut [GroupSample], losses: &mut Vec<sample::Loss>) {
-        let unavailable = &mut self.unavailable;
-        self.parts
-            .retain_mut(|(probe, part)| match part.read(groups) {
-                Ok(lost) => {
-                    losses.extend(lost);
-                    true
-                }
-                Err(error) => {
-                    unavailable.extend(left_out(probe, &error));
-                    false
-                }
-            });
+        self.parts.unavailable()
     }
 
     /// What each program of ours has cost, as far as statistics were on.
@@ -253,12 +227,8 @@ impl Watch {
 
     fn program_ids(&self) -> Vec<u32> {
         let loaded = [&self.tasks, &self.creations, &self.sched];
-        let of_parts = self.parts.iter().flat_map(|(_, part)| part.program_ids());
-        loaded
-            .into_iter()
-            .flat_map(Loaded::program_ids)
-            .chain(of_parts)
-            .collect()
+        let own = loaded.into_iter().flat_map(Loaded::program_ids);
+        own.chain(self.parts.program_ids()).collect()
     }
 
     /// Reads the groups' counters; histograms only with the later of the two kinds, so that they
@@ -326,72 +296,6 @@ fn load_creations(context: &Context<'_>, rules: &[GroupRule]) -> Result<Loaded, 
             .map_err(|source| creations.unreadable("rules", source))?;
     }
     Ok(creations)
-}
-
-impl Drop for Watch {
-    /// Side by side, since each probe waits for all CPUs as it leaves the kernel.
-    fn drop(&mut self) {
-        thread::scope(|scope| {
-            for (_, part) in self.parts.drain(..) {
-                scope.spawn(move || drop(part));
-            }
-        });
-    }
-}
-
-/// What a thread returned; its panic goes on here.
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// The probes that can run here, and what the others leave out.
-#[allow(clippy::type_complexity)]
-fn start_parts(context: &Context<'_>) -> (Vec<(&'static Probe, Box<dyn Part>)>, Vec<Unavailable>) {
-    let (mut parts, mut unavailable) = (Vec::new(), Vec::new());
-    let starts = PROBES
-        .iter()
-        .filter_map(|&probe| Some((probe, probe.start?)));
-    thread::scope(|scope| {
-        let started: Vec<_> = starts
-            .map(|(probe, start)| (probe, scope.spawn(move || start(context))))
-            .collect();
-        for (probe, start) in started {
-            match joined(start) {
-                Ok(part) => parts.push((probe, part)),
-                Err(error) => unavailable.extend(left_out(probe, &error)),
-            }
-        }
-    });
-    (parts, unavailable)
-}
-
-fn left_out<'a>(probe: &'a Probe, error: &Error) -> impl Iterator<Item = Unavailable> + use<'a> {
-    let reason = error.to_string();
-    probe.measures.iter().map(move |measure| Unavailable {
-        measure: measure.name,
-        reason: reason.clone(),
-    })
-}
-
-/// Programs that do nothing, on the hooks of the others: what entering a program costs here.
-pub struct Baseline(Loaded);
-
-impl Baseline {
-    /// Loads them.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn load() -> Result<Self, Error> {
-        Loaded::load(&probes::EMPTY, None, 1).map(Self)
-    }
-
-    /// What each has cost, as far as statistics were on.
-    ///
-    /// # Errors
-    /// If the kernel does not list its programs.
-    pub fn costs(&self) -> io::Result<Vec<ProgramCost>> {
-        cost::of_programs(&self.0.program_ids())
-    }
 }
 
 /// Gives each task to its group, and each address space to one task of it: the iterator tells only
