@@ -18,6 +18,8 @@ pub mod probes;
 pub mod sample;
 mod sockets;
 pub mod statistics;
+#[allow(dead_code)] // until the first probe that enters functions of the kernel
+mod tracing;
 mod watch;
 mod windows;
 

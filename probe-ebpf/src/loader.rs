@@ -6,10 +6,11 @@ use crate::{
     fault_sample::CLASSES,
     platform,
     probes::Probe,
+    tracing::Tier,
 };
 use libbpf_rs::{
     ErrorKind, Link, Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject,
-    PrintLevel, Program, ProgramAttachType, ProgramInput,
+    OpenProgramMut, PrintLevel, Program, ProgramAttachType, ProgramInput,
 };
 use std::{
     cell::RefCell,
@@ -34,6 +35,16 @@ pub(crate) struct How<'a> {
     pub(crate) without: &'a [&'a str],
     /// Each program is attached to many functions by one link.
     pub(crate) uprobe_multi: bool,
+    /// Programs for another way into the kernel's functions than this are left out.
+    pub(crate) tier: Option<Tier>,
+}
+
+impl How<'_> {
+    fn leaves_out(&self, program: &OpenProgramMut<'_>) -> bool {
+        let of_other_tier = |tier: &Tier| tier.leaves_out(program.section());
+        self.without.iter().any(|name| program.name() == *name)
+            || self.tier.as_ref().is_some_and(of_other_tier)
+    }
 }
 
 impl Loaded {
@@ -44,7 +55,17 @@ impl Loaded {
         owner: Option<&Self>,
         groups: u32,
     ) -> Result<Self, Error> {
-        let mut loaded = Self::load_only(probe, owner, groups, &How::default())?;
+        Self::load_with(probe, owner, groups, &How::default())
+    }
+
+    /// The same, but for what is left out.
+    pub(crate) fn load_with(
+        probe: &'static Probe,
+        owner: Option<&Self>,
+        groups: u32,
+        how: &How<'_>,
+    ) -> Result<Self, Error> {
+        let mut loaded = Self::load_only(probe, owner, groups, how)?;
         loaded.links = attach(probe, &loaded.object)?;
         Ok(loaded)
     }
@@ -63,7 +84,7 @@ impl Loaded {
             .and_then(|builder| builder.open_memory(probe.object))
             .map_err(refused)?;
         for mut program in open.progs_mut() {
-            if how.without.iter().any(|name| program.name() == *name) {
+            if how.leaves_out(&program) {
                 program.set_autoload(false);
             }
             if how.uprobe_multi {
@@ -160,7 +181,8 @@ impl Loaded {
                 _ => Err(self.unreadable("recursion_misses", io::Error::last_os_error().into())),
             }
         };
-        self.object.progs_mut().map(skipped).sum()
+        let loaded = self.object.progs_mut().filter(|program| program.autoload());
+        loaded.map(skipped).sum()
     }
 
     /// A map by the name it has in the C source.
@@ -223,7 +245,9 @@ fn prepare_maps(
             continue;
         }
         match map.name().to_str() {
-            Some("groups" | "rules" | "fault_counts") => map.set_max_entries(groups)?,
+            Some("groups" | "rules" | "fault_counts" | "page_table_copies" | "shootdowns") => {
+                map.set_max_entries(groups)?
+            }
             Some("group_calls") => map.set_max_entries(groups + 1)?,
             Some("sleeps") => map.set_max_entries(groups * abi::reason::REASONS.0)?,
             Some("fault_latency") => map.set_max_entries(groups * CLASSES as u32)?,
@@ -247,7 +271,7 @@ fn attach(probe: &'static Probe, object: &Object) -> Result<Vec<Link>, Error> {
     };
     let hooked = object
         .progs_mut()
-        .filter(|program| program.section() != UNHOOKED);
+        .filter(|program| program.autoload() && program.section() != UNHOOKED);
     hooked.map(attach_one).collect()
 }
 
