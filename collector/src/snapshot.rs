@@ -359,7 +359,8 @@ pub struct SwitchSamples {
     pub kind: SwitchKind,
     /// The task that left would have run on.
     pub preempted: bool,
-    /// Events that recorded the switch, from 1.
+    /// Events that recorded the switch, from 1. Of a switch that was timed by stamps: 1 with what the
+    /// stamps take, 0 without it.
     pub recording_events: u32,
     /// From the one task to the other.
     pub histogram: Histogram,

@@ -20,6 +20,8 @@ struct {
 	struct group_calls group_calls;
 	struct call_losses call_losses;
 	struct call call;
+	struct switch_record switch_record;
+	struct stamp_counts stamp_counts;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum mode mode;
@@ -30,4 +32,6 @@ struct {
 	enum space space;
 	enum group_number group_number;
 	enum call_kind call_kind;
+	enum switch_kind switch_kind;
+	enum switch_flag switch_flag;
 } abi;

@@ -15,7 +15,8 @@ pub use generated::types::{
     assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
     group_calls, group_number, group_rule, group_stats, histogram, histogram_shape, loss, losses,
-    mode, reason, space, task_identity, task_record, task_state, tlb_stats, totals, wide,
+    mode, reason, space, stamp_counts, switch_flag, switch_kind, switch_record, task_identity,
+    task_record, task_state, tlb_stats, totals, wide,
 };
 
 impl totals {
@@ -50,6 +51,8 @@ plain!(
     group_stats,
     histogram,
     losses,
+    stamp_counts,
+    switch_record,
     task_identity,
     task_record,
     u32,
@@ -175,6 +178,19 @@ mod tests {
         });
         assert_layout!(losses { count });
         assert_layout!(task_identity { space, tid, group });
+        assert_layout!(switch_record {
+            ns,
+            own_ns,
+            group,
+            kind,
+            flags
+        });
+        assert_layout!(stamp_counts {
+            no_room,
+            unmatched,
+            on_nothing_began,
+            on_nothing_ns
+        });
         assert_layout!(fault_window {
             mode,
             number,

@@ -140,6 +140,17 @@ impl Loaded {
         Ok(output.return_value)
     }
 
+    /// Runs a program at fentry, for which the kernel calls empty functions of its own.
+    pub(crate) fn run_on_nothing(&self, name: &'static str) -> Result<(), Error> {
+        let found = self.object.progs_mut().find(|one| one.name() == name);
+        let program =
+            found.unwrap_or_else(|| panic!("probe {} has no program {name}", self.probe.name));
+        program
+            .test_run(ProgramInput::default())
+            .map(drop)
+            .map_err(|source| self.unreadable(name, source))
+    }
+
     /// Attaches the program of that name in the way that `attach` says.
     pub(crate) fn attach_by<L>(
         &self,
@@ -250,11 +261,20 @@ fn prepare_maps(
             }
             Some("group_calls") => map.set_max_entries(groups + 1)?,
             Some("sleeps") => map.set_max_entries(groups * abi::reason::REASONS.0)?,
+            Some("switch_records") => map.set_max_entries(switch_records_bytes())?,
             Some("fault_latency") => map.set_max_entries(groups * CLASSES as u32)?,
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Bytes for records of switches: of 8,192 on each CPU, each with a header of 8, up to some hundred
+/// CPUs. A power of two, as the kernel wants it.
+fn switch_records_bytes() -> u32 {
+    const EACH: u32 = 8_192 * (size_of::<abi::switch_record>() as u32 + 8);
+    let cpus = libbpf_rs::num_possible_cpus().map_or(1, |cpus| cpus.clamp(1, 64) as u32);
+    (cpus * EACH).next_power_of_two()
 }
 
 /// The section of programs that are run by hand.
