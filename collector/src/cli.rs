@@ -73,6 +73,7 @@ impl Windows {
         probe_ebpf::Options {
             fault_share: self.fault_windows,
             switch_share: self.switch_windows,
+            without: &[],
         }
     }
 }

@@ -71,6 +71,7 @@ fn nobody(fault_share: f64) -> Watch {
     let options = Options {
         fault_share,
         switch_share: 0.0,
+        without: &[],
     };
     let watch = Watch::load(&[GroupRule::default()], &options).expect("probes load");
     for unavailable in watch.unavailable() {

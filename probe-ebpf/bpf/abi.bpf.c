@@ -22,6 +22,8 @@ struct {
 	struct call_losses call_losses;
 	struct call call;
 	struct own_call own_call;
+	struct switch_record switch_record;
+	struct stamp_counts stamp_counts;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum loss loss;
@@ -31,4 +33,6 @@ struct {
 	enum space space;
 	enum group_number group_number;
 	enum call_kind call_kind;
+	enum switch_kind switch_kind;
+	enum switch_flag switch_flag;
 } abi;

@@ -270,4 +270,30 @@ struct own_call {
 	__u64 latency; /* of its last call */
 };
 
+/* Between whom a CPU switched, as far as programs in the kernel tell it. */
+enum switch_kind { SWITCH_SAME_SPACE, SWITCH_DIFFERENT_SPACE, SWITCH_IDLE, SWITCH_KERNEL_THREAD };
+
+enum switch_flag {
+	SWITCH_LEFT = 1,      /* the group is that of the task that left, else of the one that came */
+	SWITCH_PREEMPTED = 2, /* the task that left would have run on */
+	SWITCH_TIMED = 4,     /* the one that came was seen to come */
+};
+
+/* A switch of a watched task, timed by stamps. */
+struct switch_record {
+	__u32 ns;     /* from the second stamp to the third, at most 2^32 - 1 */
+	__u32 own_ns; /* from the first to the second, between which the kernel does nothing */
+	__u32 group;
+	__u16 kind;  /* enum switch_kind */
+	__u16 flags; /* enum switch_flag */
+};
+
+/* On one CPU: what became of stamps for which there is no record, and the last stamps on nothing. */
+struct stamp_counts {
+	__u64 no_room;
+	__u64 unmatched;
+	__u64 on_nothing_began;
+	__u64 on_nothing_ns;
+};
+
 #endif

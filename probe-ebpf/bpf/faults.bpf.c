@@ -3,9 +3,10 @@
  * Page faults of watched tasks one by one, while a window is open: class, mode and latency.
  *
  * A fault begins at the tracepoint of the exception, and ends when the kernel has handled it and
- * counts it: at the tracepoint of that count where the kernel has one, else at the perf software
- * event, which costs everybody's faults several times as much. A fault may sleep and migrate, so it
- * is kept with the task. Nothing is attached outside windows but the end of major faults.
+ * counts it: as the function that handles it returns, where fexit is allowed, else at the tracepoint
+ * of that count where the kernel has one, else at the perf software event, which costs everybody's
+ * faults several times as much. A fault may sleep and migrate, so it is kept with the task. Nothing is
+ * attached outside windows but the end of major faults, where the first end does not tell them.
  */
 #include "faults.h"
 #include "histogram.h"
@@ -240,6 +241,39 @@ SEC("tp_btf/page_fault_kernel")
 int BPF_PROG(on_page_fault_kernel, unsigned long address, void *regs, unsigned long error_code)
 {
 	fault_begins(address, error_code, 1);
+	return 0;
+}
+
+/* Whether the kernel counts a fault that ended so as one (mm_account_fault() in mm/memory.c). */
+static __always_inline bool is_counted(__u64 result)
+{
+	/* VM_FAULT_ERROR, which is a macro */
+	__u64 errors = bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_OOM) |
+		       bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_SIGBUS) |
+		       bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_SIGSEGV) |
+		       bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_HWPOISON) |
+		       bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_HWPOISON_LARGE) |
+		       bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_FALLBACK);
+
+	return !(result & (errors | bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_RETRY)));
+}
+
+/*
+ * vm_fault_t handle_mm_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
+ *                            struct pt_regs *regs)
+ *
+ * Seen on 6.1, 7.3. Returns once a fault is counted, or has failed, or is to be tried again: then it is
+ * called again. Also for those of get_user_pages().
+ */
+SEC("fexit/handle_mm_fault")
+int BPF_PROG(on_handled, void *vma, unsigned long address, unsigned int flags, void *regs, __u64 result)
+{
+	__u64 tried_before = bpf_core_enum_value(enum fault_flag, FAULT_FLAG_TRIED);
+
+	if (!is_counted((__u32)result))
+		return 0;
+	handled((result & bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_MAJOR)) ||
+		(flags & tried_before));
 	return 0;
 }
 

@@ -29,6 +29,19 @@ enum vm_event_item {
 	NR_VM_EVENT_ITEMS,
 };
 
+/* include/linux/mm_types.h: by name too */
+enum vm_fault_reason {
+	VM_FAULT_OOM,
+	VM_FAULT_SIGBUS,
+	VM_FAULT_MAJOR,
+	VM_FAULT_HWPOISON,
+	VM_FAULT_HWPOISON_LARGE,
+	VM_FAULT_SIGSEGV,
+	VM_FAULT_RETRY,
+	VM_FAULT_FALLBACK,
+};
+enum fault_flag { FAULT_FLAG_TRIED };
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct vm_operations_struct;

@@ -15,8 +15,8 @@ pub use generated::types::{
     assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
     group_calls, group_number, group_rule, group_stats, histogram, histogram_shape, loss, losses,
-    own_call, process_sockets, reason, space, task_identity, task_record, task_state, tlb_stats,
-    totals, wide,
+    own_call, process_sockets, reason, space, stamp_counts, switch_flag, switch_kind,
+    switch_record, task_identity, task_record, task_state, tlb_stats, totals, wide,
 };
 
 impl totals {
@@ -53,6 +53,8 @@ plain!(
     losses,
     own_call,
     process_sockets,
+    stamp_counts,
+    switch_record,
     task_identity,
     task_record,
     u32,
@@ -181,6 +183,19 @@ mod tests {
             bytes,
             pid,
             unread_files
+        });
+        assert_layout!(switch_record {
+            ns,
+            own_ns,
+            group,
+            kind,
+            flags
+        });
+        assert_layout!(stamp_counts {
+            no_room,
+            unmatched,
+            on_nothing_began,
+            on_nothing_ns
         });
         assert_layout!(fault_window {
             mode,

@@ -148,6 +148,17 @@ impl Loaded {
         Ok(output.return_value)
     }
 
+    /// Runs a program at fentry, for which the kernel calls empty functions of its own.
+    pub(crate) fn run_on_nothing(&self, name: &'static str) -> Result<(), Error> {
+        let found = self.object.progs_mut().find(|one| one.name() == name);
+        let program =
+            found.unwrap_or_else(|| panic!("probe {} has no program {name}", self.probe.name));
+        program
+            .test_run(ProgramInput::default())
+            .map(drop)
+            .map_err(|source| self.unreadable(name, source))
+    }
+
     /// Attaches the program of that name in the way that `attach` says.
     pub(crate) fn attach_by<L>(
         &self,
@@ -249,7 +260,7 @@ fn prepare_maps(
         }
         let size = |size: &&MapSize| map.name() == size.map;
         if let Some(size) = probe.map_sizes.iter().find(size) {
-            map.set_max_entries(groups * size.of_each_group + size.besides)?;
+            map.set_max_entries((size.entries)(groups))?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use libbpf_rs::btf::{
     Btf,
     types::{DataSec, Var},
 };
-use std::path::Path;
+use std::{ffi::CStr, path::Path};
 
 /// Where the kernel describes its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -66,6 +66,22 @@ pub fn broadcasts_flushes() -> bool {
 /// If the kernel did not let us try.
 pub fn has_task_storage() -> Result<bool, String> {
     sys::is_map_supported(MapType::TaskStorage).map_err(|error| error.to_string())
+}
+
+/// Whether the kernel's BTF has this name, of whatever: sooner told than by a program that is refused.
+pub(crate) fn btf_has_name(name: &CStr) -> bool {
+    let btf = std::fs::read(BTF_PATH).unwrap_or_default();
+    let wanted = name.to_bytes_with_nul();
+    // SAFETY: both lie in memory as long as they say.
+    let found = unsafe {
+        libc::memmem(
+            btf.as_ptr().cast(),
+            btf.len(),
+            wanted.as_ptr().cast(),
+            wanted.len(),
+        )
+    };
+    !found.is_null()
 }
 
 /// How far one per-CPU variable of the kernel lies from another, in bytes, as its BTF has them.

@@ -37,7 +37,7 @@ pub struct Probe {
     pub(crate) object: &'static [u8],
     /// The hooks its programs run on.
     pub hooks: &'static [&'static str],
-    /// Of its own maps, those whose size depends on the number of groups.
+    /// Of its own maps, those whose size depends on the number of groups or on the host.
     pub(crate) map_sizes: &'static [MapSize],
     /// The main job cannot run without it.
     pub essential: bool,
@@ -51,19 +51,8 @@ pub struct Probe {
 #[derive(Debug)]
 pub(crate) struct MapSize {
     pub(crate) map: &'static str,
-    pub(crate) of_each_group: u32,
-    pub(crate) besides: u32,
-}
-
-impl MapSize {
-    /// So many for each group.
-    pub(crate) const fn by_group(map: &'static str, of_each_group: u32) -> Self {
-        Self {
-            map,
-            of_each_group,
-            besides: 0,
-        }
-    }
+    /// By the number of groups.
+    pub(crate) entries: fn(u32) -> u32,
 }
 
 /// Loads and attaches a probe.
@@ -154,8 +143,14 @@ pub(crate) static LISTS: Probe = Probe {
     object: object!("lists"),
     hooks: &[],
     map_sizes: &[
-        MapSize::by_group("groups", 1),
-        MapSize::by_group("sleeps", abi::reason::REASONS.0),
+        MapSize {
+            map: "groups",
+            entries: |groups| groups,
+        },
+        MapSize {
+            map: "sleeps",
+            entries: |groups| groups * abi::reason::REASONS.0,
+        },
     ],
     essential: true,
     measures: &[],

@@ -43,6 +43,9 @@ pub struct Options {
     pub fault_share: f64,
     /// Share of the time, 0 to 1, in which the latency of switches is measured.
     pub switch_share: f64,
+    /// Hooks that are not used even where they work, such as `tp_btf/sched_exit_tp`: what needs one is
+    /// then measured by the next best method. For tests.
+    pub without: &'static [&'static str],
 }
 
 impl Default for Options {
@@ -51,6 +54,7 @@ impl Default for Options {
         Self {
             fault_share: 0.02,
             switch_share: 0.01,
+            without: &[],
         }
     }
 }

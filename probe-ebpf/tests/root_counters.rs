@@ -44,6 +44,7 @@ fn counted(mut workload: Workload) -> (Vec<Reading>, Totals) {
     let no_windows = Options {
         fault_share: 0.0,
         switch_share: 0.0,
+        without: &[],
     };
     let mut watch = watch_with(workload.pid, &no_windows);
     let (_, before) = at_rest(workload.pid, &mut watch);

@@ -24,6 +24,7 @@ const QUICK: (u64, usize) = (4_000, 9);
 const NO_WINDOWS: Options = Options {
     fault_share: 0.0,
     switch_share: 0.0,
+    without: &[],
 };
 
 pub(crate) fn probe_cost(bench: &mut Bench) -> Result<()> {

@@ -16,6 +16,11 @@ const CREATIONS: &str = "from the beginning of the watch to the end of the windo
 const SWITCH_LATENCY: &str = "what recording adds is taken off: the line through the medians with 1, \
     2 and 3 recording events, by least squares, is read at none; p90 and p99 have as much taken off as \
     the median, and so are upper bounds";
+/// The same where switches are timed by stamps, which the recording says.
+const SWITCH_STAMPS: (&str, &str) = (
+    "time from tp_btf/sched_switch",
+    "corrected: each switch less the time of its own stamps",
+);
 const FIRST_RUN: &str = "by the role of the task created, from the beginning of the watch";
 const CREATION_LATENCY: &str = "from call to return, as the caller sees it; what our probes add, \
     measured on an empty function, is taken off; memory of the caller is read at the call";
@@ -53,10 +58,13 @@ pub fn method(recording: &Recording, measure: &str) -> String {
         .iter()
         .filter(|method| method.measure == measure);
     let read = read.map(|method| method.method.as_str());
+    let stamped = read
+        .clone()
+        .any(|method| measure == "switch_latency" && method.starts_with(SWITCH_STAMPS.0));
     let made = MADE_OF_THEM
         .iter()
         .filter(|(name, _)| *name == measure)
-        .map(|(_, text)| *text);
+        .map(|(_, text)| if stamped { SWITCH_STAMPS.1 } else { *text });
     let words: Vec<_> = read.chain(made).collect();
     if words.is_empty() {
         "not recorded".to_owned()

@@ -1,5 +1,8 @@
 //! Direct latency of context switches, raw and with the instrument's own share taken off.
 //!
+//! Of switches timed by stamps in the kernel the instrument's share is known one by one, and has been
+//! taken off each: they come twice, with it and without, as recorded by one event and by none.
+//!
 //! Each event that records switches makes them longer by about the same time. So the medians with
 //! one, two and three recording events lie on a line, and where it meets none is the corrected
 //! median. What that takes off the median is taken off the other percentiles too: those of a sum are
@@ -63,7 +66,7 @@ pub struct Figures {
     pub raw: Distribution,
     /// Without the instrument; none with a `reason`.
     pub corrected: Option<Corrected>,
-    /// What each event that records a switch adds to it, in seconds.
+    /// What each event that records a switch, or the stamps that time it, add to it, in seconds.
     pub recording_cost_seconds: Option<f64>,
     /// The medians that were extrapolated from.
     pub by_recording_events: Vec<Point>,
@@ -194,6 +197,10 @@ impl Figures {
     fn of(mut points: BTreeMap<u32, Samples>, looked_seconds: f64, method: &str) -> Self {
         points.retain(|_, samples| samples.count() > 0);
         let by_recording_events: Vec<Point> = points.iter().map(Point::of).collect();
+        if let Some(without) = points.remove(&0) {
+            let raw = points.values().next().cloned().unwrap_or_default();
+            return Self::of_stamps(&raw, &without, by_recording_events, method);
+        }
         let raw = points.values().next().cloned().unwrap_or_default();
         let enough = |(_, samples): &(&u32, &Samples)| samples.count() >= MIN_SAMPLES;
         let enough: Vec<_> = points.iter().filter(enough).collect();
@@ -217,6 +224,51 @@ impl Figures {
             by_recording_events,
             reason,
         }
+    }
+}
+
+impl Figures {
+    /// Whether the instrument's share was known, and taken off, one by one.
+    #[must_use]
+    pub fn is_stamped(&self) -> bool {
+        let mut points = self.by_recording_events.iter();
+        points.any(|point| point.recording_events == 0)
+    }
+
+    /// Of switches with the time that their stamps take, and without it.
+    fn of_stamps(
+        raw: &Samples,
+        without: &Samples,
+        by_recording_events: Vec<Point>,
+        method: &str,
+    ) -> Self {
+        let enough = without.count() >= MIN_SAMPLES;
+        let corrected = enough.then(|| Corrected::of(without)).flatten();
+        let median = |samples| quantile_ns(samples, 0.5).unwrap_or(f64::NAN);
+        let cost_ns = median(raw) - median(without);
+        Self {
+            raw: Distribution::of(raw, method.to_owned()),
+            recording_cost_seconds: corrected.map(|_| cost_ns / 1e9),
+            reason: corrected
+                .is_none()
+                .then(|| format!("too few such switches in the windows: {MIN_SAMPLES} are needed")),
+            corrected,
+            by_recording_events,
+        }
+    }
+}
+
+impl Corrected {
+    /// Of samples that are without the instrument each.
+    fn of(samples: &Samples) -> Option<Self> {
+        let seconds = |share| quantile_ns(samples, share).map(|ns| ns / 1e9);
+        let (p50_seconds, margin) = (seconds(0.5)?, median_margin_ns(samples) / 1e9);
+        Some(Self {
+            p50_seconds,
+            p50_confidence_95_seconds: [(p50_seconds - margin).max(0.0), p50_seconds + margin],
+            p90_seconds: seconds(0.9)?,
+            p99_seconds: seconds(0.99)?,
+        })
     }
 }
 

@@ -113,6 +113,31 @@ fn assert_ns(seconds: f64, ns: f64) {
 }
 
 #[test]
+fn of_stamped_switches_each_percentile_is_their_own() {
+    let kind = SwitchKind::SameAddressSpace;
+    let both = |count| [0, 1].map(|events| recorded(kind, false, events, 310, count));
+    let latency_of = |count| latency(both(count).to_vec()).same_address_space.all;
+    let figures = latency_of(MIN_SAMPLES);
+    assert!(figures.is_stamped());
+    assert_eq!(figures.reason, None);
+    let corrected = figures.corrected.expect("enough samples");
+    assert_ns(corrected.p50_seconds, 310.0);
+    assert_ns(corrected.p90_seconds, 390.0);
+    assert_ns(corrected.p99_seconds, 408.0);
+    let [lower, upper] = corrected.p50_confidence_95_seconds;
+    assert!(lower < corrected.p50_seconds && corrected.p50_seconds < upper);
+    assert_ns(
+        figures.recording_cost_seconds.expect("a cost"),
+        RECORDING_NS as f64,
+    );
+    assert_eq!(figures.raw.count, MIN_SAMPLES);
+
+    let few = latency_of(MIN_SAMPLES - 1);
+    assert_eq!((few.corrected, few.recording_cost_seconds), (None, None));
+    assert!(few.reason.expect("why").contains("too few"));
+}
+
+#[test]
 fn the_line_through_medians_leads_back_to_no_recording() {
     let latency = latency(with_each_number(
         SwitchKind::SameAddressSpace,

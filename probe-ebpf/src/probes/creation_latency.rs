@@ -34,8 +34,7 @@ pub static PROBE: Probe = Probe {
     ],
     map_sizes: &[MapSize {
         map: "group_calls",
-        of_each_group: 1,
-        besides: 1, // of our own
+        entries: |groups| groups + 1, // and one of our own
     }],
     essential: false,
     measures: &[Measure {

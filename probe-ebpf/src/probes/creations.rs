@@ -9,7 +9,10 @@ pub static PROBE: Probe = Probe {
     name: "creations",
     object: object!("creations"),
     hooks: &["tp_btf/task_newtask"],
-    map_sizes: &[MapSize::by_group("rules", 1)],
+    map_sizes: &[MapSize {
+        map: "rules",
+        entries: |groups| groups,
+    }],
     essential: true,
     measures: &[
         Measure {

@@ -7,6 +7,7 @@ use crate::{
     fault_sample::{CLASSES, FaultSample, by_class},
     loader::{How, Loaded},
     perf, platform,
+    tracing::{self, Tier},
     windows::Windowed,
 };
 use libbpf_rs::{Link, MapCore, MapFlags};
@@ -15,8 +16,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Where the end of a minor fault is seen: what costs faults of others less comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
+    Returned,
     MemcgEvent,
     PerfEvent,
+}
+
+impl End {
+    const ALL: [Self; 3] = [Self::Returned, Self::MemcgEvent, Self::PerfEvent];
+
+    fn hook(self) -> &'static str {
+        match self {
+            Self::Returned => "fexit/handle_mm_fault",
+            Self::MemcgEvent => "tp_btf/count_memcg_events",
+            Self::PerfEvent => "perf page-faults-min",
+        }
+    }
+
+    /// The programs of other ends.
+    fn without(self) -> &'static [&'static str] {
+        match self {
+            Self::Returned => &["on_memcg_event", "on_minor_fault", "on_major_fault"],
+            Self::MemcgEvent => &["on_handled", "on_minor_fault"],
+            Self::PerfEvent => &["on_handled", "on_memcg_event"],
+        }
+    }
+
+    /// Without it there is no need to try.
+    fn is_likely(self) -> bool {
+        self != Self::Returned || tracing::tier() == Tier::Fentry
+    }
 }
 
 const BEGINNINGS: [&str; 2] = ["on_page_fault_user", "on_page_fault_kernel"];
@@ -40,27 +68,30 @@ pub(super) struct FaultWindows {
 impl FaultWindows {
     /// Loads the programs, with the end that is found to work here.
     pub(super) fn load(context: &Context<'_>) -> Result<Self, Error> {
-        let cheap = Self::load_with(context, End::MemcgEvent);
-        let mut windows = match cheap {
-            Ok(windows) => windows,
-            Err(_) => Self::load_with(context, End::PerfEvent)?,
-        };
-        windows.attach_majors()?;
-        Ok(windows)
+        let mut refused = unsupported("no end of a fault was left to be tried");
+        for end in End::ALL {
+            if context.options.without.contains(&end.hook()) || !end.is_likely() {
+                continue;
+            }
+            match Self::load_with(context, end) {
+                Ok(mut windows) => {
+                    windows.attach_majors()?;
+                    return Ok(windows);
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 
     /// The same with that end, tried out.
     fn load_with(context: &Context<'_>, end: End) -> Result<Self, Error> {
-        let without: &[&str] = match end {
-            End::MemcgEvent => &["on_minor_fault"],
-            End::PerfEvent => &["on_memcg_event"],
-        };
         let loaded = Loaded::load_only(
             &PROBE,
             Some(context.owner),
             context.groups,
             &How {
-                without,
+                without: end.without(),
                 ..How::default()
             },
         )?;
@@ -113,8 +144,8 @@ impl FaultWindows {
         ))
     }
 
-    /// Where minor faults end elsewhere, this is on the path of major ones alone, for which it is
-    /// nothing.
+    /// Where the event of the memory cgroup is the end, this is on the path of major faults alone, for
+    /// which it is nothing.
     fn attach_majors(&mut self) -> Result<(), Error> {
         if self.end == End::MemcgEvent {
             self._majors = self.attach_perf("on_major_fault", perf::PAGE_FAULTS_MAJ)?;
@@ -123,8 +154,13 @@ impl FaultWindows {
     }
 
     fn attach_end(&mut self) -> Result<(), Error> {
-        if self.end == End::MemcgEvent {
-            let link = self.loaded.attach_program("on_memcg_event")?;
+        let program = match self.end {
+            End::Returned => Some("on_handled"),
+            End::MemcgEvent => Some("on_memcg_event"),
+            End::PerfEvent => None,
+        };
+        if let Some(program) = program {
+            let link = self.loaded.attach_program(program)?;
             self.links.push(link);
             return Ok(());
         }

@@ -21,12 +21,18 @@ pub static PROBE: Probe = Probe {
     hooks: &[
         "tp_btf/page_fault_user",
         "tp_btf/page_fault_kernel",
-        "tp_btf/count_memcg_events or perf page-faults-min",
-        "perf page-faults-maj",
+        "fexit/handle_mm_fault, or tp_btf/count_memcg_events or perf page-faults-min",
+        "perf page-faults-maj without the first",
     ],
     map_sizes: &[
-        MapSize::by_group("fault_counts", 1),
-        MapSize::by_group("fault_latency", CLASSES as u32),
+        MapSize {
+            map: "fault_counts",
+            entries: |groups| groups,
+        },
+        MapSize {
+            map: "fault_latency",
+            entries: |groups| groups * CLASSES as u32,
+        },
     ],
     essential: false,
     measures: &[Measure {
@@ -36,7 +42,9 @@ pub static PROBE: Probe = Probe {
     start: Some(start),
 };
 
-const METHODS: [&str; 2] = [
+const METHODS: [&str; 3] = [
+    "in windows, from tp_btf/page_fault_user or page_fault_kernel to fexit/handle_mm_fault, which says \
+     whether it was major; class by error code, mapping (bpf_find_vma) and the CPU's vm_event_states",
     "in windows, from tp_btf/page_fault_user or page_fault_kernel to tp_btf/count_memcg_events; \
      class by error code, mapping (bpf_find_vma) and the CPU's vm_event_states; major by the perf \
      event page-faults-maj",
@@ -113,8 +121,9 @@ impl Part for Faults {
 
     fn measures(&self) -> Vec<Measure> {
         let method = match self.end {
-            End::MemcgEvent => METHODS[0],
-            End::PerfEvent => METHODS[1],
+            End::Returned => METHODS[0],
+            End::MemcgEvent => METHODS[1],
+            End::PerfEvent => METHODS[2],
         };
         PROBE
             .measures

@@ -25,7 +25,10 @@ pub static PROBE: Probe = Probe {
         "fentry/kernel_clone and fexit/kernel_clone",
         "or kprobe/kernel_clone and kretprobe/kernel_clone",
     ],
-    map_sizes: &[MapSize::by_group("group_calls", 1)],
+    map_sizes: &[MapSize {
+        map: "group_calls",
+        entries: |groups| groups,
+    }],
     essential: false,
     measures: &[Measure {
         name: "creation_latency_in_kernel",

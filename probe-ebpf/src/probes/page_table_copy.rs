@@ -16,7 +16,10 @@ pub static PROBE: Probe = Probe {
         "fentry/dup_mmap and fexit/dup_mmap",
         "or kprobe/dup_mmap and kretprobe/dup_mmap",
     ],
-    map_sizes: &[MapSize::by_group("page_table_copies", 1)],
+    map_sizes: &[MapSize {
+        map: "page_table_copies",
+        entries: |groups| groups,
+    }],
     essential: false,
     measures: &[Measure {
         name: "page_table_copy",

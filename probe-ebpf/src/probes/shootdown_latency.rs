@@ -17,7 +17,10 @@ pub static PROBE: Probe = Probe {
         "fentry/native_flush_tlb_multi and fexit/native_flush_tlb_multi",
         "or kprobe/native_flush_tlb_multi and kretprobe/native_flush_tlb_multi",
     ],
-    map_sizes: &[MapSize::by_group("shootdowns", 1)],
+    map_sizes: &[MapSize {
+        map: "shootdowns",
+        entries: |groups| groups,
+    }],
     essential: false,
     measures: &[Measure {
         name: "shootdown_latency",

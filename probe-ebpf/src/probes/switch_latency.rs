@@ -1,7 +1,8 @@
-//! Direct latency of context switches: from the record of one task leaving a CPU to that of the
-//! next one coming to it, in windows.
+//! Direct latency of context switches, in windows: from the scheduler's decision until the next task
+//! has come, by stamps of programs where the kernel has a hook at both ends; else from perf's record of
+//! one task leaving a CPU to that of the next one coming to it.
 //!
-//! The instrument sits inside what it measures: a record is written before the switch, and another
+//! In the second case the instrument sits inside what it measures: a record is written before the switch, and another
 //! after it. So switches are recorded by one, two and three events in turn; the report takes the
 //! three lines of medians back to none.
 //!
@@ -13,32 +14,47 @@ mod event;
 mod identities;
 mod pairs;
 mod recorder;
+mod stamps;
 
 use super::{Context, Measure, Part, Probe};
 use crate::{
     Error,
     loader::Loaded,
-    sample::{GroupSample, Loss, WindowTime},
+    sample::{GroupSample, Loss, Unavailable, WindowTime},
+    watch::Assignment,
     windows::Windows,
 };
 use books::Books;
 use identities::Identities;
 use recorder::Recorder;
-use std::sync::{Arc, Mutex, PoisonError};
+use stamps::Stamps;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-/// Perf's context-switch records, and the iterator that says of whom they are.
+/// Programs at both ends of a switch; or perf's context-switch records, and the iterator that says of
+/// whom they are, which are this object.
 pub static PROBE: Probe = Probe {
     name: "switch_latency",
     object: object!("switch_latency"),
-    hooks: &["iter/task"],
+    hooks: &[
+        "tp_btf/sched_switch and tp_btf/sched_exit_tp or kprobe/finish_task_switch, or perf context-switch records",
+        "iter/task",
+    ],
     map_sizes: &[],
     essential: false,
     measures: &[Measure {
         name: "switch_latency",
-        method: "time from perf's context-switch record of the task that leaves a CPU to that of the one that comes, recorded by 1, 2 and 3 events in turn, in windows; tasks by iter/task",
+        method: RECORDS,
     }],
     start: Some(start),
 };
+
+const RECORDS: &str = "time from perf's context-switch record of the task that leaves a CPU to that of the one that comes, recorded by 1, 2 and 3 events in turn, in windows; tasks by iter/task";
 
 /// Records of the task that left and of the one that came did not belong together.
 pub const UNMATCHED: &str = "context-switch records without their match";
@@ -47,18 +63,51 @@ pub const LOST: &str = "context-switch records for which there was no room";
 /// The iterator found them no more.
 pub const UNRESOLVED: &str = "switches of tasks that had ended before it was known whose they were";
 
+/// A new task does not return from the scheduler as others do.
+pub const UNTIMED: &str = "switches to new tasks, whose coming was not seen";
+
 struct Latency {
     windows: Windows,
     time: Option<WindowTime>,
     books: Arc<Mutex<Books>>,
     programs: Vec<u32>,
+    method: &'static str,
+    /// Of stamps: whether they are to be set anew.
+    renew: Arc<AtomicBool>,
 }
 
 fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
+    let share = context.options.switch_share;
+    let books = Arc::new(Mutex::new(Books::new(context.groups)));
+    let stamps = (share > 0.0).then(|| Stamps::load(context, &books));
+    match stamps {
+        Some(Ok(stamps)) => start_stamps(stamps, share, books),
+        _ => start_recorder(context, share, books),
+    }
+}
+
+fn start_stamps(
+    stamps: Stamps,
+    share: f64,
+    books: Arc<Mutex<Books>>,
+) -> Result<Box<dyn Part>, Error> {
+    Ok(Box::new(Latency {
+        time: None,
+        books,
+        programs: stamps.program_ids(),
+        method: stamps.method(),
+        renew: stamps.renew.clone(),
+        windows: Windows::start(PROBE.name, share, stamps)?,
+    }))
+}
+
+fn start_recorder(
+    context: &Context<'_>,
+    share: f64,
+    books: Arc<Mutex<Books>>,
+) -> Result<Box<dyn Part>, Error> {
     let program = Loaded::load(&PROBE, Some(context.owner), context.groups)?;
     let programs = program.program_ids();
-    let books = Arc::new(Mutex::new(Books::new(context.groups)));
-    let share = context.options.switch_share;
     let window = Windows::length(share);
     let recorder = Recorder::new(Identities::new(program), books.clone(), window)?;
     Ok(Box::new(Latency {
@@ -66,6 +115,8 @@ fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
         time: None,
         books,
         programs,
+        method: RECORDS,
+        renew: Arc::default(),
     }))
 }
 
@@ -77,12 +128,24 @@ impl Part for Latency {
         Ok(books.losses())
     }
 
+    /// The program that keeps the books of the watch list is at sched_switch too by now.
+    fn added(
+        &mut self,
+        _process: &Assignment,
+        _with_descendants: &HashSet<u32>,
+    ) -> Vec<Unavailable> {
+        self.renew.store(true, Ordering::Relaxed);
+        Vec::new()
+    }
+
     fn program_ids(&self) -> Vec<u32> {
         self.programs.clone()
     }
 
     fn measures(&self) -> Vec<Measure> {
-        PROBE.measures.to_vec()
+        let method = self.method;
+        let by_method = |measure: &Measure| Measure { method, ..*measure };
+        PROBE.measures.iter().map(by_method).collect()
     }
 
     fn window(&self) -> Option<WindowTime> {

@@ -11,7 +11,7 @@ pub struct SwitchLatency {
     pub left: u64,
     /// Switches seen in which one came.
     pub came: u64,
-    /// How long they took, from the record of the one to that of the other.
+    /// How long they took, from the record or stamp of the one to that of the other.
     pub samples: Vec<SwitchSamples>,
 }
 
@@ -22,7 +22,8 @@ pub struct SwitchSamples {
     pub kind: SwitchKind,
     /// The task that left would have run on.
     pub preempted: bool,
-    /// Events that recorded the switch, from 1.
+    /// Events that recorded the switch, from 1. Of a switch that was timed by stamps: 1 with what the
+    /// stamps take, 0 without it.
     pub recording_events: u32,
     /// In buckets of [`SwitchSamples::SUB_BITS`].
     pub histogram: Histogram,

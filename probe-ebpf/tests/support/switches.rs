@@ -16,7 +16,14 @@ use std::{
 pub const ALWAYS: Options = Options {
     fault_share: 0.0,
     switch_share: 1.0,
+    without: &[],
 };
+
+pub fn method(watch: &Watch) -> &'static str {
+    let measures = watch.measures();
+    let measure = measures.iter().find(|m| m.name == "switch_latency");
+    measure.expect("measured").method
+}
 
 pub fn switches(sample: &Sample) -> SwitchLatency {
     let mut sum = SwitchLatency::default();
@@ -86,8 +93,15 @@ pub struct Medians {
     pub corrected: f64,
 }
 
-/// Recorded by one, two and three events of ours and as many `others`.
+/// Recorded by one, two and three events of ours and as many `others`; or timed by stamps.
 pub fn medians(latency: &SwitchLatency, kind: SwitchKind, others: u32) -> Medians {
+    let without_stamps = counts(latency, kind, 0);
+    if !without_stamps.is_empty() {
+        return Medians {
+            recorded: [median(&counts(latency, kind, 1)); 3],
+            corrected: median(&without_stamps),
+        };
+    }
     let recorded = [1, 2, 3].map(|events| median(&counts(latency, kind, events + others)));
     let slope = (recorded[2] - recorded[0]) / 2.0;
     let middle = recorded.iter().sum::<f64>() / 3.0;
@@ -104,7 +118,7 @@ pub fn trips() -> u32 {
 /// A ping-pong on one CPU, timed by itself: nanoseconds for each switch.
 pub struct PingPong {
     pub workload: Workload,
-    time: std::io::PipeReader,
+    pub time: std::io::PipeReader,
 }
 
 pub fn ping_pong(processes: bool, trips: u32) -> PingPong {
@@ -147,9 +161,9 @@ impl PingPong {
 
 /// A watch through one window without end, of a workload at rest.
 pub struct Look {
-    pid: u32,
-    watch: Watch,
-    before: (Sample, u64),
+    pub pid: u32,
+    pub watch: Watch,
+    pub before: (Sample, u64),
 }
 
 /// What became of the switches since the look began.
@@ -162,8 +176,9 @@ pub struct Seen {
 }
 
 impl Look {
-    pub fn begin(pid: u32) -> Self {
-        let mut watch = watch_with(pid, &ALWAYS);
+    pub fn begin(pid: u32, options: &Options) -> Self {
+        let mut watch = watch_with(pid, options);
+        println!("measured by: {}", method(&watch));
         let refused = watch.unavailable().iter();
         let refused: Vec<_> = refused.filter(|u| u.measure == "switch_latency").collect();
         assert!(refused.is_empty(), "{refused:?}");
@@ -188,7 +203,7 @@ impl Look {
     }
 
     /// The books of the windows follow within a few hundredths of a second.
-    fn rest(pid: u32, watch: &mut Watch) -> (Sample, u64) {
+    pub fn rest(pid: u32, watch: &mut Watch) -> (Sample, u64) {
         at_rest(pid, watch);
         thread::sleep(Duration::from_millis(if emulated() { 3_000 } else { 300 }));
         let (sample, kernel) = at_rest(pid, watch);
@@ -232,17 +247,17 @@ pub fn kind(processes: bool) -> SwitchKind {
 }
 
 /// The middle one of three ping-pongs, so that a moment that the hypervisor took away does not count.
-pub fn middle_of_three(processes: bool) -> (Medians, u64) {
-    let mut measured = [0; 3].map(|_| measure(processes, 0));
+pub fn middle_of_three(processes: bool, options: &Options) -> (Medians, u64) {
+    let mut measured = [0; 3].map(|_| measure(processes, 0, options));
     measured.sort_by(|one, other| one.0.corrected.total_cmp(&other.0.corrected));
     let [_, middle, _] = measured;
     middle
 }
 
 /// Medians of one ping-pong, and what it timed itself for each switch.
-pub fn measure(processes: bool, others: u32) -> (Medians, u64) {
+pub fn measure(processes: bool, others: u32, options: &Options) -> (Medians, u64) {
     let mut ping_pong = ping_pong(processes, trips());
-    let look = Look::begin(ping_pong.workload.pid);
+    let look = Look::begin(ping_pong.workload.pid, options);
     let ns = ping_pong.run();
     (medians(&look.end().latency, kind(processes), others), ns)
 }

@@ -53,14 +53,23 @@ pub(super) fn windows(report: &Report) -> Option<Note> {
     if seconds <= 0.0 {
         return None;
     }
-    let costs = latencies().flat_map(|latency| {
-        [
+    let figures = latencies().flat_map(|latency| {
+        let kinds = [
             &latency.same_address_space,
             &latency.different_address_space,
-        ]
-        .map(|kind| kind.all.recording_cost_seconds)
+        ];
+        kinds.map(|kind| &kind.all)
     });
-    let costs: Vec<f64> = costs.flatten().collect();
+    let figures: Vec<_> = figures.collect();
+    let costs: Vec<f64> = figures
+        .iter()
+        .filter_map(|figures| figures.recording_cost_seconds)
+        .collect();
+    let stamped = figures.iter().any(|figures| figures.is_stamped());
+    let what = match stamped {
+        true => "the stamps that timed a switch",
+        false => "each event that recorded a switch",
+    };
     let taken_off = match (
         costs.iter().copied().reduce(f64::min),
         costs.iter().copied().reduce(f64::max),
@@ -71,7 +80,7 @@ pub(super) fn windows(report: &Report) -> Option<Note> {
                 true => least,
                 false => format!("{least} to {most}"),
             };
-            format!("; each event that recorded a switch added {range} to it, which is taken off")
+            format!("; {what} added {range} to it, which is taken off")
         }
         _ => String::new(),
     };

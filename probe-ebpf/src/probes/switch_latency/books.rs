@@ -2,7 +2,7 @@
 
 use super::{identities::Identity, pairs::Gap};
 use crate::{
-    abi::{group_number, space},
+    abi::{group_number, space, switch_flag, switch_kind, switch_record},
     sample::{GroupSample, Loss, SwitchKind, SwitchLatency},
 };
 
@@ -16,6 +16,8 @@ pub(super) struct Books {
     pub(super) lost: u64,
     /// Switches whose tasks had ended before they could be told apart.
     unresolved: u64,
+    /// Switches to tasks that were not seen to come.
+    untimed: u64,
 }
 
 impl Books {
@@ -53,6 +55,29 @@ impl Books {
         }
     }
 
+    /// Counts a switch that was timed by stamps, whose own share in its time is given.
+    pub(super) fn add_stamped(&mut self, record: &switch_record, own_ns: u64) {
+        let has = |flag: switch_flag| u32::from(record.flags) & flag.0 != 0;
+        let group = self.group(record.group);
+        match has(switch_flag::SWITCH_LEFT) {
+            true => group.left += 1,
+            false => group.came += 1,
+        }
+        if !has(switch_flag::SWITCH_TIMED) {
+            self.untimed += 1;
+            return;
+        }
+        let kind = match switch_kind(record.kind.into()) {
+            switch_kind::SWITCH_SAME_SPACE => SwitchKind::SameSpace,
+            switch_kind::SWITCH_DIFFERENT_SPACE => SwitchKind::DifferentSpace,
+            switch_kind::SWITCH_IDLE => SwitchKind::Idle,
+            _ => SwitchKind::KernelThread,
+        };
+        let (preempted, ns) = (has(switch_flag::SWITCH_PREEMPTED), record.ns.into());
+        group.add(kind, preempted, 1, ns);
+        group.add(kind, preempted, 0, ns.saturating_sub(own_ns));
+    }
+
     fn group(&mut self, number: u32) -> &mut SwitchLatency {
         let number = number as usize;
         if self.groups.len() <= number {
@@ -78,6 +103,7 @@ impl Books {
             loss(super::LOST, self.lost),
             loss(super::UNMATCHED, self.unmatched),
             loss(super::UNRESOLVED, self.unresolved),
+            loss(super::UNTIMED, self.untimed),
         ]
     }
 }
@@ -178,6 +204,28 @@ mod tests {
             (books.groups[0].left, books.groups[0].samples.len()),
             (1, 0)
         );
+    }
+
+    #[test]
+    fn a_stamped_switch_counts_with_and_without_the_stamps() {
+        let mut books = Books::new(1);
+        let timed = switch_record {
+            ns: 500,
+            own_ns: 60,
+            kind: switch_kind::SWITCH_DIFFERENT_SPACE.0 as u16,
+            flags: (switch_flag::SWITCH_LEFT.0 | switch_flag::SWITCH_TIMED.0) as u16,
+            ..switch_record::default()
+        };
+        books.add_stamped(&timed, 60);
+        books.add_stamped(&switch_record { flags: 0, ..timed }, 60);
+        let group = &books.groups[0];
+        assert_eq!((group.left, group.came, books.untimed), (1, 1, 1));
+        let samples = group.samples.iter();
+        let samples: Vec<_> = samples
+            .map(|s| (s.kind, s.recording_events, s.histogram.sum))
+            .collect();
+        let kind = SwitchKind::DifferentSpace;
+        assert_eq!(samples, [(kind, 1, 500), (kind, 0, 440)]);
     }
 
     #[test]

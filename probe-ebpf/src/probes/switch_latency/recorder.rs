@@ -20,7 +20,7 @@ const RING: usize = 512 * 1024;
 /// one that is read, were seen to cost them the same.
 const SPARE_RING: usize = 64 * 1024;
 /// Parts of a window are no longer than this, so that rings are emptied in time.
-const PART: Duration = Duration::from_millis(10);
+pub(super) const PART: Duration = Duration::from_millis(10);
 
 /// What runs in the windows.
 pub(super) struct Recorder {
