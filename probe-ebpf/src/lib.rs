@@ -15,6 +15,7 @@ mod iterate;
 mod loader;
 mod parts;
 mod perf;
+mod placing;
 pub mod platform;
 pub mod probes;
 pub mod sample;

@@ -6,15 +6,13 @@ use crate::{
     cost::{self, MapCost, ProgramCost},
     loader::Loaded,
     parts::{Parts, joined},
+    placing::Placing,
     probes::{self, Context, Measure, PROBES, creations, sched, tasks},
-    sample::{self, GroupSample, Pending, Sample, TaskSample, Unavailable},
+    sample::{self, GroupSample, Sample, Unavailable},
     statistics::{Counted, Counting},
 };
 use libbpf_rs::{MapCore, MapFlags};
-use std::{
-    collections::{HashMap, HashSet},
-    io, thread,
-};
+use std::{collections::HashSet, io, thread};
 
 /// To which group the children of a group's tasks belong, by number.
 pub type GroupRule = abi::group_rule;
@@ -73,6 +71,8 @@ pub struct Watch {
     sched: Loaded,
     groups: u32,
     epoch: u64,
+    /// Tasks of each group when last read: so many are expected next time.
+    living: Vec<usize>,
 }
 
 impl Watch {
@@ -109,6 +109,7 @@ impl Watch {
             sched,
             groups,
             epoch: 0,
+            living: Vec::new(),
         })
     }
 
@@ -149,13 +150,18 @@ impl Watch {
     /// If the kernel refuses to read a map or to run the iterator.
     pub fn read(&mut self) -> Result<Sample, Error> {
         let mut groups = vec![GroupSample::default(); self.groups as usize];
+        for (group, &tasks) in groups.iter_mut().zip(&self.living) {
+            group.tasks.reserve(tasks);
+        }
         self.epoch += 1;
         tasks::begin_visit(&self.tasks, self.epoch)?;
         self.add_ended(&mut groups, ended::ENDED_SETTLED)?;
-        let (at_ns, living) = tasks::read(&self.tasks)?;
+        let mut placing = Placing::new(&mut groups);
+        let at_ns = tasks::read(&self.tasks, |task| placing.add(task))?;
+        placing.end();
         self.add_ended(&mut groups, ended::ENDED_DURING_VISIT)?;
         tasks::end_visit(&self.tasks)?;
-        place(living, &mut groups);
+        self.living = groups.iter().map(|group| group.tasks.len()).collect();
         for (group, creation) in creations::read(&self.creations)? {
             if let Some(group) = groups.get_mut(group as usize) {
                 group.creations.push(creation);
@@ -300,31 +306,4 @@ fn load_creations(context: &Context<'_>, rules: &[GroupRule]) -> Result<Loaded, 
             .map_err(|source| creations.unreadable("rules", source))?;
     }
     Ok(creations)
-}
-
-/// Gives each task to its group, and each address space to one task of it: the iterator tells only
-/// neighbours apart, and processes may share one (vfork, CLONE_VM).
-fn place(living: Vec<TaskSample>, groups: &mut [GroupSample]) {
-    let mut pending = HashMap::<u64, Pending>::new();
-    for task in living
-        .iter()
-        .filter(|task| task.pending != Pending::default())
-    {
-        pending
-            .entry(task.address_space)
-            .or_default()
-            .add(&task.pending);
-    }
-    let (mut seen, mut neighbour) = (HashSet::new(), None);
-    for mut task in living {
-        let space = task.address_space;
-        let first = neighbour.replace(space) != Some(space) && seen.insert(space);
-        match &mut task.memory {
-            Some(memory) if first => memory.add(pending.get(&space).unwrap_or(&Pending::default())),
-            _ => task.memory = None,
-        }
-        if let Some(group) = groups.get_mut(task.group as usize) {
-            group.tasks.push(task);
-        }
-    }
 }

@@ -70,12 +70,12 @@ pub(crate) fn end_visit(loaded: &Loaded) -> Result<(), Error> {
     )
 }
 
-/// One pass of the iterator over the watched tasks, and the `CLOCK_MONOTONIC` of its first step.
-pub(crate) fn read(loaded: &Loaded) -> Result<(u64, Vec<TaskSample>), Error> {
-    let mut tasks = Vec::new();
-    let each = |record: &task_record| tasks.push(TaskSample::from(record));
-    walk(loaded, "on_task", each)?;
-    Ok((read_control(loaded)?.base_time, tasks))
+/// One pass of the iterator over the watched tasks; returns the `CLOCK_MONOTONIC` of its first step.
+pub(crate) fn read(loaded: &Loaded, mut each: impl FnMut(TaskSample)) -> Result<u64, Error> {
+    walk(loaded, "on_task", |record: &task_record| {
+        each(TaskSample::from(record));
+    })?;
+    Ok(read_control(loaded)?.base_time)
 }
 
 fn walk<T: Plain>(
