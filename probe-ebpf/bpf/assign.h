@@ -118,7 +118,7 @@ static __always_inline bool assign_task(struct task_struct *task, struct control
 		.process = BPF_CORE_READ(task, group_leader),
 		.is_main = task->pid == task->tgid,
 	};
-	struct task_entry *entry = untrusted(task)->bpf_storage ? entry_of(task) : NULL;
+	struct task_entry *entry = find_entry(task);
 
 	if (entry)
 		find_reason(task, entry);

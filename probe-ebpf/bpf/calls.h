@@ -57,7 +57,7 @@ static __always_inline void count_no_return(void)
 
 static __always_inline void read_caller(struct call *call, struct task_struct *task)
 {
-	struct mm_struct *mm = task->mm;
+	struct mm_struct *mm = untrusted(task)->mm;
 	__s64 resident;
 
 	if (!mm)

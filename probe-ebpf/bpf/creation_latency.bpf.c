@@ -48,7 +48,7 @@ int on_call(struct pt_regs *ctx)
 	if (COOKIE_OWN(cookie)) {
 		call.group = COOKIE_OWN(cookie) - 1;
 	} else {
-		struct task_entry *entry = watched_entry(task);
+		struct task_entry *entry = find_entry(task);
 
 		if (!entry)
 			return 0;

@@ -40,7 +40,7 @@ static __always_inline __u32 kind_of(__u64 flags)
 static __always_inline void begin_call(__u64 flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_entry *entry = watched_entry(task);
+	struct task_entry *entry = find_entry(task);
 	__u64 id = bpf_get_current_pid_tgid();
 	struct call call = { .function = kind_of(flags) }, *placed;
 

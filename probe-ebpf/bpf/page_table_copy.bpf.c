@@ -42,7 +42,7 @@ static __always_inline void begin_copy(void)
 	__u64 id, now;
 	struct call_losses *lost;
 
-	if (!watched_entry(bpf_get_current_task_btf()))
+	if (!find_entry(bpf_get_current_task_btf()))
 		return;
 	id = bpf_get_current_pid_tgid();
 	lost = lost_copies();
@@ -56,7 +56,7 @@ static __always_inline void begin_copy(void)
 static __always_inline void end_copy(int returned)
 {
 	__u64 now = bpf_ktime_get_ns(), id, *began;
-	struct task_entry *entry = watched_entry(bpf_get_current_task_btf());
+	struct task_entry *entry = find_entry(bpf_get_current_task_btf());
 	struct histogram *histogram;
 	__u32 group;
 

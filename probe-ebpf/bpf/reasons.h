@@ -8,7 +8,6 @@
 #define CONNSCOPE_REASONS_H
 
 #include "watch.h"
-#include "read_at.h"
 
 enum { SYSCALLS = 512 };
 /* Not a reason: the kind of file behind the first argument tells. */
@@ -127,7 +126,8 @@ static __always_inline enum reason reason_of_file(struct file *file)
 static __always_inline enum reason reason_by_file(struct task_struct *task, struct task_entry *entry,
 						  __u32 descriptor, bool remember)
 {
-	struct fdtable *table = task->files ? task->files->fdt : NULL;
+	struct files_struct *files = untrusted(task)->files;
+	struct fdtable *table = files ? files->fdt : NULL;
 	__u64 file, operations;
 
 	if (!table || descriptor >= table->max_fds)

@@ -6,7 +6,6 @@
  */
 #include "perf.h"
 #include "pids.h"
-#include "read_at.h"
 
 static __always_inline __u64 space_of(struct task_struct *task)
 {
@@ -33,7 +32,7 @@ int on_identity(struct bpf_iter__task *ctx)
 	if (ctx->meta->seq_num == 0)
 		note_reader();
 	seen = untrusted(task);
-	entry = seen->bpf_storage ? entry_of(task) : NULL;
+	entry = find_entry(task);
 	identity.space = space_of(seen);
 	identity.tid = pid_of(seen);
 	identity.group = entry ? entry->group : NO_GROUP;

@@ -114,7 +114,7 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(on_decided, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct switch_under_way *here = switch_here();
-	struct task_entry *entry = watched_entry(prev);
+	struct task_entry *entry = find_entry(prev);
 	__u16 flags = 0;
 
 	if (!here)
@@ -126,7 +126,7 @@ int BPF_PROG(on_decided, bool preempt, struct task_struct *prev, struct task_str
 	if (entry)
 		flags = SWITCH_LEFT;
 	else
-		entry = watched_entry(next);
+		entry = find_entry(next);
 	if (!entry)
 		return 0;
 	if (preempt || !prev->__state)
@@ -134,7 +134,7 @@ int BPF_PROG(on_decided, bool preempt, struct task_struct *prev, struct task_str
 	here->record.ns = 0;
 	here->record.own_ns = 0;
 	here->record.group = entry->group;
-	here->record.kind = kind_of(prev, next);
+	here->record.kind = kind_of(untrusted(prev), untrusted(next));
 	here->record.flags = flags;
 	here->progress = DECIDED;
 	here->first = bpf_ktime_get_ns();

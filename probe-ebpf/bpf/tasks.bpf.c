@@ -124,12 +124,13 @@ static __always_inline __u64 kernel_stack_bytes(void)
 static __always_inline void read_task(struct seq_file *seq, struct task_struct *task,
 				      struct control *control, __u64 now)
 {
-	struct task_struct *seen = untrusted(task);
-	struct task_entry *entry = seen->bpf_storage ? entry_of(task) : NULL;
+	struct task_entry *entry = find_entry(task);
+	struct task_struct *seen;
 	struct mm_struct *mm;
 
 	if (!entry || !claim_task(entry, control->epoch))
 		return;
+	seen = untrusted(task);
 	__builtin_memset(&record, 0, sizeof(record));
 	record.pid = pid_of(seen->group_leader);
 	record.tid = pid_of(seen);
