@@ -152,6 +152,7 @@ struct fault_window {
 	__u32 mode; /* enum fault_mode */
 	__u32 number;
 	__s64 vm_events_from_queue; /* from a CPU's run queue to its event counters, in bytes */
+	__s64 current_from_queue;   /* and to where it has its current task; 0 if BTF has no such place */
 	/* FAULTS_TRIED: ends of faults seen on the host, and the CPU's own count at the last one. */
 	__u64 tried_ends;
 	__u64 tried_count;

@@ -9,6 +9,7 @@
  * attached outside windows but the end of major faults, where the first end does not tell them.
  */
 #include "faults.h"
+#include "current.h"
 #include "histogram.h"
 
 struct {
@@ -68,17 +69,20 @@ static __always_inline void try_end(struct fault_window *window, struct task_str
 
 static __always_inline void fault_begins(__u64 address, __u64 error, __u32 from_kernel)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_entry *entry = watched_entry(task);
-	struct fault_window *window;
+	struct fault_window *window = open_window();
 	struct fault_counts *counts;
+	struct task_struct *task;
+	struct task_entry *entry;
 	struct fault *fault;
 
+	if (!window || !may_be_watched(window->current_from_queue))
+		return;
+	task = bpf_get_current_task_btf();
+	entry = watched_entry(task);
 	if (!entry)
 		return;
-	window = open_window();
 	counts = bpf_map_lookup_elem(&fault_counts, &entry->group);
-	if (!window || !counts)
+	if (!counts)
 		return;
 	/* The kernel looks whether a page is there and handles nothing; maybe within another fault. */
 	if (task->pagefault_disabled)
@@ -189,29 +193,26 @@ static __always_inline void becomes_major(struct task_entry *entry, struct fault
 	count_fault(counts, FAULT_MAJOR, fault->from_kernel, 1);
 }
 
-static __always_inline void handled_unwatched(struct task_struct *task)
-{
-	struct fault_window *window = the_window();
-
-	if (window && window->mode == FAULTS_TRIED)
-		try_end(window, task);
-}
-
 static __always_inline void handled(bool major)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_entry *entry = watched_entry(task);
-	struct fault_window *window;
+	struct fault_window *window = the_window();
 	struct fault_counts *counts;
+	struct task_struct *task;
+	struct task_entry *entry;
 	struct fault *fault;
 	__u64 now;
 
-	if (!entry)
-		return handled_unwatched(task);
+	if (!window || (window->mode == FAULTS_OPEN && !may_be_watched(window->current_from_queue)))
+		return;
+	task = bpf_get_current_task_btf();
+	if (window->mode == FAULTS_TRIED)
+		return try_end(window, task);
+	entry = watched_entry(task);
+	if (!entry || window->mode != FAULTS_OPEN)
+		return;
 	now = bpf_ktime_get_ns();
-	window = open_window();
 	counts = bpf_map_lookup_elem(&fault_counts, &entry->group);
-	if (!window || !counts)
+	if (!counts)
 		return;
 	fault = bpf_task_storage_get(&faults, task, NULL, 0);
 	if (!fault || fault->window != window->number)

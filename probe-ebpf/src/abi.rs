@@ -201,6 +201,7 @@ mod tests {
             mode,
             number,
             vm_events_from_queue,
+            current_from_queue,
             tried_ends,
             tried_count,
             tried_cpu

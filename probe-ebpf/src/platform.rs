@@ -84,10 +84,15 @@ pub(crate) fn btf_has_name(name: &CStr) -> bool {
     !found.is_null()
 }
 
-/// How far one per-CPU variable of the kernel lies from another, in bytes, as its BTF has them.
-pub(crate) fn distance_per_cpu(from: &str, to: &str) -> Option<i64> {
-    let btf = Btf::from_vmlinux().ok()?;
-    let section: DataSec<'_> = btf.type_by_name(".data..percpu")?;
+/// How far per-CPU variables of the kernel lie from one of them, in bytes, as its BTF has them; none for
+/// those it does not have.
+pub(crate) fn distances_per_cpu<const N: usize>(from: &str, to: [&str; N]) -> [Option<i64>; N] {
+    let Ok(btf) = Btf::from_vmlinux() else {
+        return [None; N];
+    };
+    let Some(section) = btf.type_by_name::<DataSec<'_>>(".data..percpu") else {
+        return [None; N];
+    };
     let offset = |name: &str| {
         let named = |ty| {
             btf.type_by_id::<Var<'_>>(ty)
@@ -96,5 +101,5 @@ pub(crate) fn distance_per_cpu(from: &str, to: &str) -> Option<i64> {
         let place = section.iter().find(|variable| named(variable.ty))?;
         Some(i64::from(place.offset))
     };
-    Some(offset(to)? - offset(from)?)
+    to.map(|to| Some(offset(to)? - offset(from)?))
 }

@@ -95,10 +95,14 @@ impl FaultWindows {
                 ..How::default()
             },
         )?;
-        let vm_events_from_queue = platform::distance_per_cpu("runqueues", "vm_event_states")
-            .ok_or_else(|| {
-                unsupported("the kernel's BTF does not say where vm_event_states lies")
-            })?;
+        // Current tasks were in `pcpu_hot` from 6.2 to 6.14.
+        let [vm_events, current, hot] = platform::distances_per_cpu(
+            "runqueues",
+            ["vm_event_states", "current_task", "pcpu_hot"],
+        );
+        let vm_events_from_queue = vm_events.ok_or_else(|| {
+            unsupported("the kernel's BTF does not say where vm_event_states lies")
+        })?;
         let mut windows = Self {
             links: Vec::new(),
             loaded,
@@ -106,6 +110,7 @@ impl FaultWindows {
             _majors: Vec::new(),
             window: fault_window {
                 vm_events_from_queue,
+                current_from_queue: current.or(hot).unwrap_or_default(),
                 ..fault_window::default()
             },
             seen: vec![([0; CLASSES], 0); context.groups as usize],
