@@ -67,7 +67,7 @@ pub struct MapCost {
     /// Its name in the kernel.
     pub name: String,
     /// Its memory, by the `memlock` of its file descriptor; none where that says 0, as Linux 6.1 does
-    /// of task storage: no map takes nothing.
+    /// of task storage and of ring buffers: no map takes nothing.
     pub bytes: Option<u64>,
 }
 
