@@ -8,12 +8,7 @@
  * a fork returns too, as another task that never called.
  */
 #include "calls.h"
-
-/* x86-64; include/asm/ptrace.h of the kernel */
-struct pt_regs {
-	unsigned long ax;
-	unsigned long sp;
-} __attribute__((preserve_access_index));
+#include "functions.h"
 
 /* The attach cookie. */
 #define COOKIE_KIND(cookie) ((cookie) & (CALL_KINDS - 1))

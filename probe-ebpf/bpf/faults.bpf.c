@@ -245,6 +245,19 @@ int BPF_PROG(on_page_fault_kernel, unsigned long address, void *regs, unsigned l
 	return 0;
 }
 
+/* The fault under way has failed: what ends next is another. */
+static __always_inline void gave_up(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fault *fault;
+
+	if (!find_entry(task))
+		return;
+	fault = bpf_task_storage_get(&faults, task, NULL, 0);
+	if (fault)
+		fault->began = 0;
+}
+
 /* Whether the kernel counts a fault that ended so as one (mm_account_fault() in mm/memory.c). */
 static __always_inline bool is_counted(__u64 result)
 {
@@ -271,8 +284,11 @@ int BPF_PROG(on_handled, void *vma, unsigned long address, unsigned int flags, v
 {
 	__u64 tried_before = bpf_core_enum_value(enum fault_flag, FAULT_FLAG_TRIED);
 
-	if (!is_counted((__u32)result))
+	if (!is_counted((__u32)result)) {
+		if (!(result & bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_RETRY)))
+			gave_up();
 		return 0;
+	}
 	handled((result & bpf_core_enum_value(enum vm_fault_reason, VM_FAULT_MAJOR)) ||
 		(flags & tried_before));
 	return 0;

@@ -9,6 +9,7 @@
 struct pt_regs {
 	unsigned long ax;
 	unsigned long di;
+	unsigned long sp;
 } __attribute__((preserve_access_index));
 
 #endif

@@ -52,6 +52,7 @@ static __always_inline void begin_call(__u64 flags)
 	if (call.function != CALL_THREAD)
 		read_caller(&call, task);
 	call.task_started = task->start_time;
+	call.start = bpf_ktime_get_ns(); /* not 0 while it is seen without the time below */
 	if (bpf_map_update_elem(&calls, &id, &call, BPF_ANY)) {
 		count_no_room();
 		return;
@@ -78,22 +79,22 @@ static __always_inline void keep_call(const struct call *call, __s64 returned, _
 static __always_inline void end_call(__s64 returned)
 {
 	__u64 now = bpf_ktime_get_ns(), id = bpf_get_current_pid_tgid();
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct own_call *own = NULL;
 	struct call *call;
+	struct own_call *own;
 
-	if (!task->bpf_storage) {
-		own = own_call_of(id);
-		if (!own)
-			return;
-	}
+	/* Unwatched tasks have none; they need not be looked for. */
+	if (!bpf_get_current_task_btf()->bpf_storage && !own_call_of(id))
+		return;
 	call = bpf_map_lookup_elem(&calls, &id);
 	if (!call)
 		return;
-	if (own)
-		own->latency = now - call->start;
-	else
+	if (call->group != NO_GROUP) {
 		keep_call(call, returned, now - call->start);
+	} else {
+		own = own_call_of(id);
+		if (own)
+			own->latency = now - call->start;
+	}
 	bpf_map_delete_elem(&calls, &id);
 }
 

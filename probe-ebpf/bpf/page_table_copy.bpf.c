@@ -39,7 +39,7 @@ static __always_inline struct call_losses *lost_copies(void)
 
 static __always_inline void begin_copy(void)
 {
-	__u64 id, now;
+	__u64 id, now, *placed;
 	struct call_losses *lost;
 
 	if (!find_entry(bpf_get_current_task_btf()))
@@ -49,8 +49,15 @@ static __always_inline void begin_copy(void)
 	if (lost && bpf_map_lookup_elem(&copies, &id))
 		__sync_fetch_and_add(&lost->no_return, 1);
 	now = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&copies, &id, &now, BPF_ANY) && lost)
-		__sync_fetch_and_add(&lost->no_room, 1);
+	if (bpf_map_update_elem(&copies, &id, &now, BPF_ANY)) {
+		if (lost)
+			__sync_fetch_and_add(&lost->no_room, 1);
+		return;
+	}
+	/* The clock is read last, so that what is done here is no part of the copy. */
+	placed = bpf_map_lookup_elem(&copies, &id);
+	if (placed)
+		*placed = bpf_ktime_get_ns();
 }
 
 static __always_inline void end_copy(int returned)

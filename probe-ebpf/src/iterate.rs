@@ -8,8 +8,9 @@ use crate::{
 use libbpf_rs::Iter;
 use std::io::Read;
 
-/// Bytes read at once: what the kernel gathers for one reading.
-const AT_ONCE: usize = 32 * 1024;
+/// Bytes read at once: what the kernel gathers for one reading, less room for the record that it goes
+/// beyond that with, since one for which it has no room is shown to the program again.
+const AT_ONCE: usize = 31 * 1024;
 
 /// One pass of the iterator of that name.
 pub(crate) fn iterate<T: Plain>(

@@ -45,15 +45,16 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     for (target, (pid, _)) in names.iter().enumerate() {
         add(&mut sampler, target, *pid)?;
     }
+    // Before the window: no more loading in it.
+    let own_sampler = own_sampler
+        .join()
+        .unwrap_or_else(|panic| resume_unwind(panic));
     if args.counters {
         sampler.count_events()?;
     }
     let first = sampler.read()?;
     let ended_early = watch(args, quiet, &mut sampler, &interrupt)?;
     let last = sampler.read()?;
-    let own_sampler = own_sampler
-        .join()
-        .unwrap_or_else(|panic| resume_unwind(panic));
     let (owned, lacking) = sample_own(args, &own_sampler, &first, &last, &interrupt);
     let snapshots = first.into_iter().zip(last).zip(owned);
     let runs = names

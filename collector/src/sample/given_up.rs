@@ -20,6 +20,15 @@ pub(super) fn keep(roles: &mut [Role], last: &[Role], unavailable: &[Unavailable
         if role.calls.is_none() {
             role.calls.clone_from(&last.calls);
         }
+        if role.kernel_calls.is_none() {
+            role.kernel_calls.clone_from(&last.kernel_calls);
+        }
+        if role.page_table_copy.is_none() {
+            role.page_table_copy.clone_from(&last.page_table_copy);
+        }
+        if role.shootdown_latency.is_none() {
+            role.shootdown_latency.clone_from(&last.shootdown_latency);
+        }
     }
 }
 
@@ -29,6 +38,9 @@ pub(super) fn shown(role: &Role) -> Role {
         faults: role.faults.clone(),
         switch_latency: role.switch_latency.clone(),
         calls: role.calls.clone(),
+        kernel_calls: role.kernel_calls.clone(),
+        page_table_copy: role.page_table_copy.clone(),
+        shootdown_latency: role.shootdown_latency.clone(),
         ..Role::default()
     }
 }

@@ -137,6 +137,7 @@ impl Part for CreationLatency {
                 "calls that create tasks without a latency (they never returned)",
                 lost.no_return + self.ended,
             ),
+            self.loaded.skipped()?,
         ])
     }
 

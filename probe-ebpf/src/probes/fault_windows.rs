@@ -74,10 +74,7 @@ impl FaultWindows {
                 continue;
             }
             match Self::load_with(context, end) {
-                Ok(mut windows) => {
-                    windows.attach_majors()?;
-                    return Ok(windows);
-                }
+                Ok(windows) => return Ok(windows),
                 Err(error) => refused = error,
             }
         }
@@ -122,7 +119,9 @@ impl FaultWindows {
         windows.attach_end()?;
         let tried = windows.try_out();
         windows.detach();
-        tried.map(|()| windows)
+        tried?;
+        windows.attach_majors()?;
+        Ok(windows)
     }
 
     /// Faults of our own must be seen to end, and the CPU's own count of faults must go up.

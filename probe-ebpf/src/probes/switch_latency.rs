@@ -30,10 +30,7 @@ use recorder::Recorder;
 use stamps::Stamps;
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Programs at both ends of a switch; or perf's context-switch records, and the iterator that says of
@@ -67,13 +64,14 @@ pub const UNRESOLVED: &str = "switches of tasks that had ended before it was kno
 pub const UNTIMED: &str = "switches to new tasks, whose coming was not seen";
 
 struct Latency {
-    windows: Windows,
+    windows: Option<Windows>,
+    /// Until a process is watched.
+    stamps: Option<Stamps>,
+    share: f64,
     time: Option<WindowTime>,
     books: Arc<Mutex<Books>>,
     programs: Vec<u32>,
     method: &'static str,
-    /// Of stamps: whether they are to be set anew.
-    renew: Arc<AtomicBool>,
 }
 
 fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
@@ -81,24 +79,17 @@ fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
     let books = Arc::new(Mutex::new(Books::new(context.groups)));
     let stamps = (share > 0.0).then(|| Stamps::load(context, &books));
     match stamps {
-        Some(Ok(stamps)) => start_stamps(stamps, share, books),
+        Some(Ok(stamps)) => Ok(Box::new(Latency {
+            windows: None,
+            time: None,
+            books,
+            programs: stamps.program_ids(),
+            method: stamps.method(),
+            stamps: Some(stamps),
+            share,
+        })),
         _ => start_recorder(context, share, books),
     }
-}
-
-fn start_stamps(
-    stamps: Stamps,
-    share: f64,
-    books: Arc<Mutex<Books>>,
-) -> Result<Box<dyn Part>, Error> {
-    Ok(Box::new(Latency {
-        time: None,
-        books,
-        programs: stamps.program_ids(),
-        method: stamps.method(),
-        renew: stamps.renew.clone(),
-        windows: Windows::start(PROBE.name, share, stamps)?,
-    }))
 }
 
 fn start_recorder(
@@ -111,31 +102,46 @@ fn start_recorder(
     let window = Windows::length(share);
     let recorder = Recorder::new(Identities::new(program), books.clone(), window)?;
     Ok(Box::new(Latency {
-        windows: Windows::start(PROBE.name, share, recorder)?,
+        windows: Some(Windows::start(PROBE.name, share, recorder)?),
         time: None,
         books,
         programs,
         method: RECORDS,
-        renew: Arc::default(),
+        stamps: None,
+        share,
     }))
 }
 
 impl Part for Latency {
     fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error> {
-        self.time = Some(self.windows.time(PROBE.name)?);
+        if let Some(windows) = &self.windows {
+            self.time = Some(windows.time(PROBE.name)?);
+        }
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.copy_to(groups);
         Ok(books.losses())
     }
 
-    /// The program that keeps the books of the watch list is at sched_switch too by now.
+    /// Stamps are set from now on, behind the program at sched_switch that keeps the books of the watch
+    /// list: that is there by now.
     fn added(
         &mut self,
         _process: &Assignment,
         _with_descendants: &HashSet<u32>,
     ) -> Vec<Unavailable> {
-        self.renew.store(true, Ordering::Relaxed);
-        Vec::new()
+        let Some(stamps) = self.stamps.take() else {
+            return Vec::new();
+        };
+        match Windows::start(PROBE.name, self.share, stamps) {
+            Ok(windows) => {
+                self.windows = Some(windows);
+                Vec::new()
+            }
+            Err(error) => vec![Unavailable {
+                measure: PROBE.measures[0].name,
+                reason: error.to_string(),
+            }],
+        }
     }
 
     fn program_ids(&self) -> Vec<u32> {

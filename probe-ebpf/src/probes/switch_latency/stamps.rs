@@ -13,10 +13,7 @@ use crate::{
 use libbpf_rs::{Link, MapCore, MapFlags, RingBuffer, RingBufferBuilder};
 use std::{
     fs,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// The programs, in an object of their own.
@@ -111,8 +108,6 @@ pub(super) struct Stamps {
     finish: Option<String>,
     books: Arc<Mutex<Books>>,
     parts: u32,
-    /// To be attached anew, behind what others have attached since.
-    pub(super) renew: Arc<AtomicBool>,
 }
 
 impl Stamps {
@@ -159,10 +154,10 @@ impl Stamps {
             finish,
             books: books.clone(),
             parts: u32::try_from(parts).unwrap_or(1).max(1),
-            renew: Arc::default(),
         };
         // What cannot be attached is said at once.
         stamps.open()?;
+        stamps.close()?;
         Ok(stamps)
     }
 
@@ -238,10 +233,6 @@ impl Windowed for Stamps {
     }
 
     fn turn(&mut self, _part: u32) -> Result<(), Error> {
-        if self.renew.swap(false, Ordering::Relaxed) {
-            self.links.clear();
-            self.attach()?;
-        }
         self.enter()
     }
 }
@@ -286,7 +277,13 @@ fn on_nothing_ns(loaded: &Loaded) -> Result<u64, Error> {
     }
     drop(attached);
     taken.sort_unstable();
-    Ok(taken[TAKEN / 2])
+    match taken[TAKEN / 2] {
+        0 => Err(Error::Unsupported {
+            probe: PROBE.name,
+            reason: "kprobes on empty functions of the kernel were not entered".into(),
+        }),
+        ns => Ok(ns),
+    }
 }
 
 /// The kernel's name of it: compilers append to that of a function whose arguments they change.
