@@ -73,7 +73,7 @@ impl Windows {
         probe_ebpf::Options {
             fault_share: self.fault_windows,
             switch_share: self.switch_windows,
-            without: &[],
+            ..probe_ebpf::Options::default()
         }
     }
 }
