@@ -35,10 +35,9 @@ static __always_inline __u64 clock_now(struct control *control, __u64 seq_num)
 static __always_inline bool watch_task(struct task_struct *task, __u32 group, struct control *control,
 				       __u64 now)
 {
-	bool added = false;
-
 	struct task_entry entry = { .group = group }, *made;
 	__u64 queued = task->sched_info.last_queued;
+	bool added = false;
 
 	entry.begin = now;
 	entry.end = now;

@@ -3,6 +3,7 @@
 #ifndef CONNSCOPE_CALLS_H
 #define CONNSCOPE_CALLS_H
 
+#include "call_losses.h"
 #include "memory.h"
 #include "histogram.h"
 
@@ -24,13 +25,6 @@ struct {
 	__type(value, struct group_calls);
 } group_calls SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct call_losses);
-} call_losses SEC(".maps");
-
 /* The programs can be preempted by others of their kind on the same CPU, so all adding is atomic. */
 static __always_inline void wide_add(struct wide *sum, __u64 value)
 {
@@ -38,21 +32,6 @@ static __always_inline void wide_add(struct wide *sum, __u64 value)
 
 	if (before + value < before)
 		__sync_fetch_and_add(&sum->high, 1);
-}
-
-static __always_inline struct call_losses *lost_calls(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&call_losses, &zero);
-}
-
-static __always_inline void count_no_return(void)
-{
-	struct call_losses *lost = lost_calls();
-
-	if (lost)
-		__sync_fetch_and_add(&lost->no_return, 1);
 }
 
 static __always_inline void read_caller(struct call *call, struct task_struct *task)
@@ -67,14 +46,6 @@ static __always_inline void read_caller(struct call *call, struct task_struct *t
 		   resident_bytes(mm, MM_SHMEMPAGES) + pending_bytes(task, MM_SHMEMPAGES);
 	call->resident_pages = resident > 0 ? (__u64)resident / PAGE_SIZE : 0;
 	call->page_table_bytes = mm->pgtables_bytes.counter;
-}
-
-static __always_inline void count_no_room(void)
-{
-	struct call_losses *lost = lost_calls();
-
-	if (lost)
-		__sync_fetch_and_add(&lost->no_room, 1);
 }
 
 static __always_inline void add_call(struct call_stats *stats, const struct call *call, __u64 time)

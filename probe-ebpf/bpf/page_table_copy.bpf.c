@@ -3,6 +3,7 @@
  * The part of a fork that copies the caller's address space: its mappings and page tables. Entry and
  * return of the function that does it. One of the two pairs of programs is loaded.
  */
+#include "call_losses.h"
 #include "functions.h"
 #include "histogram.h"
 
@@ -23,35 +24,18 @@ struct {
 	__type(value, struct histogram);
 } page_table_copies SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct call_losses);
-} copy_losses SEC(".maps");
-
-static __always_inline struct call_losses *lost_copies(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&copy_losses, &zero);
-}
-
 static __always_inline void begin_copy(void)
 {
 	__u64 id, now, *placed;
-	struct call_losses *lost;
 
 	if (!find_entry(bpf_get_current_task_btf()))
 		return;
 	id = bpf_get_current_pid_tgid();
-	lost = lost_copies();
-	if (lost && bpf_map_lookup_elem(&copies, &id))
-		__sync_fetch_and_add(&lost->no_return, 1);
+	if (bpf_map_lookup_elem(&copies, &id))
+		count_no_return();
 	now = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&copies, &id, &now, BPF_ANY)) {
-		if (lost)
-			__sync_fetch_and_add(&lost->no_room, 1);
+		count_no_room();
 		return;
 	}
 	/* The clock is read last, so that what is done here is no part of the copy. */

@@ -26,6 +26,8 @@ pub(crate) struct Loaded {
     /// In front of the object: dropped first.
     links: Vec<(String, Link)>,
     object: Object,
+    /// The kernel's ids of its programs.
+    program_ids: Vec<u32>,
 }
 
 /// How an object is loaded, where it matters.
@@ -92,10 +94,13 @@ impl Loaded {
             }
         }
         prepare_maps(probe, &mut open, owner, groups).map_err(refused)?;
+        let object = open.load().map_err(refused)?;
+        let id = |program: libbpf_rs::ProgramMut<'_>| Program::id_from_fd(program.as_fd()).ok();
         Ok(Self {
             probe,
             links: Vec::new(),
-            object: open.load().map_err(refused)?,
+            program_ids: loaded_programs(&object).filter_map(id).collect(),
+            object,
         })
     }
 
@@ -177,9 +182,16 @@ impl Loaded {
 
     /// The kernel's ids of its programs.
     pub(crate) fn program_ids(&self) -> Vec<u32> {
-        let id = |program: libbpf_rs::ProgramMut<'_>| Program::id_from_fd(program.as_fd()).ok();
-        let loaded = self.object.progs_mut().filter(|program| program.autoload());
-        loaded.filter_map(id).collect()
+        self.program_ids.clone()
+    }
+
+    /// Something that it did not see.
+    pub(crate) fn loss(&self, what: &'static str, count: u64) -> Loss {
+        Loss {
+            probe: self.probe.name,
+            what,
+            count,
+        }
     }
 
     /// How often the kernel did not run one of its programs, since an interrupt came while the same
@@ -190,12 +202,13 @@ impl Loaded {
             info.map(|info| info.recursion_misses)
                 .map_err(|error| self.unreadable("recursion_misses", error.into()))
         };
-        let loaded = self.object.progs_mut().filter(|program| program.autoload());
-        Ok(Loss {
-            probe: self.probe.name,
-            what: "events not seen (an interrupt came within our program)",
-            count: loaded.map(skipped).sum::<Result<_, _>>()?,
-        })
+        let count = loaded_programs(&self.object)
+            .map(skipped)
+            .sum::<Result<_, _>>()?;
+        Ok(self.loss(
+            "events not seen (an interrupt came within our program)",
+            count,
+        ))
     }
 
     /// A map by the name it has in the C source.
@@ -243,6 +256,11 @@ impl Loaded {
     fn too_short(&self, object: &'static str) -> Error {
         self.unreadable(object, io::Error::from(io::ErrorKind::UnexpectedEof).into())
     }
+}
+
+/// The programs of an object that were not left out.
+fn loaded_programs(object: &Object) -> impl Iterator<Item = libbpf_rs::ProgramMut<'_>> {
+    object.progs_mut().filter(|program| program.autoload())
 }
 
 fn prepare_maps(

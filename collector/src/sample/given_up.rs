@@ -17,18 +17,16 @@ pub(super) fn keep(roles: &mut [Role], last: &[Role], unavailable: &[Unavailable
             role.switch_latency.clone_from(&last.switch_latency);
         }
         // Of one target calls may be unavailable, and of others not.
-        if role.calls.is_none() {
-            role.calls.clone_from(&last.calls);
-        }
-        if role.kernel_calls.is_none() {
-            role.kernel_calls.clone_from(&last.kernel_calls);
-        }
-        if role.page_table_copy.is_none() {
-            role.page_table_copy.clone_from(&last.page_table_copy);
-        }
-        if role.shootdown_latency.is_none() {
-            role.shootdown_latency.clone_from(&last.shootdown_latency);
-        }
+        fill(&mut role.calls, &last.calls);
+        fill(&mut role.kernel_calls, &last.kernel_calls);
+        fill(&mut role.page_table_copy, &last.page_table_copy);
+        fill(&mut role.shootdown_latency, &last.shootdown_latency);
+    }
+}
+
+fn fill<T: Clone>(shown: &mut Option<T>, last: &Option<T>) {
+    if shown.is_none() {
+        shown.clone_from(last);
     }
 }
 

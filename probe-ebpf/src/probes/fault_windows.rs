@@ -52,6 +52,31 @@ const BEGINNINGS: [&str; 2] = ["on_page_fault_user", "on_page_fault_kernel"];
 const TRIAL_PAGES: usize = 16;
 const TRIALS: u32 = 50;
 
+/// Where per-CPU variables of the kernel lie, from the run queue of their CPU, in bytes.
+#[derive(Clone, Copy)]
+struct Places {
+    vm_events: i64,
+    /// 0 if BTF does not say.
+    current: i64,
+}
+
+impl Places {
+    fn read() -> Result<Self, Error> {
+        // Current tasks were in `pcpu_hot` from 6.2 to 6.14.
+        let [vm_events, current, hot] = platform::distances_per_cpu(
+            "runqueues",
+            ["vm_event_states", "current_task", "pcpu_hot"],
+        );
+        let vm_events = vm_events.ok_or_else(|| {
+            unsupported("the kernel's BTF does not say where vm_event_states lies")
+        })?;
+        Ok(Self {
+            vm_events,
+            current: current.or(hot).unwrap_or_default(),
+        })
+    }
+}
+
 /// What runs in windows. Programs are attached while one is open; their counts stay.
 pub(super) struct FaultWindows {
     /// Detached when dropped: before the object.
@@ -68,12 +93,13 @@ pub(super) struct FaultWindows {
 impl FaultWindows {
     /// Loads the programs, with the end that is found to work here.
     pub(super) fn load(context: &Context<'_>) -> Result<Self, Error> {
+        let mut places = None;
         let mut refused = unsupported("no end of a fault was left to be tried");
         for end in End::ALL {
             if context.options.without.contains(&end.hook()) || !end.is_likely() {
                 continue;
             }
-            match Self::load_with(context, end) {
+            match Self::load_with(context, end, &mut places) {
                 Ok(windows) => return Ok(windows),
                 Err(error) => refused = error,
             }
@@ -82,7 +108,11 @@ impl FaultWindows {
     }
 
     /// The same with that end, tried out.
-    fn load_with(context: &Context<'_>, end: End) -> Result<Self, Error> {
+    fn load_with(
+        context: &Context<'_>,
+        end: End,
+        places: &mut Option<Places>,
+    ) -> Result<Self, Error> {
         let loaded = Loaded::load_only(
             &PROBE,
             Some(context.owner),
@@ -92,22 +122,19 @@ impl FaultWindows {
                 ..How::default()
             },
         )?;
-        // Current tasks were in `pcpu_hot` from 6.2 to 6.14.
-        let [vm_events, current, hot] = platform::distances_per_cpu(
-            "runqueues",
-            ["vm_event_states", "current_task", "pcpu_hot"],
-        );
-        let vm_events_from_queue = vm_events.ok_or_else(|| {
-            unsupported("the kernel's BTF does not say where vm_event_states lies")
-        })?;
+        // To take the kernel's BTF apart takes milliseconds: once for all ends.
+        let places = match *places {
+            Some(read) => read,
+            None => *places.insert(Places::read()?),
+        };
         let mut windows = Self {
             links: Vec::new(),
             loaded,
             end,
             _majors: Vec::new(),
             window: fault_window {
-                vm_events_from_queue,
-                current_from_queue: current.or(hot).unwrap_or_default(),
+                vm_events_from_queue: places.vm_events,
+                current_from_queue: places.current,
                 ..fault_window::default()
             },
             seen: vec![([0; CLASSES], 0); context.groups as usize],

@@ -5,10 +5,30 @@ use crate::{
     Error, abi,
     calls::{CallKind, Calls, Instrument},
     loader::Loaded,
-    sample::GroupSample,
+    sample::{GroupSample, Loss},
 };
 use libbpf_rs::{MapCore, MapFlags};
 use std::collections::HashSet;
+
+/// The first reason why a call has no latency; the second is each probe's own.
+pub(super) const NO_ROOM: &str =
+    "calls that create tasks without a latency (more than 4,096 at once)";
+
+/// What was lost of what has a beginning and an end, by the map that counts it: for want of room, and since
+/// its end was not seen, with `ended` of those that user space found.
+pub(super) fn losses(
+    loaded: &Loaded,
+    map: &'static str,
+    [no_room, no_return]: [&'static str; 2],
+    ended: u64,
+) -> Result<Vec<Loss>, Error> {
+    let lost: abi::call_losses = loaded.value(map, 0)?;
+    Ok(vec![
+        loaded.loss(no_room, lost.no_room),
+        loaded.loss(no_return, lost.no_return + ended),
+        loaded.skipped()?,
+    ])
+}
 
 /// The calls of a group, one entry for each kind.
 pub(super) fn read_group(

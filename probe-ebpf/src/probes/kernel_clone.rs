@@ -3,7 +3,7 @@
 
 use super::{
     Context, MapSize, Measure, Part, Probe,
-    kept_calls::{forget_ended, read_group},
+    kept_calls::{NO_ROOM, forget_ended, losses, read_group},
 };
 use crate::{
     Error, abi,
@@ -84,23 +84,13 @@ impl Part for KernelClone {
         for (number, group) in (0u32..).zip(groups.iter_mut()) {
             group.kernel_calls = Some(read_group(&self.loaded, number, self.instrument)?);
         }
-        let lost: abi::call_losses = self.loaded.value("call_losses", 0)?;
-        let loss = |what, count| Loss {
-            probe: PROBE.name,
-            what,
-            count,
-        };
-        Ok(vec![
-            loss(
-                "calls that create tasks without a latency (more than 4,096 at once)",
-                lost.no_room,
-            ),
-            loss(
-                "calls that create tasks without a latency (their return was not seen)",
-                lost.no_return + self.ended,
-            ),
-            self.loaded.skipped()?,
-        ])
+        let no_return = "calls that create tasks without a latency (their return was not seen)";
+        losses(
+            &self.loaded,
+            "call_losses",
+            [NO_ROOM, no_return],
+            self.ended,
+        )
     }
 
     fn program_ids(&self) -> Vec<u32> {

@@ -1,8 +1,8 @@
 //! The part of a fork that copies the caller's address space.
 
-use super::{Context, MapSize, Measure, Part, Probe};
+use super::{Context, MapSize, Measure, Part, Probe, kept_calls::losses};
 use crate::{
-    Error, abi,
+    Error,
     loader::Loaded,
     sample::{GroupSample, Histogram, Loss},
     tracing::{self, Tier},
@@ -48,23 +48,11 @@ impl Part for PageTableCopy {
             copies.add(&self.loaded.value("page_table_copies", number)?);
             group.page_table_copy = Some(copies);
         }
-        let lost: abi::call_losses = self.loaded.value("copy_losses", 0)?;
-        let loss = |what, count| Loss {
-            probe: PROBE.name,
-            what,
-            count,
-        };
-        Ok(vec![
-            loss(
-                "copies of page tables without a time (more than 4,096 at once)",
-                lost.no_room,
-            ),
-            loss(
-                "copies of page tables without a time (their end was not seen)",
-                lost.no_return,
-            ),
-            self.loaded.skipped()?,
-        ])
+        let words = [
+            "copies of page tables without a time (more than 4,096 at once)",
+            "copies of page tables without a time (their end was not seen)",
+        ];
+        losses(&self.loaded, "call_losses", words, 0)
     }
 
     fn program_ids(&self) -> Vec<u32> {
