@@ -10,7 +10,9 @@ use std::{
 };
 
 const TASKS: usize = 10_000;
-const RUNS: usize = 5;
+const RUNS: usize = 11;
+/// Between snapshots: no server is looked at more often.
+const PAUSE: Duration = Duration::from_millis(100);
 const SNAPSHOT_LIMIT: f64 = 15.0;
 const FIRST_DATA_LIMIT: f64 = 300.0;
 const RSS_LIMIT: f64 = 40.0;
@@ -110,6 +112,7 @@ fn snapshot_ms(pid: u32) -> Vec<f64> {
         let begun = Instant::now();
         let snapshots = sampler.read().expect("a snapshot");
         let taken = begun.elapsed();
+        thread::sleep(PAUSE);
         let tasks: usize = snapshots[0].roles.iter().map(|role| role.tasks.len()).sum();
         assert_eq!(tasks, TASKS);
         taken.as_secs_f64() * 1e3

@@ -4,6 +4,7 @@
 //! Times are nanoseconds and end in `_ns`; clocks are `CLOCK_MONOTONIC` unless said otherwise.
 
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Why the TLB was flushed, in the order of [`Tlb::flushes`].
 pub use probe_ebpf::sample::FLUSH_REASONS;
@@ -255,7 +256,7 @@ pub struct Task {
     /// When it was created: tells a reused id from the old one.
     pub started_ns: u64,
     /// Its `comm`.
-    pub comm: String,
+    pub comm: Arc<str>,
     /// The state it was in.
     pub state: State,
     /// What it did, with the state in progress.

@@ -10,6 +10,7 @@ struct {
 	struct group_rule group_rule;
 	struct assignment assignment;
 	struct control control;
+	struct kernel_type_ids kernel_type_ids;
 	struct creation_key creation_key;
 	struct losses losses;
 	struct task_identity task_identity;

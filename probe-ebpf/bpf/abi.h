@@ -24,6 +24,14 @@ struct histogram {
 	__u64 counts[HISTOGRAM_BUCKETS];
 };
 
+/* Numbers of kernel types in its BTF, for the verifier. 0: it has none. */
+struct kernel_type_ids {
+	__u32 task_struct;
+	__u32 llist_head;
+	__u32 file;
+	__u32 pt_regs___call;
+};
+
 /* What a task sleeps on. */
 enum reason {
 	REASON_EVENT_WAIT, /* epoll, poll, select, eventfd */

@@ -47,8 +47,8 @@ static __always_inline bool may_be_watched(__s64 distance_from_queue)
 		find_current(at, distance_from_queue);
 	if (*at == NOT_FOUND)
 		return true;
-	task = READ_AT(struct llist_head, *at, first);
-	return READ_AT(struct task_struct, task, bpf_storage);
+	task = READ_AT(llist_head, *at, first);
+	return READ_AT(task_struct, task, bpf_storage);
 }
 
 #endif

@@ -56,6 +56,10 @@ struct upid {
 	int nr;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct pid {
 	unsigned int level;
 	struct upid numbers[1];
@@ -196,6 +200,7 @@ struct task_struct {
 	__u64 start_time;
 	char comm[16];
 	struct bpf_local_storage *bpf_storage;
+	struct list_head thread_node;
 };
 
 union thread_union {

@@ -10,10 +10,6 @@ enum perf_event_state { PERF_EVENT_STATE_ACTIVE = 1 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct list_head {
-	struct list_head *next;
-};
-
 struct perf_event_attr {
 	__u64 context_switch : 1;
 };

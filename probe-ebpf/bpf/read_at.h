@@ -6,23 +6,26 @@
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include "abi.h"
+
+/* Set at load. CO-RE would have to be given all of the kernel's types to tell them. */
+const volatile struct kernel_type_ids type_ids SEC(".rodata.types");
 
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 
 /*
  * Reads a field of a kernel struct at an address that is only a number to the verifier. Where it
  * can be told the type of what lies there (6.2; seen to load from 6.6) that is one load; else a call, which
- * costs as much as all the rest of a switch.
+ * costs as much as all the rest of a switch. `name` is that of the struct in `type_ids`.
  */
-#define READ_AT(type, address, field)								\
+#define READ_AT(name, address, field)								\
 	({											\
 		__u64 __value = 0;								\
 		if (bpf_core_enum_value_exists(enum bpf_attach_type, BPF_TCX_INGRESS)) {	\
-			type *__typed = bpf_rdonly_cast((void *)(address),			\
-							bpf_core_type_id_kernel(type));		\
+			struct name *__typed = bpf_rdonly_cast((void *)(address), type_ids.name); \
 			__value = (__u64)__typed->field;					\
 		} else {									\
-			__value = (__u64)BPF_CORE_READ((type *)(address), field);		\
+			__value = (__u64)BPF_CORE_READ((struct name *)(address), field);		\
 		}										\
 		__value;									\
 	})
@@ -35,7 +38,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 static __always_inline struct task_struct *untrusted(struct task_struct *task)
 {
 	if (bpf_core_enum_value_exists(enum bpf_attach_type, BPF_TCX_INGRESS))
-		return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+		return bpf_rdonly_cast(task, type_ids.task_struct);
 	return task;
 }
 

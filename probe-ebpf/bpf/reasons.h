@@ -132,8 +132,8 @@ static __always_inline enum reason reason_by_file(struct task_struct *task, stru
 
 	if (!table || descriptor >= table->max_fds)
 		return REASON_OTHER;
-	file = READ_AT(struct llist_head, table->fd + descriptor, first);
-	operations = READ_AT(struct file, file, f_op);
+	file = READ_AT(llist_head, table->fd + descriptor, first);
+	operations = READ_AT(file, file, f_op);
 	if (!operations)
 		return REASON_OTHER;
 	if (!remember)
@@ -181,7 +181,7 @@ static __always_inline __u32 sleep_reason(struct task_struct *task, struct task_
 	if (!control || task->flags & PF_KTHREAD || task->thread_info.status & TS_COMPAT)
 		return REASON_OTHER;
 	regs = (__u64)task->stack + control->registers;
-	call = READ_AT(struct pt_regs___call, regs, orig_ax);
+	call = READ_AT(pt_regs___call, regs, orig_ax);
 	if (call == ~0ULL) /* an exception, not a call: what sleeps in one is a page fault */
 		return stopped ? REASON_OTHER : REASON_PAGE_FAULT;
 	reason = reason_by_call(entry, call);
@@ -193,7 +193,7 @@ static __always_inline __u32 sleep_reason(struct task_struct *task, struct task_
 		return REASON_DISK;
 	if (reason != BY_FILE)
 		return reason;
-	return reason_by_file(task, entry, READ_AT(struct pt_regs___call, regs, di), remember);
+	return reason_by_file(task, entry, READ_AT(pt_regs___call, regs, di), remember);
 }
 
 #endif

@@ -14,9 +14,10 @@ mod generated {
 pub use generated::types::{
     assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
-    group_calls, group_number, group_rule, group_stats, histogram, histogram_shape, loss, losses,
-    own_call, process_sockets, reason, space, stamp_counts, switch_flag, switch_kind,
-    switch_record, task_identity, task_record, task_state, tlb_stats, totals, wide,
+    group_calls, group_number, group_rule, group_stats, histogram, histogram_shape,
+    kernel_type_ids, loss, losses, own_call, process_sockets, reason, space, stamp_counts,
+    switch_flag, switch_kind, switch_record, task_identity, task_record, task_state, tlb_stats,
+    totals, wide,
 };
 
 impl totals {
@@ -50,6 +51,7 @@ plain!(
     group_rule,
     group_stats,
     histogram,
+    kernel_type_ids,
     losses,
     own_call,
     process_sockets,

@@ -12,6 +12,7 @@ pub mod counters;
 mod error;
 pub mod fault_sample;
 mod iterate;
+mod kernel_types;
 mod loader;
 mod parts;
 mod perf;

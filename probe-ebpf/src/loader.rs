@@ -2,8 +2,10 @@
 
 use crate::{
     Error,
-    abi::{self, Plain},
-    cost, platform,
+    abi::{self, Plain, kernel_type_ids},
+    cost,
+    kernel_types::KernelTypes,
+    platform,
     probes::{MapSize, Probe},
     sample::Loss,
     tracing::Tier,
@@ -81,8 +83,11 @@ impl Loaded {
     ) -> Result<Self, Error> {
         let log = CapturedLog::begin();
         let refused = |source| refusal(probe, &source, &log.text());
+        let types = KernelTypes::of_this_kernel()
+            .map_err(|error| refused(libbpf_rs::Error::from(error)))?;
         let mut open = ObjectBuilder::default()
             .name(probe.name)
+            .and_then(|builder| builder.btf_custom_path(types.path()))
             .and_then(|builder| builder.open_memory(probe.object))
             .map_err(refused)?;
         for mut program in open.progs_mut() {
@@ -93,7 +98,7 @@ impl Loaded {
                 program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
             }
         }
-        prepare_maps(probe, &mut open, owner, groups).map_err(refused)?;
+        prepare_maps(probe, &mut open, owner, groups, &types.ids).map_err(refused)?;
         let object = open.load().map_err(refused)?;
         let id = |program: libbpf_rs::ProgramMut<'_>| Program::id_from_fd(program.as_fd()).ok();
         Ok(Self {
@@ -263,13 +268,21 @@ fn loaded_programs(object: &Object) -> impl Iterator<Item = libbpf_rs::ProgramMu
     object.progs_mut().filter(|program| program.autoload())
 }
 
+/// The constants of bpf/read_at.h.
+const TYPE_IDS: &str = ".rodata.types";
+
 fn prepare_maps(
     probe: &Probe,
     open: &mut OpenObject,
     owner: Option<&Loaded>,
     groups: u32,
+    type_ids: &kernel_type_ids,
 ) -> Result<(), libbpf_rs::Error> {
     for mut map in open.maps_mut() {
+        if map.name() == TYPE_IDS {
+            map.set_initial_value(abi::to_bytes(type_ids))?;
+            continue;
+        }
         let shared =
             owner.and_then(|owner| owner.object.maps().find(|owned| owned.name() == map.name()));
         if let Some(shared) = shared {

@@ -1,12 +1,19 @@
 //! The probes beside the three that every watch has: started side by side, given up one by one.
 
 use crate::{
-    Error,
+    Error, Options,
+    loader::Loaded,
     probes::{Context, Measure, PROBES, Part, Probe},
     sample::{GroupSample, Loss, Unavailable, WindowTime},
     watch::Assignment,
 };
-use std::{collections::HashSet, panic::resume_unwind, thread};
+use std::{
+    collections::HashSet,
+    mem,
+    panic::resume_unwind,
+    sync::{Arc, LazyLock},
+    thread::{self, JoinHandle},
+};
 
 /// Those that work here, and what the others leave out.
 pub(crate) struct Parts {
@@ -14,27 +21,49 @@ pub(crate) struct Parts {
     unavailable: Vec<Unavailable>,
 }
 
+/// Parts that start while the caller goes on; whoever first looks at them waits.
+pub(crate) type Starting = LazyLock<Parts, Box<dyn FnOnce() -> Parts + Send>>;
+
+/// Started in a thread each. Dropped, it waits for them, so that none outlives the watch.
+struct Threads(Vec<(&'static Probe, StartThread)>);
+type StartThread = JoinHandle<Result<Box<dyn Part>, Error>>;
+
 impl Parts {
-    pub(crate) fn start(context: &Context<'_>) -> Self {
-        let (mut working, mut unavailable) = (Vec::new(), Vec::new());
-        let starts = PROBES
-            .iter()
-            .filter_map(|&probe| Some((probe, probe.start?)));
-        thread::scope(|scope| {
-            let started: Vec<_> = starts
-                .map(|(probe, start)| (probe, scope.spawn(move || start(context))))
-                .collect();
-            for (probe, start) in started {
-                match joined(start) {
-                    Ok(part) => working.push((probe, part)),
-                    Err(error) => unavailable.extend(left_out(probe, &error)),
-                }
+    /// Starts them side by side; `owner` has the maps that all of them share.
+    pub(crate) fn start(owner: &Arc<Loaded>, groups: u32, options: Options) -> Starting {
+        let mut threads = Threads(Vec::new());
+        let mut parts = Self {
+            working: Vec::new(),
+            unavailable: Vec::new(),
+        };
+        for &probe in PROBES {
+            let Some(start) = probe.start else { continue };
+            let owner = Arc::clone(owner);
+            let thread = thread::Builder::new().spawn(move || {
+                start(&Context {
+                    owner: &owner,
+                    groups,
+                    options: &options,
+                })
+            });
+            match thread {
+                Ok(thread) => threads.0.push((probe, thread)),
+                Err(error) => parts
+                    .unavailable
+                    .extend(left_out(probe, &format!("cannot start a thread: {error}"))),
             }
-        });
-        Self {
-            working,
-            unavailable,
         }
+        LazyLock::new(Box::new(move || parts.started(threads)))
+    }
+
+    fn started(mut self, mut threads: Threads) -> Self {
+        for (probe, thread) in mem::take(&mut threads.0) {
+            match thread.join().unwrap_or_else(|panic| resume_unwind(panic)) {
+                Ok(part) => self.working.push((probe, part)),
+                Err(error) => self.unavailable.extend(left_out(probe, &error)),
+            }
+        }
+        self
     }
 
     /// A process is watched from now on, it and its descendants.
@@ -80,23 +109,30 @@ impl Parts {
     }
 }
 
+impl Drop for Threads {
+    fn drop(&mut self) {
+        for (_, thread) in self.0.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
 impl Drop for Parts {
     /// Side by side, since each probe waits for all CPUs as it leaves the kernel.
     fn drop(&mut self) {
         thread::scope(|scope| {
             for (_, part) in self.working.drain(..) {
-                scope.spawn(move || drop(part));
+                // If there can be no thread, it leaves here.
+                let _ = thread::Builder::new().spawn_scoped(scope, move || drop(part));
             }
         });
     }
 }
 
-/// What a thread returned; its panic goes on here.
-pub(crate) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-fn left_out<'a>(probe: &'a Probe, error: &Error) -> impl Iterator<Item = Unavailable> + use<'a> {
+fn left_out<'a, E: ToString>(
+    probe: &'a Probe,
+    error: &E,
+) -> impl Iterator<Item = Unavailable> + use<'a, E> {
     let reason = error.to_string();
     probe.measures.iter().map(move |measure| Unavailable {
         measure: measure.name,

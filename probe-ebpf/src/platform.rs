@@ -1,11 +1,7 @@
 //! What this kernel and these privileges allow.
 
 use aya::{maps::MapType, sys};
-use libbpf_rs::btf::{
-    Btf,
-    types::{DataSec, Var},
-};
-use std::{ffi::CStr, path::Path};
+use std::path::Path;
 
 /// Where the kernel describes its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -66,40 +62,4 @@ pub fn broadcasts_flushes() -> bool {
 /// If the kernel did not let us try.
 pub fn has_task_storage() -> Result<bool, String> {
     sys::is_map_supported(MapType::TaskStorage).map_err(|error| error.to_string())
-}
-
-/// Whether the kernel's BTF has this name, of whatever: sooner told than by a program that is refused.
-pub(crate) fn btf_has_name(name: &CStr) -> bool {
-    let btf = std::fs::read(BTF_PATH).unwrap_or_default();
-    let wanted = name.to_bytes_with_nul();
-    // SAFETY: both lie in memory as long as they say.
-    let found = unsafe {
-        libc::memmem(
-            btf.as_ptr().cast(),
-            btf.len(),
-            wanted.as_ptr().cast(),
-            wanted.len(),
-        )
-    };
-    !found.is_null()
-}
-
-/// How far per-CPU variables of the kernel lie from one of them, in bytes, as its BTF has them; none for
-/// those it does not have.
-pub(crate) fn distances_per_cpu<const N: usize>(from: &str, to: [&str; N]) -> [Option<i64>; N] {
-    let Ok(btf) = Btf::from_vmlinux() else {
-        return [None; N];
-    };
-    let Some(section) = btf.type_by_name::<DataSec<'_>>(".data..percpu") else {
-        return [None; N];
-    };
-    let offset = |name: &str| {
-        let named = |ty| {
-            btf.type_by_id::<Var<'_>>(ty)
-                .is_some_and(|variable| variable.name().is_some_and(|found| found == name))
-        };
-        let place = section.iter().find(|variable| named(variable.ty))?;
-        Some(i64::from(place.offset))
-    };
-    to.map(|to| Some(offset(to)? - offset(from)?))
 }

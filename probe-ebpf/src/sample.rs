@@ -5,6 +5,7 @@ use crate::{
     abi::{self, losses, task_record, task_state, totals},
     fault_sample::FaultSample,
 };
+use std::sync::Arc;
 
 mod switch_latency;
 
@@ -188,8 +189,8 @@ pub struct TaskSample {
     pub started_ns: u64,
     /// `CLOCK_MONOTONIC` when it was read.
     pub at_ns: u64,
-    /// `comm`.
-    pub comm: String,
+    /// `comm`; tasks read one after another share it if it is the same.
+    pub comm: Arc<str>,
     /// What it was doing.
     pub state: State,
     /// What it did, the state in progress included.
@@ -254,17 +255,34 @@ impl Pending {
     }
 }
 
-impl From<&task_record> for TaskSample {
-    fn from(record: &task_record) -> Self {
-        let comm = record.comm.map(|byte| byte as u8);
-        let comm = comm.split(|&byte| byte == 0).next().unwrap_or_default();
+/// Names of tasks read one after another.
+#[derive(Default)]
+pub(crate) struct Names {
+    last: [i8; 16],
+    name: Arc<str>,
+}
+
+impl Names {
+    fn of(&mut self, comm: &[i8; 16]) -> Arc<str> {
+        if self.last != *comm {
+            self.last = *comm;
+            let bytes = comm.map(|byte| byte as u8);
+            let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+            self.name = String::from_utf8_lossy(bytes).into();
+        }
+        Arc::clone(&self.name)
+    }
+}
+
+impl TaskSample {
+    pub(crate) fn read(record: &task_record, names: &mut Names) -> Self {
         Self {
             pid: record.pid,
             tid: record.tid,
             group: record.group,
             started_ns: record.started,
             at_ns: record.at,
-            comm: String::from_utf8_lossy(comm).into_owned(),
+            comm: names.of(&record.comm),
             state: match task_state(record.state) {
                 task_state::STATE_RUNNING => State::Running,
                 task_state::STATE_RUNNABLE => State::Runnable,

@@ -5,14 +5,20 @@ use crate::{
     abi::{self, ended, group_stats, loss, losses},
     cost::{self, MapCost, ProgramCost},
     loader::Loaded,
-    parts::{Parts, joined},
+    parts::{Parts, Starting},
     placing::Placing,
-    probes::{self, Context, Measure, PROBES, creations, sched, tasks},
+    probes::{self, Measure, PROBES, creations, sched, tasks},
     sample::{self, GroupSample, Sample, Unavailable},
     statistics::{Counted, Counting},
 };
 use libbpf_rs::{MapCore, MapFlags};
-use std::{collections::HashSet, io, thread};
+use std::{
+    collections::HashSet,
+    io,
+    panic::resume_unwind,
+    sync::{Arc, LazyLock},
+    thread::{self, Scope},
+};
 
 /// To which group the children of a group's tasks belong, by number.
 pub type GroupRule = abi::group_rule;
@@ -64,7 +70,7 @@ pub struct Watch {
     /// Holds the programs of all others: dropped first.
     counting: Option<Box<Counting>>,
     /// Dropped before those below.
-    parts: Parts,
+    parts: Starting,
     /// Maps of these programs, as far as they were read.
     maps: (Vec<u32>, Vec<MapCost>),
     /// It, too, has the maps of the watch list, as all of them have.
@@ -78,7 +84,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Loads the probes. Nothing is watched yet, and tasks not watched pay next to nothing.
+    /// Loads the probes. Nothing is watched yet, and tasks not watched pay next to nothing. Those
+    /// that the main job does not need may still be loading when this returns; nothing is told of them
+    /// before they are there.
     ///
     /// `rules` gives each group, by its number, the groups of its tasks' children.
     ///
@@ -87,28 +95,22 @@ impl Watch {
     /// [`unavailable`](Self::unavailable) says which measures they leave out.
     pub fn load(rules: &[GroupRule], options: &Options) -> Result<Self, Error> {
         let groups = u32::try_from(rules.len()).unwrap_or(u32::MAX);
-        let lists = Loaded::load(&probes::LISTS, None, groups)?;
-        let context = Context {
-            owner: &lists,
-            groups,
-            options,
-        };
+        let lists = Arc::new(Loaded::load(&probes::LISTS, None, groups)?);
         // Side by side: loading takes time of a CPU, and attaching waits for all of them.
-        let ([tasks, sched], creations, parts) = thread::scope(|scope| {
-            let essential = [&tasks::PROBE, &sched::PROBE]
-                .map(|probe| scope.spawn(|| Loaded::load(probe, Some(&lists), groups)));
-            let creations = scope.spawn(|| load_creations(&context, rules));
-            let parts = Parts::start(&context);
-            (essential.map(joined), joined(creations), parts)
+        let (tasks, creations, sched) = thread::scope(|scope| {
+            let load = |probe| Loaded::load(probe, Some(&*lists), groups);
+            let creations = beside(scope, || load_creations(&lists, rules));
+            let sched = beside(scope, move || load(&sched::PROBE));
+            (load(&tasks::PROBE), creations(), sched())
         });
-        let (tasks, creations, sched) = (tasks?, creations?, sched?);
         Ok(Self {
             counting: None,
-            parts,
+            tasks: tasks?,
+            creations: creations?,
+            sched: sched?,
+            // Meanwhile tasks can be put on the watch list, which takes time of one CPU.
+            parts: Parts::start(&lists, groups, *options),
             maps: Default::default(),
-            tasks,
-            creations,
-            sched,
             groups,
             epoch: 0,
             living: Vec::new(),
@@ -140,7 +142,7 @@ impl Watch {
             0 if self.lost_entries()? > lost_before => Err(Error::NoMemory { pid: process.pid }),
             0 => Err(Error::NoSuchProcess { pid: process.pid }),
             added => {
-                self.parts.added(&process, &processes);
+                LazyLock::force_mut(&mut self.parts).added(&process, &processes);
                 Ok(added)
             }
         }
@@ -173,7 +175,7 @@ impl Watch {
         for loaded in [&self.sched, &self.creations] {
             losses.push(loaded.skipped()?);
         }
-        self.parts.read(&mut groups, &mut losses);
+        LazyLock::force_mut(&mut self.parts).read(&mut groups, &mut losses);
         Ok(Sample {
             at_ns,
             groups,
@@ -299,8 +301,23 @@ impl Watch {
     }
 }
 
-fn load_creations(context: &Context<'_>, rules: &[GroupRule]) -> Result<Loaded, Error> {
-    let creations = Loaded::load(&creations::PROBE, Some(context.owner), context.groups)?;
+/// Runs a job in a thread of its own, or here and now where none can be started; what it returns can
+/// be called for.
+fn beside<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    job: impl Fn() -> T + Copy + Send + 'scope,
+) -> impl FnOnce() -> T {
+    let thread = thread::Builder::new().spawn_scoped(scope, job);
+    let thread = thread.map_err(|_| job());
+    move || match thread {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        Err(done) => done,
+    }
+}
+
+fn load_creations(lists: &Loaded, rules: &[GroupRule]) -> Result<Loaded, Error> {
+    let groups = u32::try_from(rules.len()).unwrap_or(u32::MAX);
+    let creations = Loaded::load(&creations::PROBE, Some(lists), groups)?;
     for (group, rule) in (0u32..).zip(rules) {
         creations
             .map("rules")

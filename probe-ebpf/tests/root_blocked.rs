@@ -49,7 +49,7 @@ fn waiter<Wait: FnOnce() + Send + 'static>(
 }
 
 fn of_waiter(sample: &Sample) -> Totals {
-    let waiter = tasks(sample).find(|task| task.comm == "waiter");
+    let waiter = tasks(sample).find(|task| &*task.comm == "waiter");
     waiter.expect("the waiter is watched").totals
 }
 

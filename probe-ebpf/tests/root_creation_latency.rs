@@ -303,7 +303,7 @@ fn a_child_that_executes_another_program_runs_on() {
     let (_watch, sample) = watched(&mut workload);
     assert_eq!(calls(&sample, MAIN, CallKind::Fork).latency.count(), 1);
     let child = sample.groups[CHILD].tasks.first().expect("the child lives");
-    assert_eq!(child.comm, "tiny");
+    assert_eq!(&*child.comm, "tiny");
 }
 
 #[test]

@@ -38,17 +38,18 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     if limit < SPARE_DESCRIPTORS {
         bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
     }
-    // Beside the probes: loading takes time of a CPU.
-    let own_sampler = thread::spawn(OwnSampler::load);
     let mut sampler = Sampler::load(names.len(), &args.windows.options())?;
+    // Beside what is loading still, and what follows.
+    let own_sampler = thread::Builder::new().spawn(OwnSampler::load);
     let sink = Sink::open(&args.output)?;
     for (target, (pid, _)) in names.iter().enumerate() {
         add(&mut sampler, target, *pid)?;
     }
     // Before the window: no more loading in it.
-    let own_sampler = own_sampler
-        .join()
-        .unwrap_or_else(|panic| resume_unwind(panic));
+    let own_sampler = match own_sampler {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        Err(_) => OwnSampler::load(),
+    };
     if args.counters {
         sampler.count_events()?;
     }

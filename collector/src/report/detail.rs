@@ -101,7 +101,7 @@ fn detail(did: &Totals, new: bool, role: &str, task: &Task, basis: &Basis<'_>) -
         pid: task.pid,
         tid: task.tid,
         role: role.to_owned(),
-        label: task.comm.clone(),
+        label: task.comm.to_string(),
         new,
         measures: TaskMeasures {
             context_switches,

@@ -213,7 +213,7 @@ pub(crate) fn task(pid: u32, tid: u32, comm: &str, anonymous_bytes: Option<u64>)
         pid,
         tid,
         started_ns: u64::from(tid) * 1_000,
-        comm: comm.to_owned(),
+        comm: comm.into(),
         state: State::Blocked,
         totals: Totals::default(),
         memory: anonymous_bytes.map(|anonymous_bytes| Memory {
@@ -325,7 +325,7 @@ pub(crate) fn attach() -> Recording {
         for (role, name) in snapshot.roles.iter_mut().zip(["main", "child"]) {
             role.name = name.to_owned();
             for task in &mut role.tasks {
-                task.comm = "postgres".to_owned();
+                task.comm = "postgres".into();
             }
         }
     }

@@ -5,8 +5,9 @@ use crate::{
     Error,
     abi::{self, fault_counts, fault_mode, fault_window},
     fault_sample::{CLASSES, FaultSample, by_class},
+    kernel_types::KernelTypes,
     loader::{How, Loaded},
-    perf, platform,
+    perf,
     tracing::{self, Tier},
     windows::Windowed,
 };
@@ -63,10 +64,10 @@ struct Places {
 impl Places {
     fn read() -> Result<Self, Error> {
         // Current tasks were in `pcpu_hot` from 6.2 to 6.14.
-        let [vm_events, current, hot] = platform::distances_per_cpu(
-            "runqueues",
-            ["vm_event_states", "current_task", "pcpu_hot"],
-        );
+        let types =
+            KernelTypes::of_this_kernel().map_err(|error| unsupported(&error.to_string()))?;
+        let [vm_events, current, hot] =
+            types.distances_per_cpu("runqueues", ["vm_event_states", "current_task", "pcpu_hot"]);
         let vm_events = vm_events.ok_or_else(|| {
             unsupported("the kernel's BTF does not say where vm_event_states lies")
         })?;

@@ -6,7 +6,7 @@ use crate::{
     abi::{self, Plain, control, task_record},
     iterate::iterate,
     loader::Loaded,
-    sample::TaskSample,
+    sample::{Names, TaskSample},
 };
 use libbpf_rs::{MapCore, MapFlags};
 use std::collections::HashSet;
@@ -72,8 +72,9 @@ pub(crate) fn end_visit(loaded: &Loaded) -> Result<(), Error> {
 
 /// One pass of the iterator over the watched tasks; returns the `CLOCK_MONOTONIC` of its first step.
 pub(crate) fn read(loaded: &Loaded, mut each: impl FnMut(TaskSample)) -> Result<u64, Error> {
+    let mut names = Names::default();
     walk(loaded, "on_task", |record: &task_record| {
-        each(TaskSample::from(record));
+        each(TaskSample::read(record, &mut names));
     })?;
     Ok(read_control(loaded)?.base_time)
 }

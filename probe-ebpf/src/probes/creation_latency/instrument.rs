@@ -76,7 +76,7 @@ fn load_and_measure(context: &Context<'_>, at_once: bool) -> Result<Tried, Error
         instrument,
         at_once,
         // That waits for all CPUs, twice; the start need not.
-        leaving: Some(thread::spawn(move || drop(links))),
+        leaving: thread::Builder::new().spawn(move || drop(links)).ok(),
     })
 }
 

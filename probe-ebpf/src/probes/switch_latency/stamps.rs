@@ -4,8 +4,8 @@ use super::{PROBE, books::Books, recorder::PART};
 use crate::{
     Error,
     abi::{self, stamp_counts, switch_record},
+    kernel_types::KernelTypes,
     loader::{How, Loaded},
-    platform,
     probes::{Context, MapSize, Probe},
     tracing::{self, Tier},
     windows::{Windowed, Windows},
@@ -72,7 +72,8 @@ impl End {
     /// Without it there is no need to try. Fentry lets us call empty functions.
     fn is_likely(self) -> bool {
         match self {
-            Self::SchedExit => platform::btf_has_name(c"btf_trace_sched_exit_tp"),
+            Self::SchedExit => KernelTypes::of_this_kernel()
+                .is_ok_and(|types| types.has_tracepoint("sched_exit_tp")),
             Self::FinishTaskSwitch => tracing::tier() == Tier::Fentry,
         }
     }
