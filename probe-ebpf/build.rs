@@ -51,19 +51,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The names of the structs, unions and enumerations in an object, its own and the kernel's, without
-/// their flavours.
+/// The names of the structs, unions, enumerations and typedefs in an object, its own and the kernel's,
+/// without their flavours.
 fn type_names(object: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let btf = Btf::from_path(object)?;
     let name = |number| {
         let found: BtfType<'_> = btf.type_by_id(TypeId::from(number))?;
-        let kinds = [
-            BtfKind::Struct,
-            BtfKind::Union,
-            BtfKind::Enum,
-            BtfKind::Enum64,
-        ];
-        if !kinds.contains(&found.kind()) {
+        use BtfKind::{Enum, Enum64, Struct, Typedef, Union};
+        if !matches!(found.kind(), Struct | Union | Enum | Enum64 | Typedef) {
             return None;
         }
         let name = found.name()?.to_str()?;

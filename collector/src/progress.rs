@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -48,7 +48,9 @@ impl Progress {
             takes: time,
         }));
         let (stop, stopped) = mpsc::channel();
-        let ticker = shown.then(|| tick(bar.clone(), step.clone(), stopped));
+        let ticker = shown
+            .then(|| tick(bar.clone(), step.clone(), stopped).ok())
+            .flatten();
         Self {
             bar,
             step,
@@ -70,8 +72,13 @@ impl Progress {
     }
 }
 
-fn tick(bar: ProgressBar, step: Arc<Mutex<Step>>, stopped: mpsc::Receiver<()>) -> JoinHandle<()> {
-    thread::spawn(move || {
+/// Moves the bar on; it stands still where no thread can be started.
+fn tick(
+    bar: ProgressBar,
+    step: Arc<Mutex<Step>>,
+    stopped: mpsc::Receiver<()>,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().spawn(move || {
         while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
             let step = step.lock().unwrap_or_else(PoisonError::into_inner);
             let done = step.from + step.begun.elapsed().min(step.takes);

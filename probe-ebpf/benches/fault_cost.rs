@@ -70,8 +70,7 @@ fn compared(kind: &str, block: fn() -> f64, share: f64, limit: f64) -> bool {
 fn nobody(fault_share: f64) -> Watch {
     let options = Options {
         fault_share,
-        switch_share: 0.0,
-        without: &[],
+        ..Options::NO_WINDOWS
     };
     let watch = Watch::load(&[GroupRule::default()], &options).expect("probes load");
     for unavailable in watch.unavailable() {

@@ -68,9 +68,9 @@ fn limit_is_kept(hooks: &'static [&'static str]) -> bool {
 
 fn options(switch_share: f64, without: &'static [&'static str]) -> Options {
     Options {
-        fault_share: 0.0,
         switch_share,
         without,
+        ..Options::NO_WINDOWS
     }
 }
 

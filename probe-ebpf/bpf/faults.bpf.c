@@ -19,12 +19,8 @@ struct {
 	__type(value, struct fault);
 } faults SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fault_window);
-} fault_window SEC(".maps");
+/* A map of its own, that is read without a lookup: by each fault of everybody while a window is open. */
+volatile struct fault_window fault_window SEC(".data.fault_window");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -40,42 +36,26 @@ struct {
 	__type(value, struct histogram);
 } fault_latency SEC(".maps");
 
-static __always_inline struct fault_window *the_window(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&fault_window, &zero);
-}
-
-/* The window, if one is open. */
-static __always_inline struct fault_window *open_window(void)
-{
-	struct fault_window *window = the_window();
-
-	return window && window->mode == FAULTS_OPEN ? window : NULL;
-}
-
 /* Nothing but the proof that ends are seen, and that the counters are found. */
-static __always_inline void try_end(struct fault_window *window, struct task_struct *task)
+static __always_inline void try_end(struct task_struct *task)
 {
-	struct vm_event_copy *copy = copy_vm_events(task, window->vm_events_from_queue);
+	struct vm_event_copy *copy = copy_vm_events(task, fault_window.vm_events_from_queue);
 
 	if (!copy)
 		return;
-	window->tried_cpu = bpf_get_smp_processor_id();
-	window->tried_count = vm_event(copy, PGFAULT);
-	__sync_fetch_and_add(&window->tried_ends, 1);
+	fault_window.tried_cpu = bpf_get_smp_processor_id();
+	fault_window.tried_count = vm_event(copy, PGFAULT);
+	__sync_fetch_and_add(&fault_window.tried_ends, 1);
 }
 
 static __always_inline void fault_begins(__u64 address, __u64 error, __u32 from_kernel)
 {
-	struct fault_window *window = open_window();
 	struct fault_counts *counts;
 	struct task_struct *task;
 	struct task_entry *entry;
 	struct fault *fault;
 
-	if (!window || !may_be_watched(window->current_from_queue))
+	if (fault_window.mode != FAULTS_OPEN || !may_be_watched(fault_window.current_from_queue))
 		return;
 	task = bpf_get_current_task_btf();
 	entry = watched_entry(task);
@@ -96,11 +76,11 @@ static __always_inline void fault_begins(__u64 address, __u64 error, __u32 from_
 	fault->address = address;
 	fault->error = error;
 	fault->from_kernel = from_kernel;
-	fault->window = window->number;
+	fault->window = fault_window.number;
 	fault->pcount = task->sched_info.pcount;
 	fault->resident = resident_pages(task);
 	fault->ended = 0;
-	fault->counted = read_vm_events(&fault->events, task, window->vm_events_from_queue);
+	fault->counted = read_vm_events(&fault->events, task, fault_window.vm_events_from_queue);
 	fault->began = bpf_ktime_get_ns();
 }
 
@@ -124,12 +104,12 @@ static __always_inline void count_fault(struct fault_counts *counts, __u32 class
 
 /* What the CPU's counters say since the fault began; false if they are not the fault's alone. */
 static __always_inline bool events_since_began(struct vm_events *did, struct fault *fault,
-					       struct task_struct *task, struct fault_window *window)
+					       struct task_struct *task)
 {
 	const struct vm_events *then = &fault->events;
 
 	if (task->sched_info.pcount != fault->pcount || !fault->counted ||
-	    !read_vm_events(did, task, window->vm_events_from_queue))
+	    !read_vm_events(did, task, fault_window.vm_events_from_queue))
 		return false;
 	did->pages_allocated -= then->pages_allocated;
 	did->pages_reused -= then->pages_reused;
@@ -139,11 +119,11 @@ static __always_inline bool events_since_began(struct vm_events *did, struct fau
 }
 
 static __always_inline __u32 minor_class(struct task_struct *task, struct fault *fault,
-					 struct fault_counts *counts, struct fault_window *window)
+					 struct fault_counts *counts)
 {
 	__u32 mapping = mapping_at(task, fault->address);
 	struct vm_events did = {};
-	bool told = events_since_began(&did, fault, task, window);
+	bool told = events_since_began(&did, fault, task);
 
 	if (mapping == MAPPING_UNKNOWN)
 		counts->no_mapping++;
@@ -154,11 +134,11 @@ static __always_inline __u32 minor_class(struct task_struct *task, struct fault 
 }
 
 static __always_inline void fault_ends(struct task_struct *task, struct task_entry *entry,
-				       struct fault *fault, struct fault_counts *counts,
-				       struct fault_window *window, bool major, __u64 now)
+				       struct fault *fault, struct fault_counts *counts, bool major,
+				       __u64 now)
 {
 	__u64 latency = now - fault->began;
-	__u32 class = major ? FAULT_MAJOR : minor_class(task, fault, counts, window);
+	__u32 class = major ? FAULT_MAJOR : minor_class(task, fault, counts);
 	struct histogram *histogram = latency_of(entry->group, class);
 
 	fault->began = 0;
@@ -195,30 +175,31 @@ static __always_inline void becomes_major(struct task_entry *entry, struct fault
 
 static __always_inline void handled(bool major)
 {
-	struct fault_window *window = the_window();
+	__u32 mode = fault_window.mode;
 	struct fault_counts *counts;
 	struct task_struct *task;
 	struct task_entry *entry;
 	struct fault *fault;
 	__u64 now;
 
-	if (!window || (window->mode == FAULTS_OPEN && !may_be_watched(window->current_from_queue)))
+	if (mode == FAULTS_CLOSED ||
+	    (mode == FAULTS_OPEN && !may_be_watched(fault_window.current_from_queue)))
 		return;
 	task = bpf_get_current_task_btf();
-	if (window->mode == FAULTS_TRIED)
-		return try_end(window, task);
+	if (mode == FAULTS_TRIED)
+		return try_end(task);
 	entry = watched_entry(task);
-	if (!entry || window->mode != FAULTS_OPEN)
+	if (!entry)
 		return;
 	now = bpf_ktime_get_ns();
 	counts = bpf_map_lookup_elem(&fault_counts, &entry->group);
 	if (!counts)
 		return;
 	fault = bpf_task_storage_get(&faults, task, NULL, 0);
-	if (!fault || fault->window != window->number)
+	if (!fault || fault->window != fault_window.number)
 		counts->not_begun++;
 	else if (fault->began)
-		fault_ends(task, entry, fault, counts, window, major, now);
+		fault_ends(task, entry, fault, counts, major, now);
 	else if (major && fault->ended)
 		becomes_major(entry, fault, counts);
 	else

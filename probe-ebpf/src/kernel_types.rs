@@ -302,7 +302,7 @@ impl<'b, 'a> Cut<'b, 'a> {
         }
     }
 
-    /// Takes the structs, unions and enumerations of these names, with the types of their fields.
+    /// Takes the types of these names, with those of their fields.
     fn take(&mut self, names: &HashSet<&[u8]>) -> io::Result<()> {
         for found in self.all.types() {
             let (number, found) = found?;
@@ -313,6 +313,11 @@ impl<'b, 'a> Cut<'b, 'a> {
                 {
                     self.keep(number)?;
                     self.ids.entry(name).or_insert(number);
+                }
+                kind::TYPEDEF if names.contains(essential(name)) => {
+                    let named = self.keep(found.size_or_type)?;
+                    let name = self.name(found.name);
+                    self.add(name, found.info, named, &[]);
                 }
                 kind::TYPEDEF => {
                     let tracepoint = name.strip_prefix(b"btf_trace_");
@@ -331,8 +336,8 @@ impl<'b, 'a> Cut<'b, 'a> {
         Ok(())
     }
 
-    /// Keeps a type and those of its fields; returns its new number. Names of types, and `const` and the like,
-    /// make no difference to libbpf: what they stand for is kept in their place.
+    /// Keeps a type and those of its fields; returns its new number. In a field, names of types, and `const` and
+    /// the like, make no difference to libbpf: what they stand for is kept in their place.
     fn keep(&mut self, number: u32) -> io::Result<u32> {
         if let Some(&kept) = self.numbers.get(&number) {
             return Ok(kept);

@@ -38,6 +38,10 @@ impl Parts {
         };
         for &probe in PROBES {
             let Some(start) = probe.start else { continue };
+            if options.only.is_some_and(|only| !only.contains(&probe.name)) {
+                parts.unavailable.extend(left_out(probe, &"left out"));
+                continue;
+            }
             let owner = Arc::clone(owner);
             let thread = thread::Builder::new().spawn(move || {
                 start(&Context {

@@ -50,6 +50,18 @@ pub struct Options {
     /// Hooks that are not used even where they work, such as `tp_btf/sched_exit_tp`: what needs one is
     /// then measured by the next best method. For tests.
     pub without: &'static [&'static str],
+    /// Of the probes that the main job does not need, only those of these names. For tests.
+    pub only: Option<&'static [&'static str]>,
+}
+
+impl Options {
+    /// What runs always, and nothing that runs now and then.
+    pub const NO_WINDOWS: Self = Self {
+        fault_share: 0.0,
+        switch_share: 0.0,
+        without: &[],
+        only: None,
+    };
 }
 
 impl Default for Options {
@@ -61,6 +73,7 @@ impl Default for Options {
             // An emulated 6.1 stopped once in that function, on both of its CPUs, while programs came to it
             // and left it. Whether a real one can is not known: it is for those who ask for it.
             without: &["kprobe/finish_task_switch"],
+            only: None,
         }
     }
 }

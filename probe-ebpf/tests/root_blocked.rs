@@ -58,7 +58,7 @@ fn of_waiter(sample: &Sample) -> Totals {
 #[track_caller]
 fn assert_waits_on<Wait: FnOnce() + Send + 'static>(reason: &str, prepare: impl FnOnce() -> Wait) {
     let (mut workload, mut result) = waiter(prepare);
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     let before = of_waiter(&watch.read().expect("read"));
     workload.start();
     let mut slept = [0; 8];
@@ -170,7 +170,7 @@ fn a_sleep_that_began_before_the_watch() {
     workload.start();
     thread::sleep(waits::TIME);
     let begun = Instant::now();
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     let watched = begun.elapsed();
     result.read_exact(&mut [0; 8]).expect("the workload waits");
     let slept = begun.elapsed();

@@ -15,7 +15,7 @@ use workload::*;
 fn watch_at_rest(workload: &Workload) -> (BTreeMap<u32, Kernel>, probe_ebpf::Watch) {
     for _ in 0..100 {
         let earlier = kernel_view(workload.pid);
-        let watch = watch(workload.pid);
+        let watch = watch_books(workload.pid);
         if earlier == kernel_view(workload.pid) {
             return (earlier, watch);
         }
@@ -181,22 +181,9 @@ fn three_busy_loops_on_one_cpu() {
     let mut workload = Workload::new(|| {
         pin(1);
         alone_on_the_cpu();
-        let gate = std::sync::Arc::new(std::sync::Barrier::new(4));
-        for _ in 0..3 {
-            let gate = gate.clone();
-            thread::spawn(move || {
-                gate.wait();
-                burn(Duration::from_secs(3));
-                gate.wait();
-                loop {
-                    thread::park();
-                }
-            });
-        }
-        move || {
-            gate.wait();
-            gate.wait();
-        }
+        crowd(3, Duration::from_secs(3), |_, end| {
+            burn(end.saturating_duration_since(Instant::now()));
+        })
     });
     let (before, mut watch) = watch_at_rest(&workload);
     let stolen_before = stolen();

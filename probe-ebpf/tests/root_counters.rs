@@ -41,12 +41,7 @@ fn touch(pages: usize) {
 /// What the counters and the kernel's own books say a workload did; all tasks at rest before and after.
 fn counted(mut workload: Workload) -> (Vec<Reading>, Totals) {
     // Windows would open and close perf events of their own meanwhile.
-    let no_windows = Options {
-        fault_share: 0.0,
-        switch_share: 0.0,
-        without: &[],
-    };
-    let mut watch = watch_with(workload.pid, &no_windows);
+    let mut watch = watch_with(workload.pid, &Options::NO_WINDOWS);
     let (_, before) = at_rest(workload.pid, &mut watch);
     let threads: Vec<u32> = before.keys().copied().collect();
     let files = descriptors();

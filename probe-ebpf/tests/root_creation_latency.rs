@@ -18,7 +18,7 @@ use workload::*;
 
 /// Runs the workload under watch.
 fn watched(workload: &mut Workload) -> (Watch, Sample) {
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_for(workload.pid, &["creation_latency"]);
     assert_eq!(
         watch
             .unavailable()
@@ -104,7 +104,7 @@ fn threads_take_as_long_as_their_caller_sees() {
             })
         }
     });
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_for(workload.pid, &["creation_latency"]);
     workload.start();
     let (mut measured, mut timed) = (Vec::new(), Vec::new());
     let (mut before, mut told_before) = (0, 0);
@@ -203,7 +203,7 @@ fn a_process_that_ends_within_a_call_is_counted_as_lost() {
             }
         }
     });
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_for(workload.pid, &["creation_latency"]);
     workload.start();
     settle();
     settle();
@@ -259,7 +259,7 @@ fn a_program_without_a_c_library_says_why_and_runs_on() {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("executable");
     let mut tiny = Command::new(&path).spawn().expect("it runs");
     settle();
-    let mut watch = watch(tiny.id());
+    let mut watch = watch_for(tiny.id(), &["creation_latency"]);
     let why = watch
         .unavailable()
         .iter()

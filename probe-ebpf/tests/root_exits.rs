@@ -51,7 +51,7 @@ fn processes_that_exit_at_once() {
             say_switches_of_children(said.path());
         }
     });
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     workload.start();
     // Snapshots under way while tasks die must neither miss one nor count one twice.
     let mut last = 0;
@@ -104,7 +104,7 @@ fn threads_that_exit_at_once() {
     let mut workload = Workload::new(|| {
         || (0..children()).for_each(|_| std::thread::spawn(|| {}).join().expect("a thread"))
     });
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     workload.run();
     let sample = watch.read().expect("read");
     let thread = &sample.groups[THREAD];
@@ -169,7 +169,7 @@ fn io_uring_workers() {
     };
     let fifos: Vec<CString> = (0..WORKERS).map(fifo).collect();
     let mut workload = Workload::new(|| || open_by_workers(&fifos));
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     workload.start();
     std::thread::sleep(Duration::from_millis(200));
     let while_blocked = watch.read().expect("read");

@@ -1,14 +1,16 @@
 //! Page faults: counts against the kernel's own, classes against workloads of known size.
 
+#[path = "support/pages.rs"]
+mod pages;
 #[path = "support/workload.rs"]
 mod workload;
 
+use pages::*;
 use probe_ebpf::{
     Options, Watch,
     fault_sample::{CLASS_NAMES, FaultClass},
     sample::Sample,
 };
-use std::{fs::File, io::Write as _, os::fd::FromRawFd, ptr};
 use workload::*;
 
 /// Pages of each workload.
@@ -35,8 +37,9 @@ const BY_PERF_EVENTS: &[&str] = &[RETURNED, MEMCG_EVENT];
 fn options(without: &'static [&'static str]) -> Options {
     Options {
         fault_share: 1.0,
-        switch_share: 0.0,
         without,
+        only: only(&["faults"]),
+        ..Options::NO_WINDOWS
     }
 }
 
@@ -96,66 +99,6 @@ fn watch_all(pid: u32, options: &Options) -> Watch {
         assert_ne!(unavailable.measure, "fault_classes", "{unavailable:?}");
     }
     watch
-}
-
-/// Bytes of so many small pages, not one of them there yet.
-fn map(pages: usize, flags: i32, file: i32) -> *mut u8 {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping, which the advice is for.
-    unsafe {
-        // The kernel may make a huge page of small ones behind our back: khugepaged.
-        assert_eq!(libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
-        let start = libc::mmap(ptr::null_mut(), pages * 4096, protection, flags, file, 0);
-        assert_ne!(start, libc::MAP_FAILED, "mmap");
-        start.cast()
-    }
-}
-
-const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-const SHARED: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-
-fn write_each(start: *mut u8, pages: usize) {
-    for page in 0..pages {
-        // SAFETY: callers map so many pages at `start`, for writing.
-        unsafe { start.add(page * 4096).write_volatile(1) };
-    }
-}
-
-fn read_each(start: *mut u8, pages: usize) {
-    for page in 0..pages {
-        // SAFETY: callers map so many pages at `start`.
-        unsafe { start.add(page * 4096).read_volatile() };
-    }
-}
-
-/// Forks; the child runs `body` and is gone when this returns.
-fn in_child(body: impl FnOnce()) {
-    // SAFETY: the child runs `body` alone and leaves by _exit.
-    unsafe {
-        let pid = libc::fork();
-        assert!(pid >= 0, "fork");
-        if pid == 0 {
-            body();
-            libc::_exit(0);
-        }
-        let mut status = 0;
-        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
-        assert_eq!(status, 0, "the child failed");
-    }
-}
-
-/// A file of so many pages, in memory.
-fn file(pages: usize) -> File {
-    // SAFETY: makes a file that nobody else has.
-    let mut file = unsafe {
-        let fd = libc::memfd_create(c"connscope".as_ptr(), 0);
-        assert!(fd >= 0, "memfd_create");
-        File::from_raw_fd(fd)
-    };
-    for _ in 0..pages {
-        file.write_all(&[7; 4096]).expect("memory");
-    }
-    file
 }
 
 fn class<'a>(sample: &'a Sample, group: usize, name: &str) -> &'a FaultClass {

@@ -25,6 +25,15 @@ const CALLS: &str = "creation_latency_in_kernel";
 const COPIES: &str = "page_table_copy";
 const SHOOTDOWNS: &str = "shootdown_latency";
 
+/// With those whose figures theirs are held against.
+const PROBES: &[&str] = &[
+    "creation_latency",
+    "kernel_clone",
+    COPIES,
+    SHOOTDOWNS,
+    "tlb",
+];
+
 /// Ways into the kernel, as methods name them.
 #[derive(Clone, Copy, PartialEq)]
 enum By {
@@ -35,7 +44,7 @@ enum By {
 /// Watches a process by one way in; none where the kernel has none, and says so.
 fn watched(pid: u32, by: By, measure: &str) -> Option<Watch> {
     leave_out_fentry(by == By::Kprobe);
-    let watch = watch(pid);
+    let watch = watch_for(pid, PROBES);
     leave_out_fentry(false);
     let refused = watch.unavailable().iter().find(|u| u.measure == measure);
     if let Some(refused) = refused {

@@ -65,7 +65,7 @@ fn resident_pages_equal_proc_page_for_page() {
                 touch_pages(pages, libc::MAP_SHARED);
             }
         });
-        let mut watch = watch(workload.pid);
+        let mut watch = watch_books(workload.pid);
         let before = accounted(&watch.read().expect("read"))[0];
         workload.run();
         let after = accounted(&watch.read().expect("read"))[0];
@@ -134,7 +134,7 @@ fn pages_that_each_thread_touches_are_in_their_one_account() {
             gate.wait();
         }
     });
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     let before = accounted(&watch.read().expect("read"))[0];
     workload.run();
     let after = accounted(&watch.read().expect("read"))[0];
@@ -156,7 +156,7 @@ fn threads_share_one_account() {
         }
         || ()
     });
-    let sample = watch(workload.pid).read().expect("read");
+    let sample = watch_books(workload.pid).read().expect("read");
     assert_eq!(accounted(&sample).len(), 1);
     assert_eq!(tasks(&sample).count(), THREADS + 1);
     let stacks = tasks(&sample)

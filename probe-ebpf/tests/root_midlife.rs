@@ -18,7 +18,7 @@ fn a_task_on_its_cpu_when_first_watched() {
     let mut workload = Workload::new(|| || burn(Duration::from_millis(1_500)));
     workload.start();
     thread::sleep(Duration::from_millis(300));
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     let first = watch.read().expect("read");
     workload.finish();
     thread::sleep(Duration::from_secs(2));
@@ -57,7 +57,7 @@ fn an_exec_from_a_thread_stays_watched() {
             thread::spawn(exec).join().expect("exec replaces us");
         }
     });
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     workload.start();
     thread::sleep(Duration::from_millis(300));
     let (sample, kernel) = at_rest(workload.pid, &mut watch);
@@ -165,7 +165,7 @@ fn tasks_that_share_a_place() {
             }
         }
     });
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     workload.run();
     let (sample, kernel) = at_rest(workload.pid, &mut watch);
     let child = &sample.groups[CHILD];

@@ -78,9 +78,18 @@ fn unread_bytes_of_unix_sockets_count_until_they_are_read() {
 }
 
 /// Of what lies behind the descriptors that are looked at it is known how much there is.
+fn allow_open_files(files: u64) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.current.map(|current| current.max(files));
+    limit.maximum = limit.maximum.map(|maximum| maximum.max(files));
+    setrlimit(Resource::Nofile, limit).expect("root may raise it, and 20,000 are common");
+}
+
 #[test]
 fn files_that_are_not_looked_at_are_counted() {
     const LOOKED_AT: u32 = 4_096;
+    allow_open_files(u64::from(3 * LOOKED_AT));
     let own = Own::new();
     let pid = std::process::id();
     let first = || own.sockets.bytes_of_first(LOOKED_AT, &[pid]).expect("read")[&pid];

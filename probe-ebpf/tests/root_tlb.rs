@@ -73,7 +73,7 @@ fn tlb(sample: &Sample) -> Tlb {
 fn hops_kept_and_flushed(processes: usize) -> (f64, f64) {
     let hops = sized(60_000);
     let mut workload = Workload::new(|| ring(processes, hops / processes as u32));
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_for(workload.pid, &["tlb"]);
     let before = tlb(&watch.read().expect("read"));
     workload.run();
     let sample = watch.read().expect("read");
@@ -152,7 +152,7 @@ fn shootdowns_sent(unmaps: u32, with_thread: bool) -> u64 {
         }
     });
     rustix::thread::sched_setaffinity(None, &anywhere).expect("as before");
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_for(workload.pid, &["tlb"]);
     let place = FLUSH_REASONS
         .iter()
         .position(|name| *name == "shootdown_sent");

@@ -16,16 +16,15 @@ use anyhow::{Result, bail, ensure};
 use kernel::Kernel;
 pub(crate) use kernel::Name;
 use plan::{Boot, Plan};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 use transcript::{Outcome, Transcript};
 
 /// The programs that users have, which some tests start.
 const OURS: [&str; 2] = ["connscope", "connscope-target"];
-
-/// How often a kernel that the emulator breaks is booted.
-const BOOTS: u32 = 3;
 
 /// Boots each kernel, runs the tests whose path contains `filter`, prints a line for each.
 pub(crate) fn run(names: &[Name], filter: Option<&str>) -> Result<ExitCode> {
@@ -44,19 +43,40 @@ pub(crate) fn run(names: &[Name], filter: Option<&str>) -> Result<ExitCode> {
     }
     let kernels = kernel::obtain(names, &folder)?;
     let image = image::build(&plan, &ours, &folder)?;
-    let mut total = Counts::default();
-    for kernel in &kernels {
-        for boot in Boot::ALL {
-            if plan.to_run(boot).next().is_some() {
-                total += test(kernel, boot, &plan, &image, &folder)?;
-            }
-        }
-    }
+    let total = test_all(&kernels, &plan, &image, &folder)?;
     println!("{total}");
     match total.failed > 0 || total.passed == 0 {
         true => Ok(ExitCode::FAILURE),
         false => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// As many kernels side by side as there are CPUs, since a machine takes one of them.
+fn test_all(kernels: &[Kernel], plan: &Plan, image: &Path, folder: &Path) -> Result<Counts> {
+    let all_boots = |kernel| {
+        let mut counts = Counts::default();
+        for boot in Boot::ALL {
+            if plan.to_run(boot).next().is_some() {
+                counts += test(kernel, boot, plan, image, folder)?;
+            }
+        }
+        anyhow::Ok(counts)
+    };
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    let mut total = Counts::default();
+    for kernels in kernels.chunks(at_once) {
+        let tested: Vec<_> = thread::scope(|scope| {
+            let machines: Vec<_> = kernels
+                .iter()
+                .map(|kernel| scope.spawn(move || all_boots(kernel)))
+                .collect();
+            machines.into_iter().map(ScopedJoinHandle::join).collect()
+        });
+        for counts in tested {
+            total += counts.unwrap_or_else(|panic| resume_unwind(panic))?;
+        }
+    }
+    Ok(total)
 }
 
 /// Boots one kernel in one way; every test planned for that is in the counts, whatever becomes of
@@ -70,21 +90,9 @@ fn test(kernel: &Kernel, boot: Boot, plan: &Plan, image: &Path, folder: &Path) -
         counts += outcome.counts();
         println!("{:<18} {outcome}", kernel.version);
     };
-    let mut boots = 0;
-    let end = loop {
-        boots += 1;
-        let from = transcript.done();
-        let end = machine::run(kernel, boot, from, image, &console, |line| {
-            transcript.read(line).into_iter().for_each(&mut tell);
-        })?;
-        if boots == BOOTS || !transcript.take_back_what_the_emulator_broke() {
-            break end;
-        }
-        println!(
-            "{:<18} the emulator ran code that was being patched; booted again",
-            kernel.version
-        );
-    };
+    let end = machine::run(kernel, boot, image, &console, |line| {
+        transcript.read(line).into_iter().for_each(&mut tell);
+    })?;
     let release = transcript.release().unwrap_or("no kernel").to_owned();
     transcript.finish(&end).into_iter().for_each(&mut tell);
     println!(

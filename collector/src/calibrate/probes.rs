@@ -20,12 +20,6 @@ use std::thread;
 /// Round trips for a sample, and samples.
 const FULL: (u64, usize) = (20_000, 15);
 const QUICK: (u64, usize) = (4_000, 9);
-/// What runs always is measured, not what runs now and then.
-const NO_WINDOWS: Options = Options {
-    fault_share: 0.0,
-    switch_share: 0.0,
-    without: &[],
-};
 
 pub(crate) fn probe_cost(bench: &mut Bench) -> Result<()> {
     let missing = platform::missing_capabilities();
@@ -104,7 +98,7 @@ impl Workload {
             false => FULL,
         };
         let empty = Baseline::load()?;
-        let mut watch = Watch::load(&[GroupRule::default()], &NO_WINDOWS)?;
+        let mut watch = Watch::load(&[GroupRule::default()], &Options::NO_WINDOWS)?;
         if watched {
             watch.add(Assignment {
                 pid: self.child.pid(),

@@ -8,6 +8,7 @@ use crate::{
     kernel_types::KernelTypes,
     loader::{How, Loaded},
     perf,
+    sample::Loss,
     tracing::{self, Tier},
     windows::Windowed,
 };
@@ -54,7 +55,6 @@ const TRIAL_PAGES: usize = 16;
 const TRIALS: u32 = 50;
 
 /// Where per-CPU variables of the kernel lie, from the run queue of their CPU, in bytes.
-#[derive(Clone, Copy)]
 struct Places {
     vm_events: i64,
     /// 0 if BTF does not say.
@@ -78,6 +78,9 @@ impl Places {
     }
 }
 
+/// The map that a window is in.
+const WINDOW: &str = ".data.fault_window";
+
 /// What runs in windows. Programs are attached while one is open; their counts stay.
 pub(super) struct FaultWindows {
     /// Detached when dropped: before the object.
@@ -88,19 +91,25 @@ pub(super) struct FaultWindows {
     pub(super) end: End,
     window: fault_window,
     seen: Vec<([u64; CLASSES], u64)>,
-    pub(super) closed: Arc<Mutex<Vec<FaultSample>>>,
+    pub(super) closed: Arc<Mutex<Closed>>,
+}
+
+/// What the windows that are closed have shown.
+pub(super) struct Closed {
+    /// By group.
+    pub(super) samples: Vec<FaultSample>,
+    pub(super) skipped: Loss,
 }
 
 impl FaultWindows {
     /// Loads the programs, with the end that is found to work here.
     pub(super) fn load(context: &Context<'_>) -> Result<Self, Error> {
-        let mut places = None;
         let mut refused = unsupported("no end of a fault was left to be tried");
         for end in End::ALL {
             if context.options.without.contains(&end.hook()) || !end.is_likely() {
                 continue;
             }
-            match Self::load_with(context, end, &mut places) {
+            match Self::load_with(context, end) {
                 Ok(windows) => return Ok(windows),
                 Err(error) => refused = error,
             }
@@ -109,11 +118,7 @@ impl FaultWindows {
     }
 
     /// The same with that end, tried out.
-    fn load_with(
-        context: &Context<'_>,
-        end: End,
-        places: &mut Option<Places>,
-    ) -> Result<Self, Error> {
+    fn load_with(context: &Context<'_>, end: End) -> Result<Self, Error> {
         let loaded = Loaded::load_only(
             &PROBE,
             Some(context.owner),
@@ -123,14 +128,9 @@ impl FaultWindows {
                 ..How::default()
             },
         )?;
-        // To take the kernel's BTF apart takes milliseconds: once for all ends.
-        let places = match *places {
-            Some(read) => read,
-            None => *places.insert(Places::read()?),
-        };
+        let places = Places::read()?;
         let mut windows = Self {
             links: Vec::new(),
-            loaded,
             end,
             _majors: Vec::new(),
             window: fault_window {
@@ -139,10 +139,11 @@ impl FaultWindows {
                 ..fault_window::default()
             },
             seen: vec![([0; CLASSES], 0); context.groups as usize],
-            closed: Arc::new(Mutex::new(vec![
-                FaultSample::default();
-                context.groups as usize
-            ])),
+            closed: Arc::new(Mutex::new(Closed {
+                samples: vec![FaultSample::default(); context.groups as usize],
+                skipped: loaded.skipped()?,
+            })),
+            loaded,
         };
         windows.attach_end()?;
         let tried = windows.try_out();
@@ -164,9 +165,9 @@ impl FaultWindows {
         self.set_mode(fault_mode::FAULTS_TRIED)?;
         for _ in 0..TRIALS {
             touch(1);
-            let before: fault_window = self.loaded.value("fault_window", 0)?;
+            let before: fault_window = self.loaded.value(WINDOW, 0)?;
             touch(TRIAL_PAGES);
-            let after: fault_window = self.loaded.value("fault_window", 0)?;
+            let after: fault_window = self.loaded.value(WINDOW, 0)?;
             if grows(&before, &after) {
                 return self.set_mode(fault_mode::FAULTS_CLOSED);
             }
@@ -219,19 +220,21 @@ impl FaultWindows {
 
     fn set_mode(&mut self, mode: fault_mode) -> Result<(), Error> {
         self.window.mode = mode.0;
-        let map = self.loaded.map("fault_window");
+        let map = self.loaded.map(WINDOW);
         map.update(
             &0u32.to_ne_bytes(),
             abi::to_bytes(&self.window),
             MapFlags::ANY,
         )
-        .map_err(|source| self.loaded.unreadable("fault_window", source))
+        .map_err(|source| self.loaded.unreadable(WINDOW, source))
     }
 
     /// Keeps what the window that closes has shown.
     fn keep(&mut self) -> Result<(), Error> {
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((number, seen), sample) in (0u32..).zip(&mut self.seen).zip(closed.iter_mut()) {
+        closed.skipped = self.loaded.skipped()?;
+        let samples = closed.samples.iter_mut();
+        for ((number, seen), sample) in (0u32..).zip(&mut self.seen).zip(samples) {
             let now = by_class(&self.loaded.values::<fault_counts>("fault_counts", number)?);
             let mut grown = [0; CLASSES];
             for (class, grown) in grown.iter_mut().enumerate() {

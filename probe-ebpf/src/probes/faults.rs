@@ -2,12 +2,12 @@
 
 use super::{
     Context, MapSize, Measure, Part, Probe,
-    fault_windows::{End, FaultWindows},
+    fault_windows::{Closed, End, FaultWindows},
 };
 use crate::{
     Error,
     abi::{self, Plain, fault_counts, histogram},
-    fault_sample::{CLASSES, FaultSample},
+    fault_sample::CLASSES,
     sample::{GroupSample, Loss, WindowTime},
     windows::{Windowed, Windows},
 };
@@ -60,7 +60,7 @@ struct Faults {
     latency: MapHandle,
     programs: Vec<u32>,
     end: End,
-    closed: Arc<Mutex<Vec<FaultSample>>>,
+    closed: Arc<Mutex<Closed>>,
 }
 
 fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
@@ -87,7 +87,7 @@ impl Part for Faults {
         self.time = Some(self.windows.time(PROBE.name)?);
         let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut no_storage, mut no_mapping) = (0, 0);
-        for ((number, group), closed) in (0u32..).zip(groups).zip(closed.iter()) {
+        for ((number, group), closed) in (0u32..).zip(groups).zip(&closed.samples) {
             group.faults = closed.clone();
             for cpu in read_all::<fault_counts>(&self.counts, "fault_counts", number)? {
                 group.faults.add(&cpu);
@@ -107,6 +107,7 @@ impl Part for Faults {
             count,
         };
         Ok(vec![
+            closed.skipped.clone(),
             loss("page faults without room to follow them", no_storage),
             loss(
                 "page faults of unknown class (their address space was being changed)",

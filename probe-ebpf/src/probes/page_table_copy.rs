@@ -28,8 +28,8 @@ pub static PROBE: Probe = Probe {
     start: Some(start),
 };
 
-const FENTRY: &str = "from fentry/dup_mmap to fexit/dup_mmap in the caller";
-const KPROBE: &str = "from kprobe/dup_mmap to kretprobe/dup_mmap in the caller";
+const FENTRY: &str = "from fentry/dup_mmap to fexit/dup_mmap in the caller, the way between the two programs included";
+const KPROBE: &str = "from kprobe/dup_mmap to kretprobe/dup_mmap in the caller, the way between the two programs included";
 
 struct PageTableCopy {
     loaded: Loaded,

@@ -1,6 +1,7 @@
 //! Callers of fork and its like, which time what they call and tell it through shared memory.
 #![allow(dead_code, unreachable_pub)]
 
+use super::workload::shared;
 use probe_ebpf::sample::{CallKind, Calls, Sample};
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,21 +20,9 @@ pub struct Told {
 }
 
 impl Told {
-    /// In memory that is shared with the processes forked from now on; never freed.
     pub fn new() -> &'static Self {
-        // SAFETY: a new shared mapping, zeroed, large enough and aligned for its integers.
-        unsafe {
-            let start = libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<Self>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_ANONYMOUS | libc::MAP_SHARED,
-                -1,
-                0,
-            );
-            assert_ne!(start, libc::MAP_FAILED, "mmap");
-            &*start.cast::<Self>()
-        }
+        // SAFETY: a struct of atomic integers alone.
+        unsafe { shared() }
     }
 
     pub fn add(&self, begun: Instant, succeeded: bool) {

@@ -2,7 +2,7 @@
 //! for, as far as it can.
 #![allow(unreachable_pub)]
 
-use super::workload::{Pair, pin, serve};
+use super::workload::{Pair, pin, serve, shared};
 use std::{
     collections::VecDeque,
     io::{PipeReader, PipeWriter, Read, Write},
@@ -37,21 +37,9 @@ pub struct Children {
 }
 
 impl Told {
-    /// Never freed.
     pub fn new() -> &'static Self {
-        // SAFETY: a new shared mapping, zeroed, large enough and aligned for its integers.
-        unsafe {
-            let start = libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<Self>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_ANONYMOUS | libc::MAP_SHARED,
-                -1,
-                0,
-            );
-            assert_ne!(start, libc::MAP_FAILED, "mmap");
-            &*start.cast::<Self>()
-        }
+        // SAFETY: a struct of atomic integers alone.
+        unsafe { shared() }
     }
 
     pub fn forks(&self) -> u64 {

@@ -14,9 +14,8 @@ use std::{
 
 /// A window without end.
 pub const ALWAYS: Options = Options {
-    fault_share: 0.0,
     switch_share: 1.0,
-    without: &[],
+    ..Options::NO_WINDOWS
 };
 
 pub fn method(watch: &Watch) -> &'static str {

@@ -1,6 +1,7 @@
 //! System calls that wait for a known time. Those that set something up return the wait itself.
 #![allow(clippy::undocumented_unsafe_blocks)] // each is one system call on memory of its own
 
+use super::workload::cpu_time_of_thread;
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::File,
@@ -27,14 +28,13 @@ const TIMESPEC: libc::timespec = libc::timespec {
 /// kernel's own account of both.
 pub(crate) fn time_asleep(wait: impl FnOnce()) -> u64 {
     let used = || {
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("proc");
         let waited: u64 = schedstat
             .split_whitespace()
             .nth(1)
             .and_then(|field| field.parse().ok())
             .expect("run-queue wait");
-        cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64 + waited
+        cpu_time_of_thread().as_nanos() as u64 + waited
     };
     let (begun, before) = (Instant::now(), used());
     wait();

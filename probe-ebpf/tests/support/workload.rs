@@ -7,12 +7,15 @@ use probe_ebpf::{
 };
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::{PipeReader, PipeWriter, Read, Write},
     sync::{Arc, Barrier},
     thread,
     time::{Duration, Instant},
 };
+
+mod machine;
+
+pub use machine::*;
 
 /// A child process that runs its body when told to, then stays as it is until it is dropped.
 pub struct Workload {
@@ -99,6 +102,23 @@ pub const CHILD: usize = 2;
 /// Watches a process in three groups: its main thread, its threads, its descendants.
 pub fn watch(pid: u32) -> Watch {
     watch_with(pid, &Options::default())
+}
+
+/// The same for tests of the books alone.
+pub fn watch_books(pid: u32) -> Watch {
+    watch_for(pid, &[])
+}
+
+/// The same for tests of these probes.
+pub fn watch_for(pid: u32, probes: &'static [&'static str]) -> Watch {
+    let (only, options) = (only(probes), Options::default());
+    watch_with(pid, &Options { only, ..options })
+}
+
+/// What a test needs of the probes that do not keep the books. On an emulated machine others are left out: they would take most of its time to
+/// load, and each has tests of its own.
+pub fn only(probes: &'static [&'static str]) -> Option<&'static [&'static str]> {
+    emulated().then_some(probes)
 }
 
 /// The same with these options.
@@ -272,22 +292,6 @@ pub fn assert_near(what: &str, seen: f64, expected: f64, share: f64) {
     );
 }
 
-pub fn pin(cpu: usize) {
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set).expect("the CPU is there");
-}
-
-/// The size of a workload. An emulated machine is twenty times slower than a real one and gets a
-/// tenth of the work, so that it ends before it is taken to hang.
-pub fn sized(count: u32) -> u32 {
-    if emulated() { count / 10 } else { count }
-}
-
-pub fn emulated() -> bool {
-    std::env::var_os("CONNSCOPE_EMULATED").is_some()
-}
-
 /// Passes a byte there and back; both ends see every write of the other.
 pub struct Pair {
     pub near: (PipeReader, PipeWriter),
@@ -322,48 +326,6 @@ pub fn call((mut from, mut to): (PipeReader, PipeWriter), trips: u32) {
     std::mem::forget((from, to));
 }
 
-pub fn burn(time: Duration) {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        std::hint::spin_loop();
-    }
-}
-
-/// The same of CPU time of this thread, however busy the machine is.
-pub fn burn_cpu(time: Duration) {
-    let used = || {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-    };
-    let end = used() + time;
-    while used() < end {
-        std::hint::spin_loop();
-    }
-}
-
-/// The machine's other work gets next to nothing of the CPU that this process runs on. Of a child: where
-/// sessions share the CPU first (sched_autogroup), it is kept apart from ours, which gets as little.
-pub fn alone_on_the_cpu() {
-    rustix::process::setpriority_process(None, -20).expect("root may");
-    rustix::process::setsid().expect("a forked child leads no session");
-    prefer_this_session();
-}
-
-/// Of this thread, and of the children it forks from now on: neither waits for the machine's other work.
-pub fn ahead_of_others() {
-    rustix::process::setpriority_process(None, -20).expect("root may");
-    // A shell may have made this process the leader of a group: its session then stays what it is.
-    if rustix::process::setsid().is_ok() {
-        prefer_this_session();
-    }
-}
-
-fn prefer_this_session() {
-    if let Err(error) = std::fs::write("/proc/self/autogroup", "-20") {
-        assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
-    }
-}
-
 /// So many threads that all do their `work`, by their number and until the time that it is given,
 /// when the body runs; then they stay.
 pub fn crowd(
@@ -387,19 +349,4 @@ pub fn crowd(
         gate.wait();
         gate.wait();
     }
-}
-
-/// Stolen time of all CPUs since boot.
-pub fn stolen() -> Duration {
-    let mut stat = String::new();
-    File::open("/proc/stat")
-        .expect("proc")
-        .read_to_string(&mut stat)
-        .expect("proc");
-    let ticks: u64 = stat
-        .split_whitespace()
-        .nth(8)
-        .and_then(|field| field.parse().ok())
-        .expect("steal");
-    Duration::from_millis(ticks * 10)
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The first program of the machine: runs the tests of /plans/$PLAN (a program and a test in each
-# line) but the first $DONE, and says what became of each on the console, in lines that start with
-# @vm. The kernel makes variables of PLAN=... and DONE=... on its command line.
+# line), and says what became of each on the console, in lines that start with @vm. The kernel makes
+# a variable of PLAN=... on its command line.
 bb=/bin/busybox
 $bb mkdir -p /bin /proc /sys /dev /tmp
 $bb --install -s /bin
@@ -23,7 +23,6 @@ echo 1 >/proc/sys/kernel/panic_on_warn
 # The console turns \n into \r\n, and libtest ends some lines without either.
 uptime() { cut -d' ' -f1 /proc/uptime; }
 echo "@vm kernel $(uname -r)"
-tail -n "+$((DONE + 1))" "/plans/$PLAN" >/tmp/plan
 while read -r program test; do
     echo "@vm begin $(uptime) $program $test"
     timeout -k 5 100 "/tests/$program" --exact "$test" --test-threads=1 2>&1
@@ -33,6 +32,6 @@ while read -r program test; do
     done
     echo
     echo "@vm end $(uptime) $status"
-done </tmp/plan
+done <"/plans/$PLAN"
 echo "@vm done"
 poweroff -f

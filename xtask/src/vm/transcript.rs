@@ -63,24 +63,14 @@ pub(super) struct Transcript {
     skipped: Vec<Test>,
     running: Option<Running>,
     release: Option<String>,
-    /// How many tests were planned to run.
-    planned: usize,
-    broken: bool,
     done: bool,
 }
-
-/// A kernel's complaint at an instruction that it had put in the place of one it was patching. While
-/// one emulated CPU patches, QEMU lets another see the old and the new for longer than any real one
-/// does, the more so on a busy host; a kernel patches itself as it boots and as probes are attached.
-const BROKEN: &str = "int3: 0000 [#1]";
 
 impl Transcript {
     pub(super) fn new(plan: &Plan, boot: Boot) -> Self {
         let skipped = plan.tests(boot).filter(|test| test.skipped.is_some());
         Self {
             waiting: plan.to_run(boot).cloned().collect(),
-            planned: plan.to_run(boot).count(),
-            broken: false,
             skipped: skipped.cloned().collect(),
             running: None,
             release: None,
@@ -93,23 +83,8 @@ impl Transcript {
         self.release.as_deref()
     }
 
-    /// How many tests have an outcome.
-    pub(super) fn done(&self) -> usize {
-        self.planned - self.waiting.len() - usize::from(self.running.is_some())
-    }
-
-    /// Whether the machine ended by the emulator's fault; the test that ran then is to run again.
-    pub(super) fn take_back_what_the_emulator_broke(&mut self) -> bool {
-        let broken = std::mem::take(&mut self.broken);
-        if let (true, Some(running)) = (broken, self.running.take()) {
-            self.waiting.push_front(running.test);
-        }
-        broken
-    }
-
     /// Reads a line; the outcome of the test that it ends, if it does.
     pub(super) fn read(&mut self, line: &str) -> Option<Outcome> {
-        self.broken |= line.contains(BROKEN);
         let Some((_, said)) = line.split_once("@vm ") else {
             self.note(line);
             return None;
@@ -252,32 +227,11 @@ mod tests {
     fn a_machine_that_hangs_fails_what_it_did_not_do() {
         let console = "@vm begin 1 root_x a\nrunning 1 test";
         let expected = [
-            "root_x::a FAILED: the machine was killed after 600 s running 1 test",
-            "root_x::b FAILED: the machine was killed after 600 s before it",
+            "root_x::a FAILED: the machine was killed after 1200 s running 1 test",
+            "root_x::b FAILED: the machine was killed after 1200 s before it",
             "root_x::c skipped: slow",
         ];
         assert_eq!(outcomes(console, End::TimeLimit), expected);
-    }
-
-    #[test]
-    fn what_the_emulator_broke_is_run_again() {
-        let mut transcript = Transcript::new(&plan(), Boot::Usual);
-        let read = |transcript: &mut Transcript, console: &str| {
-            let outcomes = console.lines().filter_map(|line| transcript.read(line));
-            outcomes.count()
-        };
-        assert!(!transcript.take_back_what_the_emulator_broke());
-        let first = format!(
-            "@vm begin 1 root_x a\n{PASSED}\n@vm end 2 0\n@vm begin 3 root_x b\n\
-             [    4.0] Oops: int3: 0000 [#1] PREEMPT SMP PTI"
-        );
-        assert_eq!(read(&mut transcript, &first), 1);
-        assert!(transcript.take_back_what_the_emulator_broke());
-        assert_eq!(transcript.done(), 1);
-        let second = format!("@vm begin 1 root_x b\n{PASSED}\n@vm end 2 0\n@vm done");
-        assert_eq!(read(&mut transcript, &second), 1);
-        assert!(!transcript.take_back_what_the_emulator_broke());
-        assert_eq!(transcript.done(), 2);
     }
 
     #[test]
