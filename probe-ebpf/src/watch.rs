@@ -70,10 +70,7 @@ impl Default for Options {
         Self {
             fault_share: 0.02,
             switch_share: 0.01,
-            // An emulated 6.1 stopped once in that function, on both of its CPUs, while programs came to it
-            // and left it. Whether a real one can is not known: it is for those who ask for it.
-            without: &["kprobe/finish_task_switch"],
-            only: None,
+            ..Self::NO_WINDOWS
         }
     }
 }

@@ -17,8 +17,8 @@ use workload::*;
 const SCHED_EXIT: &str = "tp_btf/sched_exit_tp";
 const FINISHED: &str = "kprobe/finish_task_switch";
 const RECORDS: &str = "perf's context-switch record";
-/// Each leads to the next best method; the kprobe is none of those used by default.
-const BEST: &[&str] = &[FINISHED];
+/// Each leads to the next best method.
+const BEST: &[&str] = &[];
 const BY_KPROBE: &[&str] = &[SCHED_EXIT];
 const BY_RECORDS: &[&str] = &[SCHED_EXIT, FINISHED];
 

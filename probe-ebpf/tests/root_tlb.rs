@@ -125,8 +125,19 @@ fn map_and_unmap(times: u32) {
     }
 }
 
-/// Shootdowns sent while a process unmaps pages, with a thread of its own on the other CPU or without.
-fn shootdowns_sent(unmaps: u32, with_thread: bool) -> u64 {
+/// Shootdowns that all CPUs have received since boot, as the kernel counts interrupts.
+fn received_by_all() -> u64 {
+    let interrupts = std::fs::read_to_string("/proc/interrupts").expect("proc");
+    let line = interrupts
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix("TLB:"));
+    let words = line.expect("shootdowns").split_whitespace();
+    words.map_while(|word| word.parse::<u64>().ok()).sum()
+}
+
+/// Shootdowns sent while a process unmaps pages, with a thread of its own on the other CPU or without; and those
+/// that CPUs received meanwhile, from whomever.
+fn shootdowns(unmaps: u32, with_thread: bool) -> (u64, u64) {
     // Born on the CPU where it stays: the kernel remembers where else a process has been.
     let anywhere = rustix::thread::sched_getaffinity(None).expect("affinity");
     pin(1);
@@ -158,20 +169,29 @@ fn shootdowns_sent(unmaps: u32, with_thread: bool) -> u64 {
         .position(|name| *name == "shootdown_sent");
     let place = place.expect("a reason");
     let before = tlb(&watch.read().expect("read")).flushes[place].count;
+    let received_before = received_by_all();
     workload.run();
+    let received = received_by_all() - received_before;
     let sample = watch.read().expect("read");
     assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
-    tlb(&sample).flushes[place].count - before
+    let sent = tlb(&sample).flushes[place].count - before;
+    println!("{sent} sent, {received} received of {unmaps}");
+    (sent, received)
 }
 
 #[test]
 fn each_unmap_shoots_down_the_other_thread() {
     let unmaps = sized(5_000);
-    let sent = shootdowns_sent(unmaps, true) as f64;
-    assert_near("shootdowns sent", sent, f64::from(unmaps), 0.01);
+    let (sent, received) = shootdowns(unmaps, true);
+    // Some find nothing left to do, and are not in the kernel's count.
+    assert_near("received", received as f64, sent as f64, 0.05);
+    // An emulated CPU may spend its turn in a thread of the kernel, and is then sent no interrupt.
+    let (least, most) = (if emulated() { 0.5 } else { 0.99 }, 1.01);
+    let share = sent as f64 / f64::from(unmaps);
+    assert!((least..most).contains(&share), "{sent} of {unmaps}");
 }
 
 #[test]
 fn a_single_thread_shoots_nobody_down() {
-    assert_eq!(shootdowns_sent(sized(5_000), false), 0);
+    assert_eq!(shootdowns(sized(5_000), false).0, 0);
 }
