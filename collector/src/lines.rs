@@ -2,7 +2,7 @@
 
 use crate::interrupt::{Interrupt, POLL};
 use std::{
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     process::ChildStdout,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -32,16 +32,19 @@ pub struct Lines(Receiver<String>);
 
 impl Lines {
     /// Of a child's stdout.
-    pub fn of(stdout: ChildStdout) -> Self {
+    ///
+    /// # Errors
+    /// If no thread can be started to read them.
+    pub fn of(stdout: ChildStdout) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     break;
                 }
             }
-        });
-        Self(receiver)
+        })?;
+        Ok(Self(receiver))
     }
 
     /// The next line.

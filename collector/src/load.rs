@@ -128,7 +128,7 @@ impl Load {
                 .stdout
                 .take()
                 .ok_or_else(|| anyhow!("the load generator has no stdout"))?,
-        );
+        )?;
         Ok(Self {
             child,
             orders,

@@ -99,13 +99,6 @@ static __always_inline void end_call(__s64 returned)
 }
 
 /* pid_t kernel_clone(struct kernel_clone_args *args): seen on 6.1 */
-SEC("fentry/kernel_clone")
-int BPF_PROG(on_clone, struct kernel_clone_args *args)
-{
-	begin_call(args->flags);
-	return 0;
-}
-
 SEC("fexit/kernel_clone")
 int BPF_PROG(on_cloned, struct kernel_clone_args *args, int returned)
 {
@@ -113,20 +106,27 @@ int BPF_PROG(on_cloned, struct kernel_clone_args *args, int returned)
 	return 0;
 }
 
+SEC("fentry/kernel_clone")
+int BPF_PROG(on_clone, struct kernel_clone_args *args)
+{
+	begin_call(args->flags);
+	return 0;
+}
+
 /* The same function: its registers. */
+SEC("kretprobe/kernel_clone")
+int on_cloned_probed(struct pt_regs *ctx)
+{
+	end_call((int)ctx->ax);
+	return 0;
+}
+
 SEC("kprobe/kernel_clone")
 int on_clone_probed(struct pt_regs *ctx)
 {
 	struct kernel_clone_args *args = (void *)ctx->di;
 
 	begin_call(BPF_CORE_READ(args, flags));
-	return 0;
-}
-
-SEC("kretprobe/kernel_clone")
-int on_cloned_probed(struct pt_regs *ctx)
-{
-	end_call((int)ctx->ax);
 	return 0;
 }
 

@@ -65,13 +65,6 @@ static __always_inline void end_copy(int returned)
 }
 
 /* int dup_mmap(struct mm_struct *mm, struct mm_struct *oldmm): seen on 6.1 */
-SEC("fentry/dup_mmap")
-int BPF_PROG(on_copy, void *mm, void *oldmm)
-{
-	begin_copy();
-	return 0;
-}
-
 SEC("fexit/dup_mmap")
 int BPF_PROG(on_copied, void *mm, void *oldmm, int returned)
 {
@@ -79,18 +72,25 @@ int BPF_PROG(on_copied, void *mm, void *oldmm, int returned)
 	return 0;
 }
 
-/* The same function: its registers. */
-SEC("kprobe/dup_mmap")
-int on_copy_probed(struct pt_regs *ctx)
+SEC("fentry/dup_mmap")
+int BPF_PROG(on_copy, void *mm, void *oldmm)
 {
 	begin_copy();
 	return 0;
 }
 
+/* The same function: its registers. */
 SEC("kretprobe/dup_mmap")
 int on_copied_probed(struct pt_regs *ctx)
 {
 	end_copy((int)ctx->ax);
+	return 0;
+}
+
+SEC("kprobe/dup_mmap")
+int on_copy_probed(struct pt_regs *ctx)
+{
+	begin_copy();
 	return 0;
 }
 

@@ -65,13 +65,6 @@ static __always_inline void end_shootdown(void)
  * on 6.1. Guests of KVM call it with the CPUs that run; those of Hyper-V and Xen have
  * another.
  */
-SEC("fentry/native_flush_tlb_multi")
-int BPF_PROG(on_shootdown, void *cpumask, void *info)
-{
-	begin_shootdown();
-	return 0;
-}
-
 SEC("fexit/native_flush_tlb_multi")
 int BPF_PROG(on_shot_down, void *cpumask, void *info)
 {
@@ -79,18 +72,25 @@ int BPF_PROG(on_shot_down, void *cpumask, void *info)
 	return 0;
 }
 
-/* The same function: its registers. */
-SEC("kprobe/native_flush_tlb_multi")
-int on_shootdown_probed(struct pt_regs *ctx)
+SEC("fentry/native_flush_tlb_multi")
+int BPF_PROG(on_shootdown, void *cpumask, void *info)
 {
 	begin_shootdown();
 	return 0;
 }
 
+/* The same function: its registers. */
 SEC("kretprobe/native_flush_tlb_multi")
 int on_shot_down_probed(struct pt_regs *ctx)
 {
 	end_shootdown();
+	return 0;
+}
+
+SEC("kprobe/native_flush_tlb_multi")
+int on_shootdown_probed(struct pt_regs *ctx)
+{
+	begin_shootdown();
 	return 0;
 }
 

@@ -136,11 +136,13 @@ static __always_inline struct task_struct *task_at(struct list_head *node)
  */
 static __always_inline void touch_next(struct task_struct *task)
 {
-	struct task_struct *next, *after_next;
+	struct task_struct *seen = untrusted(task), *next, *after_next;
 
 	if (!bpf_core_enum_value_exists(enum bpf_attach_type, BPF_TCX_INGRESS))
 		return;
-	next = task_at(untrusted(task)->thread_node.next);
+	next = task_at(seen->thread_node.next);
+	if ((__u64)next->group_leader != (__u64)seen->group_leader) /* none, but the head of the list */
+		return;
 	after_next = task_at(next->thread_node.next);
 	TOUCH(next->thread_pid->level);
 	TOUCH(after_next->flags);
@@ -162,7 +164,10 @@ static __always_inline void read_task(struct seq_file *seq, struct task_struct *
 	struct task_struct *seen;
 	struct mm_struct *mm;
 
-	if (!entry || !claim_task(entry, control->epoch))
+	if (!entry)
+		return;
+	touch_next(task);
+	if (!claim_task(entry, control->epoch))
 		return;
 	seen = untrusted(task);
 	__builtin_memset(&record, 0, sizeof(record));
@@ -204,7 +209,6 @@ int on_task(struct bpf_iter__task *ctx)
 		note_reader();
 		last_mm = 0;
 	}
-	touch_next(task);
 	read_task(ctx->meta->seq, task, control, clock_now(control, ctx->meta->seq_num));
 	return 0;
 }

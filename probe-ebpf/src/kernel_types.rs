@@ -1,6 +1,6 @@
 //! The types of the kernel that our programs name, cut out of all that its BTF describes.
 //!
-//! Loading an object, libbpf looks for each kernel type it names among all of them, some 150,000, each time
+//! Loading an object, libbpf looks for each kernel type it names among all of them, some 126,000, each time
 //! from the first to the last; that took half of the time from our start to the first data. Among
 //! the few that are named at all it is found at once. A type of a field comes along; what a field
 //! points to does not, since nothing is relocated through a pointer.
@@ -8,7 +8,7 @@
 //! BTF as in <https://docs.kernel.org/bpf/btf.html>.
 
 use crate::{abi, platform::BTF_PATH};
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::{
     collections::{HashMap, HashSet},
@@ -26,6 +26,8 @@ include!(concat!(env!("OUT_DIR"), "/kernel_names.rs"));
 const MAGIC: u16 = 0xeb9f;
 /// Bytes of a type before what its kind adds.
 const TYPE: usize = 12;
+/// How deep types lie in each other at most; in a kernel it is a dozen.
+const DEEPEST: u32 = 64;
 
 /// The kinds of BTF that are told apart here.
 mod kind {
@@ -78,7 +80,10 @@ impl KernelTypes {
 
     fn cut_out(btf: &[u8]) -> io::Result<Self> {
         let btf = Btf::parse(btf)?;
-        let mut file = File::from(memfd_create("kernel-types", MemfdFlags::CLOEXEC)?);
+        // Some hosts want it said that a file will not be executed; kernels before 6.3 know no such flag.
+        let create = |more| memfd_create("kernel-types", MemfdFlags::CLOEXEC | more);
+        let created = create(MemfdFlags::NOEXEC_SEAL).or_else(|_| create(MemfdFlags::empty()));
+        let mut file = File::from(created?);
         let mut cut = Cut::of(&btf);
         cut.take(&NAMES.iter().map(|name| name.as_bytes()).collect())?;
         file.write_all(&cut.encoded())?;
@@ -128,7 +133,7 @@ enum Bytes {
 impl Bytes {
     fn of(mut file: File) -> io::Result<Self> {
         // SAFETY: the kernel never changes its BTF.
-        if let Ok(mapped) = unsafe { Mmap::map(&file) } {
+        if let Ok(mapped) = unsafe { MmapOptions::new().map_copy_read_only(&file) } {
             return Ok(Self::Mapped(mapped));
         }
         let mut bytes = Vec::new();
@@ -311,11 +316,11 @@ impl<'b, 'a> Cut<'b, 'a> {
                 kind::STRUCT | kind::UNION | kind::ENUM | kind::ENUM64
                     if names.contains(essential(name)) =>
                 {
-                    self.keep(number)?;
+                    self.keep(number, 0)?;
                     self.ids.entry(name).or_insert(number);
                 }
                 kind::TYPEDEF if names.contains(essential(name)) => {
-                    let named = self.keep(found.size_or_type)?;
+                    let named = self.keep(found.size_or_type, 0)?;
                     let name = self.name(found.name);
                     self.add(name, found.info, named, &[]);
                 }
@@ -338,25 +343,29 @@ impl<'b, 'a> Cut<'b, 'a> {
 
     /// Keeps a type and those of its fields; returns its new number. In a field, names of types, and `const` and
     /// the like, make no difference to libbpf: what they stand for is kept in their place.
-    fn keep(&mut self, number: u32) -> io::Result<u32> {
+    fn keep(&mut self, number: u32, depth: u32) -> io::Result<u32> {
+        if depth > DEEPEST {
+            return Err(malformed("its types are nested too deep"));
+        }
+        let depth = depth + 1;
         if let Some(&kept) = self.numbers.get(&number) {
             return Ok(kept);
         }
         let found = self.all.by_number(number)?;
         let kept = match found.kind() {
             kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
-                self.keep(found.size_or_type)?
+                self.keep(found.size_or_type, depth)?
             }
             kind::POINTER => self.add(0, found.info, 0, &[]),
             kind::ARRAY => {
-                let element = self.keep(u32_at(found.more, 0)?)?;
-                let index = self.keep(u32_at(found.more, 4)?)?;
+                let element = self.keep(u32_at(found.more, 0)?, depth)?;
+                let index = self.keep(u32_at(found.more, 4)?, depth)?;
                 let more = words([element, index, u32_at(found.more, 8)?]);
                 self.add(0, found.info, 0, &more)
             }
             kind::STRUCT | kind::UNION => {
                 let more = self.parts(found.more, 12, |cut, part| {
-                    let field = cut.keep(u32_at(part, 4)?)?;
+                    let field = cut.keep(u32_at(part, 4)?, depth)?;
                     Ok(vec![field, u32_at(part, 8)?])
                 })?;
                 self.add_named(found, &more)
@@ -495,6 +504,8 @@ mod tests {
         let with = |one: [u32; 3]| [header(12, 1), words(one), vec![0]].concat();
         refused(&with([0, 31 << 24, 0]), "unknown kind 31");
         refused(&with([0, kind::INT << 24, 4]), "ends within a type");
+        let of_itself = [words([1, kind::TYPEDEF << 24, 1]), b"\0rq\0".to_vec()].concat();
+        refused(&[header(12, 4), of_itself].concat(), "nested too deep");
         assert_eq!(said(&with([0, kind::POINTER << 24, 0])), None);
     }
 }

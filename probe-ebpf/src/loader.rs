@@ -344,10 +344,11 @@ fn refusal(probe: &'static Probe, error: &libbpf_rs::Error, log: &str) -> Error 
         .last()
         .unwrap_or_default()
         .trim_start_matches("libbpf: ");
-    Error::Load {
-        probe,
-        reason: format!("{error} ({said})"),
-    }
+    let reason = match said {
+        "" => error.to_string(),
+        said => format!("{error} ({said})"),
+    };
+    Error::Load { probe, reason }
 }
 
 /// Whether lockdown is why the kernel refused an object. Where securityfs is not mounted only the

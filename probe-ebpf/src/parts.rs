@@ -61,8 +61,13 @@ impl Parts {
     }
 
     fn started(mut self, mut threads: Threads) -> Self {
-        for (probe, thread) in mem::take(&mut threads.0) {
-            match thread.join().unwrap_or_else(|panic| resume_unwind(panic)) {
+        let threads = mem::take(&mut threads.0).into_iter();
+        // All of them, before a panic of one goes on here.
+        let ended: Vec<_> = threads
+            .map(|(probe, thread)| (probe, thread.join()))
+            .collect();
+        for (probe, started) in ended {
+            match started.unwrap_or_else(|panic| resume_unwind(panic)) {
                 Ok(part) => self.working.push((probe, part)),
                 Err(error) => self.unavailable.extend(left_out(probe, &error)),
             }

@@ -30,7 +30,7 @@ fn totals_under_a_storm_equal_the_kernels() {
         switches: sized(SWITCHES + SWITCHES / 10),
     };
     let mut workload = Workload::new(|| storm(told, rates, TIME));
-    let mut watch = watch_books(workload.pid);
+    let mut watch = watch(workload.pid);
     watch.counted().expect("samples of what our programs cost");
     let (start, before) = at_rest(workload.pid, &mut watch);
     let (machine_before, stolen_before) = (Machine::read(), stolen());

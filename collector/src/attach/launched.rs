@@ -139,7 +139,7 @@ impl Server {
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start {model}"))?;
-        let lines = Lines::of(child.stdout.take().ok_or_else(|| anyhow!("no stdout"))?);
+        let lines = Lines::of(child.stdout.take().ok_or_else(|| anyhow!("no stdout"))?)?;
         let mut server = Self {
             child,
             lines,

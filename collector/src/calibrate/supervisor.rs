@@ -73,7 +73,7 @@ impl Worker {
         let stdout = child.stdout.take().context("a worker has no stdout")?;
         Ok(Self {
             child,
-            lines: Lines::of(stdout),
+            lines: Lines::of(stdout)?,
         })
     }
 

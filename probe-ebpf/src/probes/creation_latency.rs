@@ -123,12 +123,7 @@ impl Part for CreationLatency {
             }
         }
         let no_return = "calls that create tasks without a latency (they never returned)";
-        losses(
-            &self.loaded,
-            "call_losses",
-            [NO_ROOM, no_return],
-            self.ended,
-        )
+        losses(&self.loaded, [NO_ROOM, no_return], self.ended)
     }
 
     fn program_ids(&self) -> Vec<u32> {

@@ -231,8 +231,8 @@ impl FaultWindows {
 
     /// Keeps what the window that closes has shown.
     fn keep(&mut self) -> Result<(), Error> {
+        self.turn(0)?;
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        closed.skipped = self.loaded.skipped()?;
         let samples = closed.samples.iter_mut();
         for ((number, seen), sample) in (0u32..).zip(&mut self.seen).zip(samples) {
             let now = by_class(&self.loaded.values::<fault_counts>("fault_counts", number)?);
@@ -259,6 +259,14 @@ impl Windowed for FaultWindows {
         self.attach_end()?;
         self.window.number = self.window.number.wrapping_add(1);
         self.set_mode(fault_mode::FAULTS_OPEN)
+    }
+
+    /// Called now and then in a window without end, too.
+    fn turn(&mut self, _part: u32) -> Result<(), Error> {
+        let skipped = self.loaded.skipped()?;
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed.skipped = skipped;
+        Ok(())
     }
 
     fn close(&mut self) -> Result<(), Error> {

@@ -14,15 +14,13 @@ use std::collections::HashSet;
 pub(super) const NO_ROOM: &str =
     "calls that create tasks without a latency (more than 4,096 at once)";
 
-/// What was lost of what has a beginning and an end, by the map that counts it: for want of room, and since
-/// its end was not seen, with `ended` of those that user space found.
+/// What was lost of what has a beginning and an end: for want of room, and since its end was not seen, with `ended` of those that user space found.
 pub(super) fn losses(
     loaded: &Loaded,
-    map: &'static str,
     [no_room, no_return]: [&'static str; 2],
     ended: u64,
 ) -> Result<Vec<Loss>, Error> {
-    let lost: abi::call_losses = loaded.value(map, 0)?;
+    let lost: abi::call_losses = loaded.value("call_losses", 0)?;
     Ok(vec![
         loaded.loss(no_room, lost.no_room),
         loaded.loss(no_return, lost.no_return + ended),

@@ -85,12 +85,7 @@ impl Part for KernelClone {
             group.kernel_calls = Some(read_group(&self.loaded, number, self.instrument)?);
         }
         let no_return = "calls that create tasks without a latency (their return was not seen)";
-        losses(
-            &self.loaded,
-            "call_losses",
-            [NO_ROOM, no_return],
-            self.ended,
-        )
+        losses(&self.loaded, [NO_ROOM, no_return], self.ended)
     }
 
     fn program_ids(&self) -> Vec<u32> {

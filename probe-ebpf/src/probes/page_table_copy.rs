@@ -52,7 +52,7 @@ impl Part for PageTableCopy {
             "copies of page tables without a time (more than 4,096 at once)",
             "copies of page tables without a time (their end was not seen)",
         ];
-        losses(&self.loaded, "call_losses", words, 0)
+        losses(&self.loaded, words, 0)
     }
 
     fn program_ids(&self) -> Vec<u32> {

@@ -20,18 +20,14 @@ use super::{Context, Measure, Part, Probe};
 use crate::{
     Error,
     loader::Loaded,
-    sample::{GroupSample, Loss, Unavailable, WindowTime},
-    watch::Assignment,
+    sample::{GroupSample, Loss, WindowTime},
     windows::Windows,
 };
 use books::Books;
 use identities::Identities;
 use recorder::Recorder;
 use stamps::Stamps;
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Programs at both ends of a switch; or perf's context-switch records, and the iterator that says of
 /// whom they are, which are this object.
@@ -64,10 +60,7 @@ pub const UNRESOLVED: &str = "switches of tasks that had ended before it was kno
 pub const UNTIMED: &str = "switches to new tasks, whose coming was not seen";
 
 struct Latency {
-    windows: Option<Windows>,
-    /// Until a process is watched.
-    stamps: Option<Stamps>,
-    share: f64,
+    windows: Windows,
     time: Option<WindowTime>,
     books: Arc<Mutex<Books>>,
     programs: Vec<u32>,
@@ -79,14 +72,13 @@ fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
     let books = Arc::new(Mutex::new(Books::new(context.groups)));
     let stamps = (share > 0.0).then(|| Stamps::load(context, &books));
     match stamps {
+        // Behind the program at sched_switch that keeps the books of the watch list: that is there by now.
         Some(Ok(stamps)) => Ok(Box::new(Latency {
-            windows: None,
             time: None,
             books,
             programs: stamps.program_ids(),
             method: stamps.method(),
-            stamps: Some(stamps),
-            share,
+            windows: Windows::start(PROBE.name, share, stamps)?,
         })),
         _ => start_recorder(context, share, books),
     }
@@ -102,46 +94,20 @@ fn start_recorder(
     let window = Windows::length(share);
     let recorder = Recorder::new(Identities::new(program), books.clone(), window)?;
     Ok(Box::new(Latency {
-        windows: Some(Windows::start(PROBE.name, share, recorder)?),
+        windows: Windows::start(PROBE.name, share, recorder)?,
         time: None,
         books,
         programs,
         method: RECORDS,
-        stamps: None,
-        share,
     }))
 }
 
 impl Part for Latency {
     fn read(&mut self, groups: &mut [GroupSample]) -> Result<Vec<Loss>, Error> {
-        if let Some(windows) = &self.windows {
-            self.time = Some(windows.time(PROBE.name)?);
-        }
+        self.time = Some(self.windows.time(PROBE.name)?);
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.copy_to(groups);
         Ok(books.losses())
-    }
-
-    /// Stamps are set from now on, behind the program at sched_switch that keeps the books of the watch
-    /// list: that is there by now.
-    fn added(
-        &mut self,
-        _process: &Assignment,
-        _with_descendants: &HashSet<u32>,
-    ) -> Vec<Unavailable> {
-        let Some(stamps) = self.stamps.take() else {
-            return Vec::new();
-        };
-        match Windows::start(PROBE.name, self.share, stamps) {
-            Ok(windows) => {
-                self.windows = Some(windows);
-                Vec::new()
-            }
-            Err(error) => vec![Unavailable {
-                measure: PROBE.measures[0].name,
-                reason: error.to_string(),
-            }],
-        }
     }
 
     fn program_ids(&self) -> Vec<u32> {
