@@ -55,7 +55,12 @@ fn totals_under_a_storm_equal_the_kernels() {
     // What others did besides is in the machine's counts alone.
     assert!(machine.switches >= did, "{did} of {machine:?}");
     assert!(machine.processes >= told.forks(), "{machine:?}");
-    assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
+    // A CPU that the hypervisor takes away in the middle of a switch leaves the books of a task half written: a
+    // snapshot on the other then has it one switch old, and says so.
+    let taken_away = (stolen() - stolen_before).as_millis() as u64 / 10;
+    let torn = if emulated() { 0 } else { torn(&sample) };
+    assert!(torn <= taken_away, "{torn} torn, {taken_away} times stolen");
+    assert_eq!(lost(&sample), torn, "{:?}", sample.losses);
     // A machine that idled could have done more; one that did not was in as dense a storm as it can be.
     let as_asked = rate[0] >= f64::from(FORKS) && rate[1] >= f64::from(SWITCHES);
     assert!(

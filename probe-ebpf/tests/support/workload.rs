@@ -273,11 +273,20 @@ pub fn all(
 /// for: that a task's books were torn is then said, and no mistake.
 pub fn lost(sample: &Sample) -> u64 {
     let excused = |loss: &&Loss| {
-        ["switch_latency", "faults", "tlb"].contains(&loss.probe)
-            || emulated() && loss.what.contains("switched each time")
+        ["switch_latency", "faults", "tlb"].contains(&loss.probe) || emulated() && is_torn(loss)
     };
     let losses = sample.losses.iter().filter(|loss| !excused(loss));
     losses.map(|loss| loss.count).sum()
+}
+
+/// How many readings of tasks were torn.
+pub fn torn(sample: &Sample) -> u64 {
+    let losses = sample.losses.iter().filter(|loss| is_torn(loss));
+    losses.map(|loss| loss.count).sum()
+}
+
+fn is_torn(loss: &Loss) -> bool {
+    loss.what.contains("switched each time")
 }
 
 /// Fails unless `seen` lies within `share` of `expected`.
