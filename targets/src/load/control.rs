@@ -23,6 +23,8 @@ pub(crate) struct Control {
     lines: usize,
     /// Standard input has ended.
     ended: bool,
+    /// The supervisor has nothing more to say: its end means nothing.
+    over: bool,
     signal: Option<libc::c_int>,
 }
 
@@ -66,6 +68,7 @@ impl Control {
             paced,
             lines: 0,
             ended: false,
+            over: false,
             signal: None,
         };
         if paced {
@@ -95,7 +98,7 @@ impl Control {
             Some(libc::SIGINT) => Some("interrupted by SIGINT"),
             Some(_) => Some("ended by SIGTERM"),
             // Lines before the end are used up first.
-            None if self.ended && self.lines == 0 => Some("standard input ended"),
+            None if self.ended && self.lines == 0 && !self.over => Some("standard input ended"),
             None => None,
         }
     }
@@ -105,6 +108,12 @@ impl Control {
         let there = self.lines > 0;
         self.lines -= usize::from(there);
         there
+    }
+
+    /// The same for the last line of all.
+    pub(crate) fn take_last_line(&mut self) -> bool {
+        self.over |= self.take_line();
+        self.over
     }
 
     /// Whether a supervisor paces the run.

@@ -129,7 +129,7 @@ impl Offer<'_, '_> {
             self.run.report(&Event::Measured)?;
         }
         if self.phase == Phase::Lingering
-            && (!self.run.control.is_paced() || self.run.control.take_line())
+            && (!self.run.control.is_paced() || self.run.control.take_last_line())
         {
             self.phase = Phase::Draining;
             self.drained_ns = now + DRAIN_NS;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// An unloaded machine with a CPU for each kernel needs half of it.
-const TIME_LIMIT_S: u32 = 1200;
+const TIME_LIMIT_S: u32 = 1800;
 
 /// An emulated CPU whose time-stamp counter the kernel trusts, as it does on real machines: the
 /// kernel knows this model's to be constant.

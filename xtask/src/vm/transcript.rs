@@ -227,8 +227,8 @@ mod tests {
     fn a_machine_that_hangs_fails_what_it_did_not_do() {
         let console = "@vm begin 1 root_x a\nrunning 1 test";
         let expected = [
-            "root_x::a FAILED: the machine was killed after 1200 s running 1 test",
-            "root_x::b FAILED: the machine was killed after 1200 s before it",
+            "root_x::a FAILED: the machine was killed after 1800 s running 1 test",
+            "root_x::b FAILED: the machine was killed after 1800 s before it",
             "root_x::c skipped: slow",
         ];
         assert_eq!(outcomes(console, End::TimeLimit), expected);
