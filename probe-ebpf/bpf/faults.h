@@ -145,7 +145,7 @@ static __always_inline __s64 resident_pages(struct task_struct *task)
 enum { HUGE_PAGES = 512, BATCH_MAX = 64 };
 
 enum mapping {
-	MAPPING_UNKNOWN, /* it could not be looked up: the address space is locked for a change */
+	MAPPING_UNKNOWN, /* it could not be looked up: the address space is locked, or about to be unlocked */
 	MAPPING_ANONYMOUS,
 	MAPPING_FILE,
 	MAPPING_SHARED,

@@ -110,7 +110,7 @@ impl Part for Faults {
             closed.skipped.clone(),
             loss("page faults without room to follow them", no_storage),
             loss(
-                "page faults of unknown class (their address space was being changed)",
+                "page faults of unknown class (their mapping could not be looked up)",
                 no_mapping,
             ),
         ])
