@@ -261,6 +261,10 @@ fn samples_stand_for_the_whole_cost_of_our_programs() {
         (0.02..0.06).contains(&(on / watched)),
         "on for {on} s of {watched} s"
     );
+    if emulated() {
+        // Its CPUs take turns of a tenth of a second, five times as long as a sample: too few to stand for all.
+        return;
+    }
     let whole_runs = of(&whole_after, NAME).runs - of(&whole_before, NAME).runs;
     let runs = of(&sampled.programs, NAME).runs as f64 / on * watched;
     assert_near("runs", runs, whole_runs as f64, 0.2);
