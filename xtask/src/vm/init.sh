@@ -14,7 +14,12 @@ mount -t tracefs tracefs /sys/kernel/tracing
 mount -t securityfs securityfs /sys/kernel/security
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# Programs of ours lie where the host has them, which may be in /tmp.
+mkdir /under && mount --bind /tmp /under
 mount -t tmpfs tmpfs /tmp
+for folder in /under/*; do
+    [ -d "$folder" ] && mkdir "/tmp/${folder##*/}" && mount --bind "$folder" "/tmp/${folder##*/}"
+done
 ip link set lo up
 
 # A warning of the kernel's during a test is a failure of that test.
