@@ -109,7 +109,7 @@ impl Watch {
         // Side by side: loading takes time of a CPU, and attaching waits for all of them.
         let (tasks, creations, sched) = thread::scope(|scope| {
             let load = |probe| Loaded::load(probe, Some(&*lists), groups);
-            let creations = beside(scope, || load_creations(&lists, rules));
+            let creations = beside(scope, || load_creations(&lists, groups, rules));
             let sched = beside(scope, move || load(&sched::PROBE));
             (load(&tasks::PROBE), creations(), sched())
         });
@@ -325,8 +325,7 @@ fn beside<'scope, T: Send + 'scope>(
     }
 }
 
-fn load_creations(lists: &Loaded, rules: &[GroupRule]) -> Result<Loaded, Error> {
-    let groups = u32::try_from(rules.len()).unwrap_or(u32::MAX);
+fn load_creations(lists: &Loaded, groups: u32, rules: &[GroupRule]) -> Result<Loaded, Error> {
     let creations = Loaded::load(&creations::PROBE, Some(lists), groups)?;
     for (group, rule) in (0u32..).zip(rules) {
         creations

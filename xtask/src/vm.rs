@@ -16,6 +16,7 @@ use anyhow::{Result, bail, ensure};
 use kernel::Kernel;
 pub(crate) use kernel::Name;
 use plan::{Boot, Plan};
+use std::ops::AddAssign;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,27 +44,44 @@ pub(crate) fn run(names: &[Name], filter: Option<&str>) -> Result<ExitCode> {
     }
     let kernels = kernel::obtain(names, &folder)?;
     let image = image::build(&plan, &ours, &folder)?;
-    let total = test_all(&kernels, &plan, &image, &folder)?;
-    println!("{total}");
-    match total.failed > 0 || total.passed == 0 {
+    let Tested { counts, failures } = test_all(&kernels, &plan, &image, &folder)?;
+    // Once more, below all that passed.
+    failures.iter().for_each(|failure| println!("{failure}"));
+    println!("{counts}");
+    match counts.failed > 0 || counts.passed == 0 {
         true => Ok(ExitCode::FAILURE),
         false => Ok(ExitCode::SUCCESS),
     }
 }
 
+/// What became of the tests of one or more machines.
+#[derive(Default)]
+struct Tested {
+    counts: Counts,
+    /// What was printed of each that failed.
+    failures: Vec<String>,
+}
+
+impl AddAssign for Tested {
+    fn add_assign(&mut self, other: Self) {
+        self.counts += other.counts;
+        self.failures.extend(other.failures);
+    }
+}
+
 /// As many kernels side by side as there are CPUs, since a machine takes one of them.
-fn test_all(kernels: &[Kernel], plan: &Plan, image: &Path, folder: &Path) -> Result<Counts> {
+fn test_all(kernels: &[Kernel], plan: &Plan, image: &Path, folder: &Path) -> Result<Tested> {
     let all_boots = |kernel| {
-        let mut counts = Counts::default();
+        let mut tested = Tested::default();
         for boot in Boot::ALL {
             if plan.to_run(boot).next().is_some() {
-                counts += test(kernel, boot, plan, image, folder)?;
+                tested += test(kernel, boot, plan, image, folder)?;
             }
         }
-        anyhow::Ok(counts)
+        anyhow::Ok(tested)
     };
     let at_once = thread::available_parallelism().map_or(1, usize::from);
-    let mut total = Counts::default();
+    let mut total = Tested::default();
     for kernels in kernels.chunks(at_once) {
         let tested: Vec<_> = thread::scope(|scope| {
             let machines: Vec<_> = kernels
@@ -72,8 +90,8 @@ fn test_all(kernels: &[Kernel], plan: &Plan, image: &Path, folder: &Path) -> Res
                 .collect();
             machines.into_iter().map(ScopedJoinHandle::join).collect()
         });
-        for counts in tested {
-            total += counts.unwrap_or_else(|panic| resume_unwind(panic))?;
+        for tested in tested {
+            total += tested.unwrap_or_else(|panic| resume_unwind(panic))?;
         }
     }
     Ok(total)
@@ -81,14 +99,17 @@ fn test_all(kernels: &[Kernel], plan: &Plan, image: &Path, folder: &Path) -> Res
 
 /// Boots one kernel in one way; every test planned for that is in the counts, whatever becomes of
 /// the machine.
-fn test(kernel: &Kernel, boot: Boot, plan: &Plan, image: &Path, folder: &Path) -> Result<Counts> {
+fn test(kernel: &Kernel, boot: Boot, plan: &Plan, image: &Path, folder: &Path) -> Result<Tested> {
     let started = Instant::now();
     let console = folder.join(format!("console-{}-{}.log", kernel.version, boot.name()));
     let mut transcript = Transcript::new(plan, boot);
-    let mut counts = Counts::default();
+    let mut tested = Tested::default();
     let mut tell = |outcome: Outcome| {
-        counts += outcome.counts();
-        println!("{:<18} {outcome}", kernel.version);
+        let line = format!("{:<18} {outcome}", kernel.version);
+        println!("{line}");
+        let counts = outcome.counts();
+        let failures = (counts.failed > 0).then_some(line).into_iter().collect();
+        tested += Tested { counts, failures };
     };
     let end = machine::run(kernel, boot, image, &console, |line| {
         transcript.read(line).into_iter().for_each(&mut tell);
@@ -96,10 +117,11 @@ fn test(kernel: &Kernel, boot: Boot, plan: &Plan, image: &Path, folder: &Path) -
     let release = transcript.release().unwrap_or("no kernel").to_owned();
     transcript.finish(&end).into_iter().for_each(&mut tell);
     println!(
-        "{:<18} {counts}; {release} in {:.0} s, console in {}",
+        "{:<18} {}; {release} in {:.0} s, console in {}",
         kernel.version,
+        tested.counts,
         started.elapsed().as_secs_f64(),
         console.display()
     );
-    Ok(counts)
+    Ok(tested)
 }
