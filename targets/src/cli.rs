@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::load::Workload;
+use crate::load::{Booking, Workload};
 use crate::models::MODELS;
 use crate::{quantity, store};
 
@@ -70,6 +70,9 @@ pub(crate) struct Serve {
     /// Heap to write before serving: what a fork has to copy page tables for
     #[arg(long, default_value = "0", value_parser = quantity::bytes)]
     pub(crate) resident: usize,
+    /// Obey CRASH, which ends what executes it by a null pointer
+    #[arg(long)]
+    pub(crate) allow_crash: bool,
 }
 
 const LOAD_EXAMPLES: &str = "\
@@ -116,6 +119,9 @@ pub(crate) struct Load {
     /// What to request
     #[arg(long, value_enum, default_value_t = Workload::GetSet)]
     pub(crate) workload: Workload,
+    /// What keeps a seat of `booking` from being sold twice
+    #[arg(long, value_enum, default_value_t = Booking::Lock)]
+    pub(crate) booking: Booking,
     /// Send the next request on the answer instead of on a schedule
     #[arg(long)]
     pub(crate) closed: bool,

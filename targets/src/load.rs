@@ -4,6 +4,7 @@
 //! One thread. Requests fall due on a schedule whatever the answers do; a connection whose last
 //! request is not answered yet queues the next ones, and latency counts from when each was due.
 
+mod bookings;
 mod client;
 mod control;
 mod offer;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+pub(crate) use bookings::Booking;
 pub(crate) use workload::Workload;
 
 use self::control::Event;

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) stack_bytes: usize,
     /// The size of the shared state, in bytes.
     pub(crate) shared_state_bytes: usize,
+    /// Whether `CRASH` is obeyed.
+    allow_crash: bool,
     /// Heap written before serving, for a fork to copy the page tables of.
     _resident: Vec<u8>,
 }
@@ -47,6 +49,7 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         max_connections: options.max_connections.unwrap_or(u32::MAX),
         stack_bytes: options.stack_size,
         shared_state_bytes: options.shared_state,
+        allow_crash: options.allow_crash,
         _resident: resident_heap(options.resident)?,
     };
     (model.serve)(server)
@@ -79,6 +82,7 @@ impl Server {
             clients,
             max_clients: self.max_connections,
             model,
+            allow_crash: self.allow_crash,
         }
     }
 

@@ -1,10 +1,14 @@
 //! The commands: the same work for every concurrency model.
 
+mod booking;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use redis_protocol::resp2::types::BorrowedFrame;
 use rustix::time::{ClockId, clock_gettime};
+
+use booking::{Booking, Mode, Step};
 
 use crate::memory::Mapping;
 use crate::protocol::{Request, reply};
@@ -30,6 +34,8 @@ pub(crate) struct Context<'a, L> {
     pub(crate) max_clients: u32,
     /// The model's name.
     pub(crate) model: &'static str,
+    /// Whether `CRASH` does what it says.
+    pub(crate) allow_crash: bool,
 }
 
 /// What one connection holds between commands.
@@ -40,14 +46,34 @@ pub(crate) struct Held {
 }
 
 /// What follows from a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Outcome {
     /// The reply is in the output.
     Replied,
-    /// `+OK` is to be the reply after this time without CPU.
-    Wait(Duration),
+    /// The command goes on after this time without CPU.
+    Wait(Duration, Waiting),
     /// The reply is in the output, and the connection ends after it.
     Close,
+}
+
+/// A command that waits.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// `WAIT`, which has nothing left to do but to reply.
+    Time,
+    /// `BOOK`. Boxed, since each connection has room for one.
+    Booking(Box<Booking>),
+}
+
+impl Waiting {
+    /// Goes on when its time is over.
+    pub(crate) fn resume<L: Lock>(self, store: &Store<L>, output: &mut Vec<u8>) -> Outcome {
+        match self {
+            Self::Time => reply::simple(output, "OK"),
+            Self::Booking(booking) => return take_step(booking, store, output),
+        }
+        Outcome::Replied
+    }
 }
 
 /// Executes `request`, appending its reply to `output`.
@@ -88,9 +114,11 @@ pub(crate) fn execute<L: Lock>(
         (b"WORK", 1) => work(request, output),
         (b"WAIT", 1) => return wait(request, output),
         (b"TOUCH", 1) => touch(request, held, output),
+        (b"BOOK", 2) => return book(request, context.store, output),
+        (b"CRASH", 0) => crash(context.allow_crash, output),
         (
             b"PING" | b"ECHO" | b"GET" | b"SET" | b"DEL" | b"INCR" | b"CONFIG" | b"WORK" | b"WAIT"
-            | b"TOUCH",
+            | b"TOUCH" | b"BOOK" | b"CRASH",
             _,
         ) => wrong_number(output, name),
         _ => reply::error(
@@ -204,7 +232,7 @@ fn work(request: Request<'_>, output: &mut Vec<u8>) {
 
 fn wait(request: Request<'_>, output: &mut Vec<u8>) -> Outcome {
     match bounded(request.argument(1), MAX_WAIT_MS) {
-        Some(ms) => Outcome::Wait(Duration::from_millis(ms)),
+        Some(ms) => Outcome::Wait(Duration::from_millis(ms), Waiting::Time),
         None => {
             reply::error(output, NOT_AN_INTEGER);
             Outcome::Replied
@@ -227,6 +255,51 @@ fn touch(request: Request<'_>, held: &mut Held, output: &mut Vec<u8>) {
         held.touched = Some(mapping);
     }
     reply::simple(output, "OK");
+}
+
+/// Replies 1 to who has the seat, 0 to who came too late.
+fn book<L: Lock>(request: Request<'_>, store: &Store<L>, output: &mut Vec<u8>) -> Outcome {
+    let seat = request.argument(1);
+    if seat.len() > booking::MAX_NAME_BYTES {
+        reply::error(output, "ERR name of a seat is longer than 128 bytes");
+        return Outcome::Replied;
+    }
+    match Mode::named(request.argument(2)) {
+        Some(mode) => take_step(Box::new(Booking::of(seat, mode)), store, output),
+        None => {
+            let mode = printable(request.argument(2));
+            let text = format!("ERR unknown mode '{mode}'; there are none, lock and optimistic");
+            reply::error(output, &text);
+            Outcome::Replied
+        }
+    }
+}
+
+fn take_step<L: Lock>(
+    mut booking: Box<Booking>,
+    store: &Store<L>,
+    output: &mut Vec<u8>,
+) -> Outcome {
+    match booking.step(store) {
+        Ok(Step::Booked) => reply::integer(output, 1),
+        Ok(Step::Taken) => reply::integer(output, 0),
+        Ok(step) => {
+            let time = step.wait().unwrap_or_default();
+            return Outcome::Wait(time, Waiting::Booking(booking));
+        }
+        Err(Full) => reply::error(output, OUT_OF_MEMORY),
+    }
+    Outcome::Replied
+}
+
+/// Ends whatever executes it, as a null pointer in a handler does.
+fn crash(allowed: bool, output: &mut Vec<u8>) {
+    if allowed {
+        // SAFETY: never returns: nothing is mapped at address 0, and the access is an own one of this
+        // program to be ended by.
+        unsafe { std::ptr::null_mut::<u8>().write_volatile(0) };
+    }
+    reply::error(output, "ERR CRASH is refused; serve with --allow-crash");
 }
 
 /// Burns `cpu` of this thread's own time: time spent preempted does not count.

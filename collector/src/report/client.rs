@@ -30,6 +30,11 @@ pub struct Client {
     pub throughput_per_second: f64,
     /// From the intended start to the answer; none where nothing was asked.
     pub latency: Option<Latency>,
+    /// From the beginning of connecting to the first answer, where each request has a connection of its
+    /// own.
+    pub set_up_latency: Option<Latency>,
+    /// Seats sold to more than one customer; none where no seats were.
+    pub oversold_seats: Option<u64>,
     /// Failures of all kinds.
     pub errors: u64,
     /// The same by kind.
@@ -106,6 +111,10 @@ impl Client {
             _ if duration > 0.0 => answered as f64 / duration,
             _ => 0.0,
         };
+        let latency = |of: fn(&snapshot::Client) -> Option<ClientLatency>| {
+            let latencies: Vec<_> = repeats.iter().filter_map(|c| of(c)).collect();
+            Latency::of(&latencies, method)
+        };
         let errors_by_kind = ErrorsByKind::of(repeats.iter().map(|client| &client.errors));
         let reasons: Vec<_> = repeats
             .iter()
@@ -125,10 +134,12 @@ impl Client {
             requests: count(|c| c.requests),
             answered_in_window: answered,
             throughput_per_second: throughput,
-            latency: Latency::of(
-                &repeats.iter().filter_map(|c| c.latency).collect::<Vec<_>>(),
-                method,
-            ),
+            latency: latency(|c| c.latency),
+            set_up_latency: latency(|c| c.set_up_latency),
+            oversold_seats: repeats
+                .iter()
+                .filter_map(|c| c.oversold_seats)
+                .reduce(|a, b| a + b),
             errors: errors_by_kind.total(),
             errors_by_kind,
             unanswered: count(|c| c.unanswered),

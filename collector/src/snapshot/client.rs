@@ -29,6 +29,12 @@ pub struct Client {
     pub throughput_per_second: f64,
     /// From the intended start to the answer; none for `idle`.
     pub latency: Option<ClientLatency>,
+    /// From the beginning of connecting to the answer; none where connections are held.
+    #[serde(default)]
+    pub set_up_latency: Option<ClientLatency>,
+    /// Seats sold to more than one customer; none but for `booking`.
+    #[serde(default)]
+    pub oversold_seats: Option<u64>,
     /// Arrivals that the generator itself handled more than 1 ms late.
     pub late_sends: u64,
     /// The latest of all arrivals.

@@ -65,7 +65,7 @@ impl<'a> Run<'a> {
             poller,
             control,
             clients: Vec::with_capacity(options.connections as usize),
-            traffic: Traffic::new(options.workload),
+            traffic: Traffic::new(options.workload, options.booking),
             tally: Tally::new(),
             request: Vec::with_capacity(256),
             window_ns: 0,
@@ -107,7 +107,12 @@ impl<'a> Run<'a> {
     /// The result; `ended` says why the run ended early, if it did.
     pub(crate) fn summarize(&mut self, ended: Result<(), String>) -> Summary {
         self.tally.errors.wrong_answers += self.traffic.lost_updates();
-        let Self { options, tally, .. } = self;
+        let Self {
+            options,
+            tally,
+            traffic,
+            ..
+        } = self;
         let seconds = self.window_ns as f64 / 1e9;
         let cpu_seconds = self.cpu.as_secs_f64();
         let idle = options.workload == Workload::Idle;
@@ -132,6 +137,7 @@ impl<'a> Run<'a> {
                 false => 0.0,
             },
             latency: tally.latency(),
+            set_up_latency: tally.set_up_latency(),
             send_lateness: tally.lateness().filter(|_| !options.closed),
             late_sends: tally.late_sends,
             late_send_max_seconds: tally.late_max_ns as f64 / 1e9,
@@ -140,6 +146,7 @@ impl<'a> Run<'a> {
             offered: tally.offered,
             errors: tally.errors,
             unanswered: tally.offered - tally.finished,
+            oversold_seats: traffic.oversold(),
             cpu_seconds,
         }
     }

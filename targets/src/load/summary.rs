@@ -11,7 +11,7 @@ pub(crate) struct Summary {
     pub(crate) workload: String,
     /// `open-loop` or `closed-loop`.
     pub(crate) mode: &'static str,
-    /// Connections held.
+    /// Connections held, or made at a time by `churn`.
     pub(crate) connections: u32,
     /// The run went to its end with every connection, and no answer was wrong or an error.
     pub(crate) complete: bool,
@@ -29,6 +29,8 @@ pub(crate) struct Summary {
     pub(crate) throughput_per_second: f64,
     /// Null without a request.
     pub(crate) latency: Option<Latency>,
+    /// From the beginning of connecting to the answer; null where connections are held.
+    pub(crate) set_up_latency: Option<Latency>,
     /// How late the generator handled the arrivals of the window; null where no schedule says when
     /// they are due.
     pub(crate) send_lateness: Option<Lateness>,
@@ -49,6 +51,8 @@ pub(crate) struct Summary {
     pub(crate) errors: Errors,
     /// Requests due in the window and not answered within 1 s of its end.
     pub(crate) unanswered: u64,
+    /// Seats sold to more than one customer; null but for `booking`.
+    pub(crate) oversold_seats: Option<u64>,
     /// CPU time of the generator in the window.
     pub(crate) cpu_seconds: f64,
 }
@@ -85,6 +89,9 @@ impl Summary {
                 );
             }
         }
+        if let Some(latency) = &self.set_up_latency {
+            line("set-up", latency_line(latency));
+        }
         let Errors {
             refused,
             reset,
@@ -100,6 +107,9 @@ impl Summary {
             ),
         );
         line("unanswered", self.unanswered.to_string());
+        if let Some(oversold) = self.oversold_seats {
+            line("oversold", format!("{oversold} seats"));
+        }
         if let Some(lateness) = &self.send_lateness {
             line("send lateness", self.lateness_line(lateness));
         }

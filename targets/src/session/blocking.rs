@@ -49,10 +49,7 @@ fn exchange<L: Lock>(
             }
             match stop {
                 Stop::OutputFull => {}
-                Stop::Wait(time) => {
-                    std::thread::sleep(time);
-                    session.finish_wait();
-                }
+                Stop::Wait(time) => std::thread::sleep(time),
                 Stop::NeedInput => break,
                 Stop::Close => return Ok(()),
             }

@@ -81,9 +81,15 @@ impl Server {
     pub(crate) fn end(&mut self, signal: i32) -> (ExitStatus, Duration) {
         let asked = Instant::now();
         signal_process(self.pid(), signal);
-        while asked.elapsed() < PATIENCE {
+        (self.ended(), asked.elapsed())
+    }
+
+    /// Waits for the end; answers the status.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().expect("cannot wait") {
-                return (status, asked.elapsed());
+                return status;
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -4,8 +4,8 @@ use super::calls::{call, copied, created_unseen, in_kernel, p50, p99, per_page, 
 use super::cells::{
     accounted, accounted_per_connection, address_space_time, address_spaces, blocked, cpu,
     cpu_per_request, created, depth, errors, first_run, flushes, if_any, latency, latency_max,
-    marginal, mean_blocked, mean_tasks, own, sent_late, shootdown, slice, stolen, switches,
-    switches_per_request, throughput, wait, wait_max, wait_total,
+    marginal, mean_blocked, mean_tasks, oversold, own, sent_late, set_up, shootdown, slice, stolen,
+    switches, switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::column::Column;
 use super::counter_cells::{hardware, software, task_clock};
@@ -34,6 +34,9 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
                 latency(c, |s| s.latency_p99_seconds.as_ref())
             }),
             ("latency max", latency_max),
+            ("connect to answer p50", |c| set_up(c, |l| l.p50_seconds)),
+            ("connect to answer p99", |c| set_up(c, |l| l.p99_seconds)),
+            ("oversold seats", oversold),
             ("sent late by p50", |c| {
                 sent_late(c, |s| s.send_lateness_p50_seconds.as_ref())
             }),

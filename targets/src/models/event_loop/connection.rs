@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     read_closed: bool,
     /// The input may hold complete requests.
     executable: bool,
-    /// A `WAIT` is in progress.
+    /// A command waits, as `WAIT` does.
     waiting: bool,
     /// Over once the output is written.
     closing: bool,
@@ -79,11 +79,10 @@ impl Connection {
         self.read_closed |= event.is_read_closed();
     }
 
-    /// Replies to the `WAIT` in progress.
+    /// Lets the command that waits go on in its next turn.
     pub(crate) fn finish_wait(&mut self) {
         self.waiting = false;
         self.executable = true;
-        self.session.finish_wait();
     }
 
     /// Reads, executes and writes as far as it goes without blocking. When the server is `ending`,
