@@ -123,15 +123,21 @@ pub(crate) fn signal_process(pid: i32, signal: i32) {
 
 /// User and system time of a process, in ticks of 10 ms.
 pub(crate) fn cpu_ticks(pid: i32) -> u64 {
+    ticks(pid, 11..13)
+}
+
+/// The same with that of the children that have ended and been waited for.
+pub(crate) fn cpu_ticks_with_children(pid: i32) -> u64 {
+    ticks(pid, 11..15)
+}
+
+/// The sum of fields of `/proc/PID/stat`, from 0 behind the name.
+fn ticks(pid: i32, fields: std::ops::Range<usize>) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<_> = stat
-        .rsplit(')')
-        .next()
-        .expect("fields")
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
-    ticks(11) + ticks(12)
+    let (_, behind_name) = stat.rsplit_once(')').expect("fields");
+    let ticks = behind_name.split_whitespace().map(str::parse::<u64>);
+    let ticks = ticks.skip(fields.start).take(fields.len());
+    ticks.map(|ticks| ticks.expect("a number")).sum()
 }
 
 /// Waits until `condition` holds.
