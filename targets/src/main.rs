@@ -1,5 +1,6 @@
 //! `connscope-target`: reference servers, one per concurrency model, and a load generator.
 
+mod blocking;
 mod cli;
 mod errors;
 mod limits;

@@ -4,8 +4,6 @@
 //! Memory is bounded: at most one incomplete request of input is kept (1 MiB and a read), and
 //! commands stop being executed while 64 KiB of replies wait to be written.
 
-pub(crate) mod blocking;
-
 use std::time::Duration;
 
 use crate::protocol::{Decoder, ProtocolError, reply};

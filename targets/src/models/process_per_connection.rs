@@ -13,9 +13,9 @@ use rustix::process::{
 };
 
 use super::Model;
+use crate::blocking;
 use crate::listen::{Event, Listener, refuse};
 use crate::serve::{DRAIN, Server, SharedCounter};
-use crate::session::blocking;
 use crate::signals::{Signals, asks_to_end};
 use crate::store::BetweenProcesses;
 use crate::work::Context;

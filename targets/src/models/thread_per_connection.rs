@@ -11,10 +11,10 @@ use anyhow::{Result, anyhow};
 use rustix::net::{Shutdown, shutdown};
 
 use super::Model;
+use crate::blocking;
 use crate::errors::in_words;
 use crate::listen::{Event, refuse};
 use crate::serve::{DRAIN, Server};
-use crate::session::blocking;
 use crate::signals::asks_to_end;
 use crate::store::BetweenThreads;
 use crate::work::Context;

@@ -8,8 +8,8 @@ use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::{Session, Stop};
 use crate::listen::shut_down;
+use crate::session::{Session, Stop};
 use crate::store::Lock;
 use crate::work::Context;
 
