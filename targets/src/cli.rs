@@ -131,6 +131,12 @@ pub(crate) struct Load {
     /// Steps in which the connections are made
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub(crate) ramp_steps: u32,
+    /// Try in the end how long 100 ms of CPU time for one connection hold the others up
+    #[arg(long)]
+    pub(crate) stall: bool,
+    /// Try at the very end what a handler that crashes takes with it (serve with --allow-crash)
+    #[arg(long)]
+    pub(crate) crash: bool,
     /// Report phases and wait for a newline between them (see below)
     #[arg(long)]
     pub(crate) paced: bool,

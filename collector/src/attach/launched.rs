@@ -110,13 +110,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a model and waits until it listens.
+    /// Starts a model, with further options, and waits until it listens.
     ///
     /// # Errors
     /// If it does not start, with what it said; if it is not ready in 20 s; if a signal comes.
     pub fn start(
         binary: &TargetBinary,
         model: &str,
+        options: &[&str],
         hierarchy: Option<&Hierarchy>,
         interrupt: &Interrupt,
     ) -> Result<Self> {
@@ -124,8 +125,9 @@ impl Server {
             .map(|hierarchy| hierarchy.create(model))
             .transpose()?;
         let mut command = binary.command();
-        command.args(["serve", "--model", model, "--listen", "127.0.0.1:0"]);
         command
+            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

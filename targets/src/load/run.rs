@@ -10,6 +10,7 @@ use super::control::{Control, Event};
 use super::poller::Poller;
 use super::summary::Summary;
 use super::tally::{Errors, Tally};
+use super::trials::Trials;
 use super::workload::{Traffic, Workload};
 use crate::cli::Load;
 use crate::errors::in_words;
@@ -35,6 +36,8 @@ pub(crate) struct Run<'a> {
     pub(crate) traffic: Traffic,
     /// What was counted.
     pub(crate) tally: Tally,
+    /// What was tried when the load was over.
+    pub(crate) trials: Trials,
     /// The request being made.
     pub(crate) request: Vec<u8>,
     /// How far the measured window went, in nanoseconds.
@@ -67,6 +70,7 @@ impl<'a> Run<'a> {
             clients: Vec::with_capacity(options.connections as usize),
             traffic: Traffic::new(options.workload, options.booking),
             tally: Tally::new(),
+            trials: Trials::default(),
             request: Vec::with_capacity(256),
             window_ns: 0,
             cpu: Duration::ZERO,
@@ -111,6 +115,7 @@ impl<'a> Run<'a> {
             options,
             tally,
             traffic,
+            trials,
             ..
         } = self;
         let seconds = self.window_ns as f64 / 1e9;
@@ -147,6 +152,7 @@ impl<'a> Run<'a> {
             errors: tally.errors,
             unanswered: tally.offered - tally.finished,
             oversold_seats: traffic.oversold(),
+            trials: *trials,
             cpu_seconds,
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::tally::{Errors, Latency, Lateness};
+use super::trials::Trials;
 
 /// The result of a run. Times are in seconds.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -53,6 +54,9 @@ pub(crate) struct Summary {
     pub(crate) unanswered: u64,
     /// Seats sold to more than one customer; null but for `booking`.
     pub(crate) oversold_seats: Option<u64>,
+    /// What was tried when the load was over.
+    #[serde(flatten)]
+    pub(crate) trials: Trials,
     /// CPU time of the generator in the window.
     pub(crate) cpu_seconds: f64,
 }
@@ -109,6 +113,9 @@ impl Summary {
         line("unanswered", self.unanswered.to_string());
         if let Some(oversold) = self.oversold_seats {
             line("oversold", format!("{oversold} seats"));
+        }
+        for (name, text) in self.trials.lines() {
+            line(name, text);
         }
         if let Some(lateness) = &self.send_lateness {
             line("send lateness", self.lateness_line(lateness));

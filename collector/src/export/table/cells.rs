@@ -3,7 +3,6 @@
 use super::column::Column;
 use super::figures::Figure;
 use super::units::{self, Unit};
-use crate::report::client::Latency;
 use crate::report::creations::Creations;
 use crate::report::distribution::Distribution;
 use crate::report::marginal::Marginal;
@@ -27,24 +26,6 @@ pub(super) fn latency_max(c: &Column<'_>) -> Figure {
     }
     let max = c.client_latency().and_then(|latency| latency.max_seconds);
     bounded(c, Figure::of(max.map(units::time), || c.no_client()))
-}
-
-/// From connecting to the first answer, where clients connect for each request.
-pub(super) fn set_up(c: &Column<'_>, figure: fn(&Latency) -> Option<f64>) -> Figure {
-    let client = c.target.measures.client.as_ref();
-    match client.and_then(|client| client.set_up_latency.as_ref()) {
-        Some(latency) => Figure::of(figure(latency).map(units::time), || c.no_client()),
-        None => Figure::Absent,
-    }
-}
-
-/// Seats sold to more than one customer, where seats were sold.
-pub(super) fn oversold(c: &Column<'_>) -> Figure {
-    let client = c.target.measures.client.as_ref();
-    match client.and_then(|client| client.oversold_seats) {
-        Some(seats) => Figure::Value(units::count(seats as f64)),
-        None => Figure::Absent,
-    }
 }
 
 /// Latencies that count what was never answered are no shorter than this.

@@ -156,9 +156,10 @@ impl Offer<'_, '_> {
     pub(super) fn give_up(&mut self) {
         let now = self.clock.now_ns();
         for index in 0..self.run.clients.len() {
-            let client = &mut self.run.clients[index];
+            let client = &self.run.clients[index];
             let queued = client.sent..client.due;
-            if let Some(pending) = client.pending.take() {
+            // Its answer may yet come.
+            if let Some(pending) = client.pending {
                 self.give_up_one(pending.due_ns, now);
             }
             let Some(schedule) = self.schedule else {
