@@ -1,12 +1,15 @@
 //! `connscope-target`: reference servers, one per concurrency model, and a load generator.
 
 mod cli;
+mod connections;
 mod errors;
+mod event_loop;
 mod limits;
 mod listen;
 mod load;
 mod memory;
 mod models;
+mod processes;
 mod protocol;
 mod quantity;
 mod serve;
@@ -23,7 +26,10 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Serve(options) => {
+            options.check();
+            serve::run(&options).map(|()| ExitCode::SUCCESS)
+        }
         Command::Load(options) => load::run(&options),
         Command::Models => models::list().map(|()| ExitCode::SUCCESS),
     };

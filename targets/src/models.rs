@@ -2,6 +2,7 @@
 
 mod event_loop;
 mod process_per_connection;
+mod process_pool;
 mod thread_per_connection;
 
 use std::io::{ErrorKind, Write};
@@ -17,6 +18,8 @@ pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// How it serves a connection, in a few words.
     pub(crate) about: &'static str,
+    /// The options that it takes of those that not every model takes.
+    pub(crate) options: &'static [&'static str],
     /// Serves until asked to end.
     pub(crate) serve: fn(Server) -> Result<()>,
 }
@@ -24,6 +27,7 @@ pub(crate) struct Model {
 /// Every model there is.
 pub(crate) const MODELS: &[Model] = &[
     process_per_connection::MODEL,
+    process_pool::MODEL,
     thread_per_connection::MODEL,
     event_loop::MODEL,
 ];

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::thread::sched_getaffinity;
 
 use crate::cli::Serve;
 use crate::errors::in_words;
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) stack_bytes: usize,
     /// The size of the shared state, in bytes.
     pub(crate) shared_state_bytes: usize,
+    /// Threads that serve, in models with a fixed number of them.
+    pub(crate) workers: usize,
     /// Heap written before serving, for a fork to copy the page tables of.
     _resident: Vec<u8>,
 }
@@ -47,6 +50,7 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         max_connections: options.max_connections.unwrap_or(u32::MAX),
         stack_bytes: options.stack_size,
         shared_state_bytes: options.shared_state,
+        workers: options.workers.map_or_else(usable_cpus, usize::from),
         _resident: resident_heap(options.resident)?,
     };
     (model.serve)(server)
@@ -77,6 +81,7 @@ impl Server {
         Context {
             store,
             clients,
+            all_clients: std::slice::from_ref(clients),
             max_clients: self.max_connections,
             model,
         }
@@ -103,27 +108,36 @@ impl Server {
     }
 }
 
-/// A counter in memory that forked processes share.
+/// Counters in memory that forked processes share.
 #[derive(Debug)]
-pub(crate) struct SharedCounter(Mapping);
+pub(crate) struct SharedCounters {
+    mapping: Mapping,
+    count: usize,
+}
 
-impl SharedCounter {
-    /// A counter at 0.
+impl SharedCounters {
+    /// So many counters (more than 0), each at 0.
     ///
     /// # Errors
     /// When no page can be mapped.
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self(
-            Mapping::shared(PAGE_BYTES).context("cannot map a shared page")?,
-        ))
+    pub(crate) fn new(count: usize) -> Result<Self> {
+        let bytes = (count * size_of::<AtomicU32>()).next_multiple_of(PAGE_BYTES);
+        let mapping = Mapping::shared(bytes).context("cannot map a shared page")?;
+        Ok(Self { mapping, count })
     }
 
-    /// The counter.
-    pub(crate) fn get(&self) -> &AtomicU32 {
-        // SAFETY: the mapping is zeroed, aligned to a page, larger than the counter, and lives as
-        // long as `self`; nothing else refers to it.
-        unsafe { &*self.0.base().cast::<AtomicU32>() }
+    /// The counters.
+    pub(crate) fn get(&self) -> &[AtomicU32] {
+        // SAFETY: the mapping is zeroed, aligned to a page, no smaller than the counters, and lives
+        // as long as `self`; nothing else refers to it.
+        unsafe { std::slice::from_raw_parts(self.mapping.base().cast(), self.count) }
     }
+}
+
+/// The CPUs that this process may run on.
+fn usable_cpus() -> usize {
+    // Fails only where there are more CPUs than the set has room for.
+    sched_getaffinity(None).map_or(1, |cpus| cpus.count().max(1) as usize)
 }
 
 fn resident_heap(bytes: usize) -> Result<Vec<u8>> {

@@ -24,12 +24,46 @@ const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 pub(crate) struct Context<'a, L> {
     /// The shared key-value state.
     pub(crate) store: &'a Store<L>,
-    /// Connections being served now, by all processes and threads.
+    /// Connections being served now, by all threads of this process (of all processes, unless they
+    /// are counted apart).
     pub(crate) clients: &'a AtomicU32,
+    /// What they are counted in by each process that serves some; `clients` is one of these.
+    pub(crate) all_clients: &'a [AtomicU32],
     /// The most connections served at a time.
     pub(crate) max_clients: u32,
     /// The model's name.
     pub(crate) model: &'static str,
+}
+
+impl<L> Context<'_, L> {
+    /// Connections being served now, by all processes and threads.
+    pub(crate) fn count_clients(&self) -> u32 {
+        let counts = self.all_clients.iter();
+        counts.map(|count| count.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Whether this process has an eighth more connections than there are for each on average.
+    pub(crate) fn has_more_than_its_share(&self) -> bool {
+        let share = self.count_clients() / self.all_clients.len() as u32;
+        self.clients.load(Ordering::SeqCst) > share + share / 8 + 1
+    }
+
+    /// Counts one more connection, unless as many as allowed are being served. Where several
+    /// processes count, two that reach for the last place at once may both not get it, but never both
+    /// do.
+    pub(crate) fn enter(&self) -> bool {
+        self.clients.fetch_add(1, Ordering::SeqCst);
+        let allowed = self.count_clients() <= self.max_clients;
+        if !allowed {
+            self.leave();
+        }
+        allowed
+    }
+
+    /// Counts one connection less.
+    pub(crate) fn leave(&self) {
+        self.clients.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What one connection holds between commands.
@@ -156,7 +190,7 @@ fn info<L: Lock>(context: &Context<'_, L>) -> String {
         env!("CARGO_PKG_VERSION"),
         context.model,
         std::process::id(),
-        context.clients.load(Ordering::Relaxed),
+        context.count_clients(),
         context.max_clients,
         context.store.bytes(),
     )
