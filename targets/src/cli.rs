@@ -75,12 +75,18 @@ pub(crate) struct Serve {
     /// process may use]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
+    /// Threads of a pool that grows while some of them wait [default: 1024]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=32768))]
+    pub(crate) max_workers: Option<u16>,
 }
 
 impl Serve {
     /// The options given that not every model takes.
     fn special(&self) -> impl Iterator<Item = &'static str> {
-        let given = [("--workers", self.workers.is_some())];
+        let given = [
+            ("--workers", self.workers.is_some()),
+            ("--max-workers", self.max_workers.is_some()),
+        ];
         given
             .into_iter()
             .filter_map(|(name, given)| given.then_some(name))

@@ -4,6 +4,7 @@ mod event_loop;
 mod process_per_connection;
 mod process_pool;
 mod thread_per_connection;
+mod thread_pool;
 
 use std::io::{ErrorKind, Write};
 
@@ -29,6 +30,7 @@ pub(crate) const MODELS: &[Model] = &[
     process_per_connection::MODEL,
     process_pool::MODEL,
     thread_per_connection::MODEL,
+    thread_pool::MODEL,
     event_loop::MODEL,
 ];
 

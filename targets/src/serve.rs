@@ -20,6 +20,9 @@ use crate::work::Context;
 /// How long a server that was asked to end waits for requests in progress.
 pub(crate) const DRAIN: Duration = Duration::from_millis(1500);
 
+/// The most threads of a pool that grows, unless it is told otherwise.
+const MAX_WORKERS: usize = 1024;
+
 /// What a model is given to serve with.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -33,6 +36,8 @@ pub(crate) struct Server {
     pub(crate) shared_state_bytes: usize,
     /// Threads that serve, in models with a fixed number of them.
     pub(crate) workers: usize,
+    /// The most threads of a pool that grows.
+    pub(crate) max_workers: usize,
     /// Heap written before serving, for a fork to copy the page tables of.
     _resident: Vec<u8>,
 }
@@ -51,6 +56,7 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         stack_bytes: options.stack_size,
         shared_state_bytes: options.shared_state,
         workers: options.workers.map_or_else(usable_cpus, usize::from),
+        max_workers: options.max_workers.map_or(MAX_WORKERS, usize::from),
         _resident: resident_heap(options.resident)?,
     };
     (model.serve)(server)

@@ -230,6 +230,7 @@ fn bad_usage_is_status_2() {
         &["serve", "--model", "event-loop", "--stack-size", "1"],
         &["serve", "--model", "event-loop", "--workers", "2"],
         &["serve", "--model", "process-pool", "--workers", "0"],
+        &["serve", "--model", "process-pool", "--max-workers", "9"],
         &["load", "--connections", "0"],
         &["load", "--connections", "60001"],
         &["load", "--rate", "0"],

@@ -152,6 +152,11 @@ impl Connection {
         }
     }
 
+    /// Whether the output waits for room in the socket.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     /// Asks `registry` for events when the socket has room, if the output waits for that: once, since
     /// they come at the edge.
     ///
