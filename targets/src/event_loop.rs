@@ -1,5 +1,5 @@
 //! An event loop: one thread, readiness events, non-blocking sockets. What models do with it differs
-//! in the lock of the state, and in who else accepts.
+//! in the lock of the state, in who else accepts, and in where CPU-heavy requests are worked on.
 //!
 //! Buffers for reading and writing are the loop's: a connection has its own only while it is in
 //! the middle of a request or of a reply. `WAIT` is a timer of the loop (to the nanosecond where the
@@ -10,6 +10,7 @@ pub(crate) mod connection;
 mod entrance;
 mod slots;
 pub(crate) mod wait;
+mod workers;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -25,15 +26,17 @@ use self::connection::{Connection, Turn};
 pub(crate) use self::entrance::Entrance;
 use self::slots::{Name, Slots};
 use self::wait::Ready;
+pub(crate) use self::workers::Workers;
 use crate::listen::{Accepted, Listener, PAUSE, refuse};
 use crate::serve::DRAIN;
 use crate::session::Buffers;
 use crate::signals::{Signals, asks_to_end};
 use crate::store::Lock;
-use crate::work::Context;
+use crate::work::{Context, burn};
 
 const LISTENER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+const WORKERS: Token = Token(usize::MAX - 3);
 const EVENTS_PER_TURN: usize = 1024;
 /// How long a loop leaves clients to others that have less than it.
 const STEP_BACK: Duration = Duration::from_millis(1);
@@ -54,6 +57,8 @@ pub(crate) struct EventLoop<'a, L> {
     /// Slots whose connections are to have a turn, each once.
     queue: Vec<usize>,
     buffers: Buffers,
+    /// Who does heavy work; without them, the loop does.
+    workers: Option<Workers>,
     /// When the drain is over, once asked to end.
     end_at: Option<Instant>,
 }
@@ -90,8 +95,19 @@ impl<'a, L: Lock> EventLoop<'a, L> {
             timers: BinaryHeap::new(),
             queue: Vec::new(),
             buffers: Buffers::default(),
+            workers: None,
             end_at: None,
         })
+    }
+
+    /// Leaves heavy work to so many threads.
+    ///
+    /// # Errors
+    /// When there are no threads to be had.
+    pub(crate) fn hire(&mut self, threads: usize, stack_bytes: usize) -> Result<()> {
+        let registry = self.poll.registry();
+        self.workers = Some(Workers::start(registry, WORKERS, threads, stack_bytes)?);
+        Ok(())
     }
 
     /// Serves the clients of `listener`, the same as in `new`.
@@ -113,6 +129,7 @@ impl<'a, L: Lock> EventLoop<'a, L> {
                 match event.token {
                     LISTENER => self.accept(),
                     SIGNALS => self.take_signals(),
+                    WORKERS => self.take_finished_work(),
                     Token(slot) => {
                         if let Some(connection) = self.connections.get(slot) {
                             connection.note(event);
@@ -238,7 +255,29 @@ impl<'a, L: Lock> EventLoop<'a, L> {
                 let name = self.connections.name(slot);
                 self.timers.push(Reverse((Instant::now() + time, name)));
             }
+            Turn::Work(time) => self.begin_work(slot, time),
             Turn::Over => self.end(slot),
+        }
+    }
+
+    fn begin_work(&mut self, slot: usize, time: Duration) {
+        let name = self.connections.name(slot);
+        match &self.workers {
+            Some(workers) => workers.begin(name, time),
+            None => {
+                burn(time);
+                if let Some(connection) = self.connections.get(slot) {
+                    connection.finish_wait();
+                }
+                self.enqueue(slot);
+            }
+        }
+    }
+
+    fn take_finished_work(&mut self) {
+        let finished = self.workers.as_ref().map(Workers::take_finished);
+        for name in finished.into_iter().flatten() {
+            self.finish_wait(name);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The one list of concurrency models.
 
 mod event_loop;
+mod event_loop_workers;
 mod process_per_connection;
 mod process_pool;
 mod thread_per_connection;
@@ -32,6 +33,7 @@ pub(crate) const MODELS: &[Model] = &[
     thread_per_connection::MODEL,
     thread_pool::MODEL,
     event_loop::MODEL,
+    event_loop_workers::MODEL,
 ];
 
 /// The model of that name.

@@ -90,6 +90,7 @@ impl Server {
             all_clients: std::slice::from_ref(clients),
             max_clients: self.max_connections,
             model,
+            heavy_work: Duration::MAX,
         }
     }
 

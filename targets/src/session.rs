@@ -47,6 +47,9 @@ pub(crate) enum Stop {
     OutputFull,
     /// To be continued with `finish_wait` after this time.
     Wait(Duration),
+    /// To be continued with `finish_wait` when this much CPU time was burned; only where the context
+    /// calls any work heavy.
+    Work(Duration),
     /// The connection ends.
     Close,
 }
@@ -98,6 +101,7 @@ impl Session {
             match outcome {
                 Outcome::Replied => {}
                 Outcome::Wait(time) => return Stop::Wait(time),
+                Outcome::Work(time) => return Stop::Work(time),
                 Outcome::Close => return Stop::Close,
             }
         }

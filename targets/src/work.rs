@@ -33,6 +33,8 @@ pub(crate) struct Context<'a, L> {
     pub(crate) max_clients: u32,
     /// The model's name.
     pub(crate) model: &'static str,
+    /// The least CPU time that makes `WORK` a task to be done elsewhere ([`Outcome::Work`]).
+    pub(crate) heavy_work: Duration,
 }
 
 impl<L> Context<'_, L> {
@@ -80,6 +82,8 @@ pub(crate) enum Outcome {
     Replied,
     /// `+OK` is to be the reply after this time without CPU.
     Wait(Duration),
+    /// `+OK` is to be the reply after this much CPU time was burned, by whomever.
+    Work(Duration),
     /// The reply is in the output, and the connection ends after it.
     Close,
 }
@@ -119,7 +123,7 @@ pub(crate) fn execute<L: Lock>(
             reply::simple(output, "OK");
             return Outcome::Close;
         }
-        (b"WORK", 1) => work(request, output),
+        (b"WORK", 1) => return work(request, context.heavy_work, output),
         (b"WAIT", 1) => return wait(request, output),
         (b"TOUCH", 1) => touch(request, held, output),
         (
@@ -226,14 +230,16 @@ fn config<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut 
     reply::array(output, &pairs);
 }
 
-fn work(request: Request<'_>, output: &mut Vec<u8>) {
-    match bounded(request.argument(1), MAX_WORK_US) {
-        Some(us) => {
-            burn(Duration::from_micros(us));
+fn work(request: Request<'_>, heavy: Duration, output: &mut Vec<u8>) -> Outcome {
+    match bounded(request.argument(1), MAX_WORK_US).map(Duration::from_micros) {
+        Some(cpu) if cpu >= heavy => return Outcome::Work(cpu),
+        Some(cpu) => {
+            burn(cpu);
             reply::simple(output, "OK");
         }
         None => reply::error(output, NOT_AN_INTEGER),
     }
+    Outcome::Replied
 }
 
 fn wait(request: Request<'_>, output: &mut Vec<u8>) -> Outcome {
@@ -264,7 +270,7 @@ fn touch(request: Request<'_>, held: &mut Held, output: &mut Vec<u8>) {
 }
 
 /// Burns `cpu` of this thread's own time: time spent preempted does not count.
-fn burn(cpu: Duration) {
+pub(crate) fn burn(cpu: Duration) {
     let end = thread_cpu() + cpu;
     // The clock of the thread's CPU time is a system call, the wall clock is not: so spin by the
     // wall clock, then see how much of that was ours.

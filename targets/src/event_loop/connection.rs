@@ -48,6 +48,8 @@ enum Pending {
     Nothing,
     /// The end of a `WAIT`.
     Time,
+    /// The end of `WORK` that is done elsewhere.
+    Work,
 }
 
 /// How a turn ended.
@@ -59,6 +61,8 @@ pub(crate) enum Turn {
     Unfinished,
     /// Until `finish_wait` is called after this time.
     Wait(Duration),
+    /// Until `finish_wait` is called after this much CPU time was spent for it elsewhere.
+    Work(Duration),
     /// For good.
     Over,
 }
@@ -91,7 +95,7 @@ impl Connection {
         self.read_closed |= event.is_read_closed();
     }
 
-    /// Replies to the `WAIT` in progress.
+    /// Replies to the `WAIT` or the `WORK` in progress.
     pub(crate) fn finish_wait(&mut self) {
         self.pending = Pending::Nothing;
         self.executable = true;
@@ -114,7 +118,7 @@ impl Connection {
             match self.pending {
                 Pending::Nothing => {}
                 Pending::Time if self.read_closed => return Turn::Over,
-                Pending::Time => return Turn::Idle,
+                Pending::Time | Pending::Work => return Turn::Idle,
             }
             if self.executable {
                 match self.session.execute(context) {
@@ -123,6 +127,7 @@ impl Connection {
                     Stop::Close => self.closing = true,
                     Stop::Wait(_) if self.read_closed => self.pending = Pending::Time,
                     Stop::Wait(time) => return self.begin(Pending::Time, Turn::Wait(time)),
+                    Stop::Work(time) => return self.begin(Pending::Work, Turn::Work(time)),
                 }
                 continue;
             }

@@ -33,7 +33,7 @@ use crate::serve::Server;
 use crate::session::Buffers;
 use crate::signals::asks_to_end;
 use crate::store::BetweenThreads;
-use crate::work::Context;
+use crate::work::{Context, burn};
 
 /// This model.
 pub(crate) const MODEL: Model = Model {
@@ -188,6 +188,7 @@ impl Pool {
                     std::thread::sleep(time);
                     self.crew.end_wait();
                 }
+                Turn::Work(time) => burn(time),
             }
             connection.finish_wait();
         }

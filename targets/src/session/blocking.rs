@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::{Session, Stop};
 use crate::listen::shut_down;
 use crate::store::Lock;
-use crate::work::Context;
+use crate::work::{Context, burn};
 
 /// Serves `connection` until the client goes, breaks the protocol or quits, or until `stopping`
 /// is set, in which case requests already read are answered first. To wake a task that blocks in a
@@ -51,6 +51,10 @@ fn exchange<L: Lock>(
                 Stop::OutputFull => {}
                 Stop::Wait(time) => {
                     std::thread::sleep(time);
+                    session.finish_wait();
+                }
+                Stop::Work(time) => {
+                    burn(time);
                     session.finish_wait();
                 }
                 Stop::NeedInput => break,
