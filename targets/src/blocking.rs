@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use crate::listen::shut_down;
 use crate::session::{Session, Stop};
 use crate::store::Lock;
-use crate::work::Context;
+use crate::work::{Context, burn};
 
 /// Serves `connection` until the client goes, breaks the protocol or quits, or until `stopping`
 /// is set, in which case requests already read are answered first. To wake a task that blocks in a
@@ -50,6 +50,7 @@ fn exchange<L: Lock>(
             match stop {
                 Stop::OutputFull => {}
                 Stop::Wait(time) => std::thread::sleep(time),
+                Stop::Work(time) => burn(time),
                 Stop::NeedInput => break,
                 Stop::Close => return Ok(()),
             }

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::load::{Booking, Workload};
-use crate::models::MODELS;
+use crate::models::{self, MODELS};
 use crate::{quantity, store};
 
 /// Reference servers, one per concurrency model, and a load generator for them.
@@ -73,6 +74,56 @@ pub(crate) struct Serve {
     /// Obey CRASH, which ends what executes it by a null pointer
     #[arg(long)]
     pub(crate) allow_crash: bool,
+    /// Threads or processes that serve, in models with a fixed number of them [default: one for each CPU that this
+    /// process may use]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Threads of a pool that grows while some of them wait [default: 1024]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=32768))]
+    pub(crate) max_workers: Option<u16>,
+}
+
+impl Serve {
+    /// The options given that not every model takes.
+    fn special(&self) -> impl Iterator<Item = &'static str> {
+        let given = [
+            ("--workers", self.workers.is_some()),
+            ("--max-workers", self.max_workers.is_some()),
+        ];
+        given
+            .into_iter()
+            .filter_map(|(name, given)| given.then_some(name))
+    }
+
+    /// Ends the program with status 2 and a message where an option does not go with the model.
+    pub(crate) fn check(&self) {
+        let Some(model) = models::find(&self.model) else {
+            return;
+        };
+        for option in self.special() {
+            if !model.options.contains(&option) {
+                let takers = MODELS
+                    .iter()
+                    .filter(|model| model.options.contains(&option));
+                let takers: Vec<_> = takers.map(|model| model.name).collect();
+                refuse(&format!(
+                    "{option} has no meaning for --model {}; it is for {}",
+                    self.model,
+                    takers.join(", ")
+                ));
+            }
+        }
+    }
+}
+
+/// Ends the program as bad usage does.
+fn refuse(message: &str) -> ! {
+    let mut command = Cli::command();
+    let mut serve = command.find_subcommand_mut("serve").map(std::mem::take);
+    serve
+        .get_or_insert_default()
+        .error(ErrorKind::ArgumentConflict, message)
+        .exit()
 }
 
 const LOAD_EXAMPLES: &str = "\

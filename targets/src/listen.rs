@@ -1,7 +1,7 @@
 //! The listening socket: accepting, refusing, and what to do when descriptors run out.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -96,6 +96,19 @@ impl Listener {
             .map(AsRawFd::as_raw_fd)
     }
 
+    /// The same listener in a forked child.
+    ///
+    /// # Safety
+    /// The child may not use nor drop `self` any more.
+    pub(crate) unsafe fn inherited(&self) -> Self {
+        // SAFETY: the caller leaves both descriptors to the new owner.
+        let own = |descriptor: &OwnedFd| unsafe { OwnedFd::from_raw_fd(descriptor.as_raw_fd()) };
+        Self {
+            socket: own(&self.socket),
+            spare: self.spare.as_ref().map(own),
+        }
+    }
+
     /// Accepts one client without blocking. The connection itself blocks unless `flags` says
     /// otherwise.
     pub(crate) fn accept(&mut self, flags: SocketFlags) -> Accepted {
@@ -151,6 +164,12 @@ impl Listener {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod blocking;
 mod cli;
+mod connections;
 mod errors;
+mod event_loop;
 mod limits;
 mod listen;
 mod load;
 mod memory;
 mod models;
+mod processes;
 mod protocol;
 mod quantity;
 mod serve;
@@ -24,7 +27,10 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Serve(options) => {
+            options.check();
+            serve::run(&options).map(|()| ExitCode::SUCCESS)
+        }
         Command::Load(options) => load::run(&options),
         Command::Models => models::list().map(|()| ExitCode::SUCCESS),
     };

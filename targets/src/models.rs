@@ -1,8 +1,11 @@
 //! The one list of concurrency models.
 
 mod event_loop;
+mod event_loop_workers;
 mod process_per_connection;
+mod process_pool;
 mod thread_per_connection;
+mod thread_pool;
 
 use std::io::{ErrorKind, Write};
 
@@ -17,6 +20,8 @@ pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// How it serves a connection, in a few words.
     pub(crate) about: &'static str,
+    /// The options that it takes of those that not every model takes.
+    pub(crate) options: &'static [&'static str],
     /// Serves until asked to end.
     pub(crate) serve: fn(Server) -> Result<()>,
 }
@@ -24,8 +29,11 @@ pub(crate) struct Model {
 /// Every model there is.
 pub(crate) const MODELS: &[Model] = &[
     process_per_connection::MODEL,
+    process_pool::MODEL,
     thread_per_connection::MODEL,
+    thread_pool::MODEL,
     event_loop::MODEL,
+    event_loop_workers::MODEL,
 ];
 
 /// The model of that name.

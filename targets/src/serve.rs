@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::thread::sched_getaffinity;
 
 use crate::cli::Serve;
 use crate::errors::in_words;
@@ -19,6 +20,9 @@ use crate::work::Context;
 /// How long a server that was asked to end waits for requests in progress.
 pub(crate) const DRAIN: Duration = Duration::from_millis(1500);
 
+/// The most threads of a pool that grows, unless it is told otherwise.
+const MAX_WORKERS: usize = 1024;
+
 /// What a model is given to serve with.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -32,6 +36,10 @@ pub(crate) struct Server {
     pub(crate) shared_state_bytes: usize,
     /// Whether `CRASH` is obeyed.
     allow_crash: bool,
+    /// Threads that serve, in models with a fixed number of them.
+    pub(crate) workers: usize,
+    /// The most threads of a pool that grows.
+    pub(crate) max_workers: usize,
     /// Heap written before serving, for a fork to copy the page tables of.
     _resident: Vec<u8>,
 }
@@ -50,6 +58,8 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         stack_bytes: options.stack_size,
         shared_state_bytes: options.shared_state,
         allow_crash: options.allow_crash,
+        workers: options.workers.map_or_else(usable_cpus, usize::from),
+        max_workers: options.max_workers.map_or(MAX_WORKERS, usize::from),
         _resident: resident_heap(options.resident)?,
     };
     (model.serve)(server)
@@ -80,9 +90,11 @@ impl Server {
         Context {
             store,
             clients,
+            all_clients: std::slice::from_ref(clients),
             max_clients: self.max_connections,
             model,
             allow_crash: self.allow_crash,
+            heavy_work: Duration::MAX,
         }
     }
 
@@ -107,27 +119,36 @@ impl Server {
     }
 }
 
-/// A counter in memory that forked processes share.
+/// Counters in memory that forked processes share.
 #[derive(Debug)]
-pub(crate) struct SharedCounter(Mapping);
+pub(crate) struct SharedCounters {
+    mapping: Mapping,
+    count: usize,
+}
 
-impl SharedCounter {
-    /// A counter at 0.
+impl SharedCounters {
+    /// So many counters (more than 0), each at 0.
     ///
     /// # Errors
     /// When no page can be mapped.
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self(
-            Mapping::shared(PAGE_BYTES).context("cannot map a shared page")?,
-        ))
+    pub(crate) fn new(count: usize) -> Result<Self> {
+        let bytes = (count * size_of::<AtomicU32>()).next_multiple_of(PAGE_BYTES);
+        let mapping = Mapping::shared(bytes).context("cannot map a shared page")?;
+        Ok(Self { mapping, count })
     }
 
-    /// The counter.
-    pub(crate) fn get(&self) -> &AtomicU32 {
-        // SAFETY: the mapping is zeroed, aligned to a page, larger than the counter, and lives as
-        // long as `self`; nothing else refers to it.
-        unsafe { &*self.0.base().cast::<AtomicU32>() }
+    /// The counters.
+    pub(crate) fn get(&self) -> &[AtomicU32] {
+        // SAFETY: the mapping is zeroed, aligned to a page, no smaller than the counters, and lives
+        // as long as `self`; nothing else refers to it.
+        unsafe { std::slice::from_raw_parts(self.mapping.base().cast(), self.count) }
     }
+}
+
+/// The CPUs that this process may run on.
+fn usable_cpus() -> usize {
+    // Fails only where there are more CPUs than the set has room for.
+    sched_getaffinity(None).map_or(1, |cpus| cpus.count().max(1) as usize)
 }
 
 fn resident_heap(bytes: usize) -> Result<Vec<u8>> {

@@ -47,6 +47,8 @@ pub(crate) enum Stop {
     OutputFull,
     /// To be continued after this time, and not before.
     Wait(Duration),
+    /// To be continued when this much CPU time was burned; only where the context calls any work heavy.
+    Work(Duration),
     /// The connection ends.
     Close,
 }
@@ -94,6 +96,10 @@ impl Session {
                 Outcome::Wait(time, waiting) => {
                     self.waiting = Some(waiting);
                     return Stop::Wait(time);
+                }
+                Outcome::Work(time) => {
+                    self.waiting = Some(Waiting::Time);
+                    return Stop::Work(time);
                 }
                 Outcome::Close => return Stop::Close,
             }

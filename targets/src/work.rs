@@ -28,14 +28,50 @@ const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 pub(crate) struct Context<'a, L> {
     /// The shared key-value state.
     pub(crate) store: &'a Store<L>,
-    /// Connections being served now, by all processes and threads.
+    /// Connections being served now, by all threads of this process (of all processes, unless they
+    /// are counted apart).
     pub(crate) clients: &'a AtomicU32,
+    /// What they are counted in by each process that serves some; `clients` is one of these.
+    pub(crate) all_clients: &'a [AtomicU32],
     /// The most connections served at a time.
     pub(crate) max_clients: u32,
     /// The model's name.
     pub(crate) model: &'static str,
     /// Whether `CRASH` does what it says.
     pub(crate) allow_crash: bool,
+    /// The least CPU time that makes `WORK` a task to be done elsewhere ([`Outcome::Work`]).
+    pub(crate) heavy_work: Duration,
+}
+
+impl<L> Context<'_, L> {
+    /// Connections being served now, by all processes and threads.
+    pub(crate) fn count_clients(&self) -> u32 {
+        let counts = self.all_clients.iter();
+        counts.map(|count| count.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Whether this process has an eighth more connections than there are for each on average.
+    pub(crate) fn has_more_than_its_share(&self) -> bool {
+        let share = self.count_clients() / self.all_clients.len() as u32;
+        self.clients.load(Ordering::SeqCst) > share + share / 8 + 1
+    }
+
+    /// Counts one more connection, unless as many as allowed are being served. Where several
+    /// processes count, two that reach for the last place at once may both not get it, but never both
+    /// do.
+    pub(crate) fn enter(&self) -> bool {
+        self.clients.fetch_add(1, Ordering::SeqCst);
+        let allowed = self.count_clients() <= self.max_clients;
+        if !allowed {
+            self.leave();
+        }
+        allowed
+    }
+
+    /// Counts one connection less.
+    pub(crate) fn leave(&self) {
+        self.clients.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What one connection holds between commands.
@@ -52,6 +88,8 @@ pub(crate) enum Outcome {
     Replied,
     /// The command goes on after this time without CPU.
     Wait(Duration, Waiting),
+    /// `+OK` is to be the reply after this much CPU time was burned, by whomever.
+    Work(Duration),
     /// The reply is in the output, and the connection ends after it.
     Close,
 }
@@ -111,7 +149,7 @@ pub(crate) fn execute<L: Lock>(
             reply::simple(output, "OK");
             return Outcome::Close;
         }
-        (b"WORK", 1) => work(request, output),
+        (b"WORK", 1) => return work(request, context.heavy_work, output),
         (b"WAIT", 1) => return wait(request, output),
         (b"TOUCH", 1) => touch(request, held, output),
         (b"BOOK", 2) => return book(request, context.store, output),
@@ -184,7 +222,7 @@ fn info<L: Lock>(context: &Context<'_, L>) -> String {
         env!("CARGO_PKG_VERSION"),
         context.model,
         std::process::id(),
-        context.clients.load(Ordering::Relaxed),
+        context.count_clients(),
         context.max_clients,
         context.store.bytes(),
     )
@@ -220,14 +258,16 @@ fn config<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut 
     reply::array(output, &pairs);
 }
 
-fn work(request: Request<'_>, output: &mut Vec<u8>) {
-    match bounded(request.argument(1), MAX_WORK_US) {
-        Some(us) => {
-            burn(Duration::from_micros(us));
+fn work(request: Request<'_>, heavy: Duration, output: &mut Vec<u8>) -> Outcome {
+    match bounded(request.argument(1), MAX_WORK_US).map(Duration::from_micros) {
+        Some(cpu) if cpu >= heavy => return Outcome::Work(cpu),
+        Some(cpu) => {
+            burn(cpu);
             reply::simple(output, "OK");
         }
         None => reply::error(output, NOT_AN_INTEGER),
     }
+    Outcome::Replied
 }
 
 fn wait(request: Request<'_>, output: &mut Vec<u8>) -> Outcome {
@@ -303,7 +343,7 @@ fn crash(allowed: bool, output: &mut Vec<u8>) {
 }
 
 /// Burns `cpu` of this thread's own time: time spent preempted does not count.
-fn burn(cpu: Duration) {
+pub(crate) fn burn(cpu: Duration) {
     let end = thread_cpu() + cpu;
     // The clock of the thread's CPU time is a system call, the wall clock is not: so spin by the
     // wall clock, then see how much of that was ours.

@@ -75,7 +75,7 @@ fn work_burns_cpu_and_waiting_does_not() {
     every_model(&[], |server| {
         let mut connection = server.connect();
         connection.exchange(b"PING\r\n", b"+PONG\r\n");
-        let serving = server.children().first().copied().unwrap_or(server.pid());
+        let serving = connection.process();
         let cpu_ms = || cpu_ticks(serving) * 10;
         let before = cpu_ms();
         connection.exchange(b"WAIT 200\r\n", b"+OK\r\n");
@@ -96,7 +96,7 @@ fn touched_memory_is_held_until_the_connection_ends() {
         let anonymous = |pid: i32| status_kib(pid, "RssAnon:");
         let mut connection = server.connect();
         connection.exchange(b"PING\r\n", b"+PONG\r\n");
-        let serving = server.children().first().copied().unwrap_or(server.pid());
+        let serving = connection.process();
         let before = anonymous(serving);
         connection.exchange(b"TOUCH 33554432\r\n", b"+OK\r\n");
         let held = anonymous(serving) - before;
@@ -108,7 +108,7 @@ fn touched_memory_is_held_until_the_connection_ends() {
         connection.rest();
         eventually("the memory is freed", || {
             !std::path::Path::new(&format!("/proc/{serving}")).exists()
-                || server.children().is_empty() && anonymous(server.pid()) < before + 300
+                || anonymous(serving) < before + 300
         });
     });
 }

@@ -10,12 +10,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use server::{Connection, Server, TARGET, eventually, models};
 
 const REFUSED: &[u8] = b"-ERR max number of clients reached\r\n";
-/// A user who has no processes else.
-const USER: &str = "54321";
 const CLIENTS: usize = 60;
 
 /// A copy of the program where every user may run it; removed when dropped.
@@ -34,7 +33,7 @@ impl Program {
         Server::start_command(
             Command::new("prlimit")
                 .arg(limit)
-                .args(["setpriv", "--clear-groups", "--reuid", USER])
+                .args(["setpriv", "--clear-groups", "--reuid", &new_user()])
                 .arg(&self.0)
                 .args(["serve", "--model", model, "--listen", "127.0.0.1:0"]),
         )
@@ -45,6 +44,13 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// A user who has no processes yet.
+fn new_user() -> String {
+    static USERS: AtomicU32 = AtomicU32::new(0);
+    let ours = 100_000 + 100 * std::process::id();
+    (ours + USERS.fetch_add(1, Ordering::Relaxed)).to_string()
 }
 
 /// Those who are served, and how many are refused with an error reply.

@@ -187,6 +187,29 @@ impl Connection {
         self.expect(reply);
     }
 
+    /// The process that serves it, as `INFO` tells.
+    #[track_caller]
+    pub(crate) fn process(&mut self) -> i32 {
+        self.info("process_id")
+    }
+
+    /// A number that `INFO` tells.
+    #[track_caller]
+    pub(crate) fn info(&mut self, name: &str) -> i32 {
+        self.send(b"INFO\r\nECHO over\r\n");
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n$4\r\nover\r\n") {
+            let mut bytes = [0; 512];
+            let read = self.stream.read(&mut bytes).expect("an answer");
+            assert!(read > 0, "the connection ended");
+            text.extend_from_slice(&bytes[..read]);
+        }
+        let text = String::from_utf8(text).expect("text");
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.expect("that line").parse().expect("a number")
+    }
+
     /// Reads to the end of the stream; a reset counts as the end.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
