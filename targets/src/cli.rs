@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::load::Workload;
-use crate::models::MODELS;
+use crate::models::{self, MODELS};
 use crate::{quantity, store};
 
 /// Reference servers, one per concurrency model, and a load generator for them.
@@ -44,7 +45,8 @@ SIGINT, after answering the requests already read.
 
 Examples:
   connscope-target serve --model process-per-connection --resident 512MiB
-  connscope-target serve --model thread-per-connection --listen 127.0.0.1:0 --max-connections 100";
+  connscope-target serve --model thread-per-connection --listen 127.0.0.1:0 --max-connections 100
+  connscope-target serve --model async-tasks --workers 4";
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -70,6 +72,47 @@ pub(crate) struct Serve {
     /// Heap to write before serving: what a fork has to copy page tables for
     #[arg(long, default_value = "0", value_parser = quantity::bytes)]
     pub(crate) resident: usize,
+    /// Threads that serve, in models with a fixed number of them [default: one for each CPU that this
+    /// process may use]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+}
+
+impl Serve {
+    /// The options given that not every model takes.
+    fn special(&self) -> impl Iterator<Item = &'static str> {
+        let given = [("--workers", self.workers.is_some())];
+        given
+            .into_iter()
+            .filter_map(|(name, given)| given.then_some(name))
+    }
+
+    /// Ends the program with status 2 and a message where an option does not go with the model.
+    pub(crate) fn check(&self) {
+        let Some(model) = models::find(&self.model) else {
+            return;
+        };
+        for option in self.special() {
+            if !model.options.contains(&option) {
+                let takers = MODELS
+                    .iter()
+                    .filter(|model| model.options.contains(&option));
+                let takers: Vec<_> = takers.map(|model| model.name).collect();
+                refuse(&format!(
+                    "{option} has no meaning for --model {}; it is for {}",
+                    self.model,
+                    takers.join(", ")
+                ));
+            }
+        }
+    }
+}
+
+/// Ends the program as bad usage does.
+fn refuse(message: &str) -> ! {
+    Cli::command()
+        .error(ErrorKind::ArgumentConflict, message)
+        .exit()
 }
 
 const LOAD_EXAMPLES: &str = "\

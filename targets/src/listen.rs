@@ -154,6 +154,12 @@ impl AsFd for Listener {
     }
 }
 
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
 /// Tells a client that it is one too many and ends its connection (which is closed by its owner).
 pub(crate) fn refuse(connection: impl AsFd) {
     let connection = connection.as_fd();

@@ -1,6 +1,7 @@
 //! `connscope-target`: reference servers, one per concurrency model, and a load generator.
 
 mod cli;
+mod connections;
 mod errors;
 mod limits;
 mod listen;
@@ -23,7 +24,10 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Serve(options) => {
+            options.check();
+            serve::run(&options).map(|()| ExitCode::SUCCESS)
+        }
         Command::Load(options) => load::run(&options),
         Command::Models => models::list().map(|()| ExitCode::SUCCESS),
     };

@@ -1,5 +1,6 @@
 //! The one list of concurrency models.
 
+mod async_tasks;
 mod event_loop;
 mod process_per_connection;
 mod thread_per_connection;
@@ -17,6 +18,8 @@ pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// How it serves a connection, in a few words.
     pub(crate) about: &'static str,
+    /// The options that it takes of those that not every model takes.
+    pub(crate) options: &'static [&'static str],
     /// Serves until asked to end.
     pub(crate) serve: fn(Server) -> Result<()>,
 }
@@ -26,6 +29,7 @@ pub(crate) const MODELS: &[Model] = &[
     process_per_connection::MODEL,
     thread_per_connection::MODEL,
     event_loop::MODEL,
+    async_tasks::MODEL,
 ];
 
 /// The model of that name.

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::thread::sched_getaffinity;
 
 use crate::cli::Serve;
 use crate::errors::in_words;
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) stack_bytes: usize,
     /// The size of the shared state, in bytes.
     pub(crate) shared_state_bytes: usize,
+    /// Threads that serve, in models with a fixed number of them.
+    pub(crate) workers: usize,
     /// Heap written before serving, for a fork to copy the page tables of.
     _resident: Vec<u8>,
 }
@@ -47,6 +50,7 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         max_connections: options.max_connections.unwrap_or(u32::MAX),
         stack_bytes: options.stack_size,
         shared_state_bytes: options.shared_state,
+        workers: options.workers.map_or_else(usable_cpus, usize::from),
         _resident: resident_heap(options.resident)?,
     };
     (model.serve)(server)
@@ -124,6 +128,12 @@ impl SharedCounter {
         // long as `self`; nothing else refers to it.
         unsafe { &*self.0.base().cast::<AtomicU32>() }
     }
+}
+
+/// The CPUs that this process may run on.
+fn usable_cpus() -> usize {
+    // Fails only where there are more CPUs than the set has room for.
+    sched_getaffinity(None).map_or(1, |cpus| cpus.count().max(1) as usize)
 }
 
 fn resident_heap(bytes: usize) -> Result<Vec<u8>> {

@@ -225,6 +225,8 @@ fn bad_usage_is_status_2() {
         &["serve", "--model", "event-loop", "--shared-state", "1MiB"],
         &["serve", "--model", "event-loop", "--max-connections", "0"],
         &["serve", "--model", "event-loop", "--stack-size", "1"],
+        &["serve", "--model", "event-loop", "--workers", "2"],
+        &["serve", "--model", "async-tasks", "--workers", "0"],
         &["load", "--connections", "0"],
         &["load", "--connections", "60001"],
         &["load", "--rate", "0"],

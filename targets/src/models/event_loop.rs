@@ -33,6 +33,7 @@ use crate::work::Context;
 pub(crate) const MODEL: Model = Model {
     name: "event-loop",
     about: "one thread, epoll, non-blocking sockets (as Redis)",
+    options: &[],
     serve,
 };
 

@@ -24,6 +24,7 @@ use crate::work::Context;
 pub(crate) const MODEL: Model = Model {
     name: "process-per-connection",
     about: "fork() on accept, shared state in a shared mapping (as PostgreSQL)",
+    options: &[],
     serve,
 };
 

@@ -1,19 +1,15 @@
 //! A kernel thread for each connection: as MySQL does.
 
-use std::collections::HashSet;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use rustix::net::{Shutdown, shutdown};
 
 use super::Model;
+use crate::connections::Connections;
 use crate::errors::in_words;
 use crate::listen::{Event, refuse};
-use crate::serve::{DRAIN, Server};
+use crate::serve::Server;
 use crate::session::blocking;
 use crate::signals::asks_to_end;
 use crate::store::BetweenThreads;
@@ -23,6 +19,7 @@ use crate::work::Context;
 pub(crate) const MODEL: Model = Model {
     name: "thread-per-connection",
     about: "one kernel thread for each connection (as MySQL)",
+    options: &[],
     serve,
 };
 
@@ -30,13 +27,11 @@ fn serve(mut server: Server) -> Result<()> {
     // Threads may outlive this function by a moment when the drain is cut short, and the process
     // ends then: what they refer to is never freed.
     let store = Box::leak(Box::new(server.store::<BetweenThreads>()?));
-    let clients = Box::leak(Box::new(AtomicU32::new(0)));
-    let context = server.context(MODEL.name, store, clients);
+    let connections: &'static Connections = Box::leak(Box::default());
+    let context = server.context(MODEL.name, store, connections.count());
     let shared: &'static Shared = Box::leak(Box::new(Shared {
         context,
-        stopping: AtomicBool::new(false),
-        connections: Mutex::new(HashSet::new()),
-        ended: Condvar::new(),
+        connections,
     }));
     let signals = server.catch_signals(&[])?;
     let attributes = ThreadAttributes::new(server.stack_bytes)?;
@@ -46,71 +41,23 @@ fn serve(mut server: Server) -> Result<()> {
             Event::Signal(signal) if asks_to_end(signal) => break,
             Event::Signal(_) => {}
             Event::Connection(connection) => {
-                if shared.lock().len() >= server.max_connections as usize {
-                    refuse(&connection);
-                } else {
+                if connections.begin(&connection, server.max_connections) {
                     start(connection, shared, &attributes);
+                } else {
+                    refuse(&connection);
                 }
             }
         }
     }
     drop(server.listener);
-    shared.end();
+    connections.end();
     Ok(())
 }
 
 /// What the threads share.
 struct Shared {
     context: Context<'static, BetweenThreads>,
-    stopping: AtomicBool,
-    /// The connections being served, taken hold of when one begins or ends, never for a request.
-    connections: Mutex<HashSet<RawFd>>,
-    /// Signalled when a connection has ended while stopping.
-    ended: Condvar,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, HashSet<RawFd>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(&self, connection: &OwnedFd) {
-        self.lock().insert(connection.as_raw_fd());
-        self.context.clients.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Forgets the connection before its descriptor may be used again.
-    fn forget(&self, connection: OwnedFd) {
-        self.lock().remove(&connection.as_raw_fd());
-        self.context.clients.fetch_sub(1, Ordering::Relaxed);
-        drop(connection);
-        if self.stopping.load(Ordering::Relaxed) {
-            self.ended.notify_one();
-        }
-    }
-
-    /// Wakes all threads that block in a read and waits for all to end, at most for `DRAIN`.
-    fn end(&self) {
-        let deadline = Instant::now() + DRAIN;
-        self.stopping.store(true, Ordering::Relaxed);
-        let mut connections = self.lock();
-        for &descriptor in connections.iter() {
-            // SAFETY: the thread forgets the connection, under the lock held here, before it closes
-            // the descriptor.
-            let connection = unsafe { BorrowedFd::borrow_raw(descriptor) };
-            let _ = shutdown(connection, Shutdown::Read);
-        }
-        while !connections.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left == Duration::ZERO {
-                return;
-            }
-            let waited = self.ended.wait_timeout(connections, left);
-            connections = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
+    connections: &'static Connections,
 }
 
 /// What a thread is started with.
@@ -119,9 +66,8 @@ struct Start {
     shared: &'static Shared,
 }
 
-/// Serves `connection` on a new thread, or refuses it when there is none to be had.
+/// Serves `connection`, which is counted in, on a new thread, or refuses it when there is none to be had.
 fn start(connection: OwnedFd, shared: &'static Shared, attributes: &ThreadAttributes) {
-    shared.begin(&connection);
     let start = Box::into_raw(Box::new(Start { connection, shared }));
     let mut thread = 0;
     // The standard library would add a signal stack (a mapping and three system calls) and a
@@ -134,7 +80,7 @@ fn start(connection: OwnedFd, shared: &'static Shared, attributes: &ThreadAttrib
         // SAFETY: no thread was made, so the box is still this function's.
         let start = unsafe { Box::from_raw(start) };
         refuse(&start.connection);
-        shared.forget(start.connection);
+        shared.connections.forget(&start.connection);
     }
 }
 
@@ -144,9 +90,10 @@ extern "C" fn run(start: *mut libc::c_void) -> *mut libc::c_void {
     let Start { connection, shared } = *start;
     // A panic ends this connection only; its message has been printed.
     let _ = catch_unwind(AssertUnwindSafe(|| {
-        blocking::serve(&connection, &shared.context, &shared.stopping);
+        let stopping = shared.connections.stopping();
+        blocking::serve(&connection, &shared.context, stopping);
     }));
-    shared.forget(connection);
+    shared.connections.forget(&connection);
     std::ptr::null_mut()
 }
 

@@ -156,7 +156,7 @@ impl Connection {
         let mut found = vec![0; expected.len()];
         let mut filled = 0;
         while filled < found.len() {
-            match self.stream.read(&mut found[filled..]) {
+            match uninterrupted(|| self.stream.read(&mut found[filled..])) {
                 Ok(0) | Err(_) => break,
                 Ok(read) => filled += read,
             }
@@ -180,12 +180,23 @@ impl Connection {
         let mut rest = Vec::new();
         let mut bytes = [0; 4096];
         loop {
-            match self.stream.read(&mut bytes) {
+            match uninterrupted(|| self.stream.read(&mut bytes)) {
                 Ok(0) => return rest,
                 Ok(read) => rest.extend_from_slice(&bytes[..read]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return rest,
                 Err(error) => panic!("the connection was not closed: {error}"),
             }
+        }
+    }
+}
+
+/// Once more if a signal came: a read with a time-out is not begun anew by the kernel, and threads
+/// that start processes can have the `SIGCHLD` of others delivered.
+fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            done => return done,
         }
     }
 }
