@@ -66,7 +66,7 @@ pub(crate) struct Serve {
     /// Size of the state that all connections share
     #[arg(long, default_value = "64MiB", value_parser = shared_state)]
     pub(crate) shared_state: usize,
-    /// Stack of each thread (address space; what is not touched takes no memory)
+    /// Stack of each thread and each coroutine (address space; what is not touched takes no memory)
     #[arg(long, default_value = "1MiB", value_parser = stack_size)]
     pub(crate) stack_size: usize,
     /// Heap to write before serving: what a fork has to copy page tables for

@@ -2,6 +2,7 @@
 
 mod async_tasks;
 mod event_loop;
+mod green_threads;
 mod process_per_connection;
 mod thread_per_connection;
 
@@ -30,6 +31,7 @@ pub(crate) const MODELS: &[Model] = &[
     thread_per_connection::MODEL,
     event_loop::MODEL,
     async_tasks::MODEL,
+    green_threads::MODEL,
 ];
 
 /// The model of that name.

@@ -6,7 +6,7 @@
 //! only. A client that ends its side meanwhile has left, as for Redis, and its place is free.
 
 mod connection;
-mod wait;
+pub(crate) mod wait;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

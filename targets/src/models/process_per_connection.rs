@@ -141,7 +141,7 @@ fn serve_child(
         CONNECTION.store(connection.as_raw_fd(), Ordering::Relaxed);
         end_on_signal();
         close_inherited(listener, signals);
-        blocking::serve(connection, context, &STOPPING);
+        blocking::serve_socket(connection, context, &STOPPING);
     }));
     // SAFETY: ends this process at once: what is left to clean up is the parent's.
     unsafe { libc::_exit(if served.is_ok() { 0 } else { 101 }) }
