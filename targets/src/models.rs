@@ -3,6 +3,7 @@
 mod async_tasks;
 mod event_loop;
 mod green_threads;
+mod pooler;
 mod process_per_connection;
 mod thread_per_connection;
 
@@ -10,6 +11,7 @@ use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::pooler::{Pool, PoolMode};
 use crate::serve::Server;
 
 /// A way to serve many connections.
@@ -32,6 +34,7 @@ pub(crate) const MODELS: &[Model] = &[
     event_loop::MODEL,
     async_tasks::MODEL,
     green_threads::MODEL,
+    pooler::MODEL,
 ];
 
 /// The model of that name.

@@ -12,7 +12,7 @@ use crate::errors::in_words;
 use crate::limits::raise_open_files;
 use crate::listen::Listener;
 use crate::memory::{Mapping, PAGE_BYTES};
-use crate::models;
+use crate::models::{self, Pool};
 use crate::signals::Signals;
 use crate::store::{Lock, Store};
 use crate::work::Context;
@@ -33,6 +33,8 @@ pub(crate) struct Server {
     pub(crate) shared_state_bytes: usize,
     /// Threads that serve, in models with a fixed number of them.
     pub(crate) workers: usize,
+    /// The server to forward requests to, and how, in a model that does.
+    pub(crate) pool: Option<Pool>,
     /// Heap written before serving, for a fork to copy the page tables of.
     _resident: Vec<u8>,
 }
@@ -51,6 +53,7 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         stack_bytes: options.stack_size,
         shared_state_bytes: options.shared_state,
         workers: options.workers.map_or_else(usable_cpus, usize::from),
+        pool: options.pool.pool(),
         _resident: resident_heap(options.resident)?,
     };
     (model.serve)(server)

@@ -1,5 +1,4 @@
 //! What an event loop serves, by slot: the number by which the kernel's events name it.
-#![allow(dead_code, reason = "not every loop has timers")]
 
 /// Things by slot. A slot is used again only after the events that were fetched together with the
 /// end of what was in it, some of which may still name it.
