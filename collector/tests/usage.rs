@@ -31,7 +31,8 @@ fn refuses_value(option: &str, value: &str, words: &[&str]) {
 
 #[test]
 fn models() {
-    let known = "known are process-per-connection, thread-per-connection, event-loop";
+    let known = "known are process-per-connection, thread-per-connection, event-loop, async-tasks, \
+                 green-threads, pooler";
     refuses_value("--models", "prefork", &["unknown model \"prefork\"", known]);
     refuses_value("--models", "", &["unknown model \"\"", known]);
     refuses_value("--models", "event-loop,", &["unknown model \"\"", known]);

@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::load::{Booking, Workload};
-use crate::models::{self, MODELS};
+use crate::models::{self, MODELS, Pool, PoolMode};
 use crate::{quantity, store};
 
 /// Reference servers, one per concurrency model, and a load generator for them.
@@ -45,7 +45,9 @@ SIGINT, after answering the requests already read.
 
 Examples:
   connscope-target serve --model process-per-connection --resident 512MiB
-  connscope-target serve --model thread-per-connection --listen 127.0.0.1:0 --max-connections 100";
+  connscope-target serve --model thread-per-connection --listen 127.0.0.1:0 --max-connections 100
+  connscope-target serve --model async-tasks --workers 4
+  connscope-target serve --model pooler --backend 127.0.0.1:7000 --listen 127.0.0.1:7001";
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -65,7 +67,7 @@ pub(crate) struct Serve {
     /// Size of the state that all connections share
     #[arg(long, default_value = "64MiB", value_parser = shared_state)]
     pub(crate) shared_state: usize,
-    /// Stack of each thread (address space; what is not touched takes no memory)
+    /// Stack of each thread and each coroutine (address space; what is not touched takes no memory)
     #[arg(long, default_value = "1MiB", value_parser = stack_size)]
     pub(crate) stack_size: usize,
     /// Heap to write before serving: what a fork has to copy page tables for
@@ -81,14 +83,56 @@ pub(crate) struct Serve {
     /// Threads of a pool that grows while some of them wait [default: 1024]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=32768))]
     pub(crate) max_workers: Option<u16>,
+    /// Options of the pooler.
+    #[command(flatten)]
+    pub(crate) pool: PoolOptions,
+}
+
+/// Options of the model that stands in front of another server.
+#[derive(Debug, Args)]
+pub(crate) struct PoolOptions {
+    /// Server that a pooler forwards requests to
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) backend: Option<SocketAddr>,
+    /// Connections that a pooler makes to it, at most [default: 20]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) pool_size: Option<u16>,
+    /// How long a client of a pooler holds such a connection [default: transaction]
+    #[arg(long, value_enum)]
+    pub(crate) pool_mode: Option<PoolMode>,
+    /// Clients of a pooler that may wait for one; one more gets an error reply [default: no limit]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) queue_limit: Option<u32>,
+    /// How long they may wait before they get an error reply (up to 1h) [default: 5s]
+    #[arg(long, value_parser = window)]
+    pub(crate) queue_timeout: Option<Duration>,
+}
+
+impl PoolOptions {
+    /// What the pooler is to do, if there is a server behind it.
+    pub(crate) fn pool(&self) -> Option<Pool> {
+        Some(Pool {
+            backend: self.backend?,
+            size: self.pool_size.unwrap_or(20).into(),
+            mode: self.pool_mode.unwrap_or(PoolMode::Transaction),
+            queue_limit: self.queue_limit.map_or(usize::MAX, |limit| limit as usize),
+            queue_timeout: self.queue_timeout.unwrap_or(Duration::from_secs(5)),
+        })
+    }
 }
 
 impl Serve {
     /// The options given that not every model takes.
     fn special(&self) -> impl Iterator<Item = &'static str> {
+        let pool = &self.pool;
         let given = [
             ("--workers", self.workers.is_some()),
             ("--max-workers", self.max_workers.is_some()),
+            ("--backend", pool.backend.is_some()),
+            ("--pool-size", pool.pool_size.is_some()),
+            ("--pool-mode", pool.pool_mode.is_some()),
+            ("--queue-limit", pool.queue_limit.is_some()),
+            ("--queue-timeout", pool.queue_timeout.is_some()),
         ];
         given
             .into_iter()
@@ -112,6 +156,12 @@ impl Serve {
                     takers.join(", ")
                 ));
             }
+        }
+        if model.options.contains(&"--backend") && self.pool.backend.is_none() {
+            refuse(&format!(
+                "--model {} needs --backend ADDRESS: the server that it forwards requests to",
+                self.model
+            ));
         }
     }
 }

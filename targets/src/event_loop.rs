@@ -8,7 +8,6 @@
 
 pub(crate) mod connection;
 mod entrance;
-mod slots;
 pub(crate) mod wait;
 mod workers;
 
@@ -24,13 +23,13 @@ use rustix::net::SocketFlags;
 
 use self::connection::{Connection, Turn};
 pub(crate) use self::entrance::Entrance;
-use self::slots::{Name, Slots};
 use self::wait::Ready;
 pub(crate) use self::workers::Workers;
 use crate::listen::{Accepted, Listener, PAUSE, refuse};
 use crate::serve::DRAIN;
 use crate::session::Buffers;
 use crate::signals::{Signals, asks_to_end};
+use crate::slots::{Name, Slots};
 use crate::store::Lock;
 use crate::work::{Context, burn};
 

@@ -122,13 +122,18 @@ impl Listener {
         }
     }
 
-    /// Blocks until there is a client or a signal; signals first.
+    /// Blocks until there is a client, whose connection blocks too, or a signal; signals first.
     pub(crate) fn wait(&mut self, signals: &Signals) -> Event {
+        self.wait_for(signals, SocketFlags::empty())
+    }
+
+    /// The same, with connections as `flags` say.
+    pub(crate) fn wait_for(&mut self, signals: &Signals, flags: SocketFlags) -> Event {
         loop {
             if let Some(signal) = signals.next() {
                 return Event::Signal(signal);
             }
-            match self.accept(SocketFlags::empty()) {
+            match self.accept(flags) {
                 Accepted::Connection(connection) => return Event::Connection(connection),
                 Accepted::Gone => {}
                 Accepted::Pause => std::thread::sleep(PAUSE),

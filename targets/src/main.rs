@@ -16,6 +16,7 @@ mod quantity;
 mod serve;
 mod session;
 mod signals;
+mod slots;
 mod store;
 mod work;
 

@@ -1,7 +1,10 @@
 //! The one list of concurrency models.
 
+mod async_tasks;
 mod event_loop;
 mod event_loop_workers;
+mod green_threads;
+mod pooler;
 mod process_per_connection;
 mod process_pool;
 mod thread_per_connection;
@@ -11,6 +14,7 @@ use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::pooler::{Pool, PoolMode};
 use crate::serve::Server;
 
 /// A way to serve many connections.
@@ -34,6 +38,9 @@ pub(crate) const MODELS: &[Model] = &[
     thread_pool::MODEL,
     event_loop::MODEL,
     event_loop_workers::MODEL,
+    async_tasks::MODEL,
+    green_threads::MODEL,
+    pooler::MODEL,
 ];
 
 /// The model of that name.

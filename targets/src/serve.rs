@@ -12,7 +12,7 @@ use crate::errors::in_words;
 use crate::limits::raise_open_files;
 use crate::listen::Listener;
 use crate::memory::{Mapping, PAGE_BYTES};
-use crate::models;
+use crate::models::{self, Pool};
 use crate::signals::Signals;
 use crate::store::{Lock, Store};
 use crate::work::Context;
@@ -40,6 +40,8 @@ pub(crate) struct Server {
     pub(crate) workers: usize,
     /// The most threads of a pool that grows.
     pub(crate) max_workers: usize,
+    /// The server to forward requests to, and how, in a model that does.
+    pub(crate) pool: Option<Pool>,
     /// Heap written before serving, for a fork to copy the page tables of.
     _resident: Vec<u8>,
 }
@@ -60,6 +62,7 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         allow_crash: options.allow_crash,
         workers: options.workers.map_or_else(usable_cpus, usize::from),
         max_workers: options.max_workers.map_or(MAX_WORKERS, usize::from),
+        pool: options.pool.pool(),
         _resident: resident_heap(options.resident)?,
     };
     (model.serve)(server)

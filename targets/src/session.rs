@@ -171,8 +171,9 @@ fn release_excess(buffer: &mut Vec<u8>) {
     }
 }
 
-/// `own` is the shared buffer if `shared` has none to lend now.
-fn return_buffer(own: &mut Vec<u8>, done: &mut usize, shared: &mut Vec<u8>) {
+/// Gives a shared buffer back, of which `done` bytes need not be kept; `own` is the shared buffer if
+/// `shared` has none to lend now.
+pub(crate) fn return_buffer(own: &mut Vec<u8>, done: &mut usize, shared: &mut Vec<u8>) {
     let lent = shared.capacity() == 0;
     if own.len() == *done {
         own.clear();

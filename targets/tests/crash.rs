@@ -11,7 +11,8 @@ use server::{Server, eventually, models};
 
 #[test]
 fn a_process_dies_alone_and_threads_take_all_with_them() {
-    for model in models() {
+    // What a pooler is asked crashes the server behind it.
+    for model in models().into_iter().filter(|model| model != "pooler") {
         let mut server = Server::start(&model, &["--allow-crash"]);
         let (mut crashing, mut other) = (server.connect(), server.connect());
         other.exchange(b"PING\r\n", b"+PONG\r\n");

@@ -8,7 +8,9 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use server::{Connection, Server, TARGET, cpu_ticks, eventually, models, signal_process};
+use server::{
+    Connection, Server, TARGET, backend_of, cpu_ticks, eventually, models, signal_process,
+};
 
 const REFUSED: &[u8] = b"-ERR max number of clients reached\r\n";
 
@@ -148,9 +150,12 @@ fn running_out_of_descriptors_neither_kills_nor_spins_nor_hangs() {
     for model in models() {
         // The shell lowers the hard limit, which the server may not exceed without privilege. With more
         // CPUs, the models that have a worker for each would need more for themselves.
+        let backend = backend_of(&model, &[]);
+        let behind = backend.as_ref().map(|backend| backend.address);
+        let behind = behind.map_or(String::new(), |address| format!("--backend {address}"));
         let script = format!(
             "ulimit -n 20; exec taskset -c {} {TARGET} serve --model {model} --listen 127.0.0.1:0 \
-             2>/dev/null",
+             {behind} 2>/dev/null",
             one_cpu(),
         );
         let server = Server::start_command(Command::new("sh").args(["-c", &script]));
@@ -208,7 +213,13 @@ fn a_taken_address_is_named_with_a_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("cannot listen");
     let address = taken.local_addr().expect("its address").to_string();
     for model in models() {
-        let output = run(&["serve", "--model", &model, "--listen", &address]);
+        let backend = backend_of(&model, &[]);
+        let mut arguments = vec!["serve", "--model", &model, "--listen", &address];
+        let behind = backend.as_ref().map(|backend| backend.address.to_string());
+        if let Some(behind) = &behind {
+            arguments.extend(["--backend", behind]);
+        }
+        let output = run(&arguments);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(
             String::from_utf8_lossy(&output.stderr),
@@ -231,6 +242,9 @@ fn bad_usage_is_status_2() {
         &["serve", "--model", "event-loop", "--workers", "2"],
         &["serve", "--model", "process-pool", "--workers", "0"],
         &["serve", "--model", "process-pool", "--max-workers", "9"],
+        &["serve", "--model", "async-tasks", "--workers", "0"],
+        &["serve", "--model", "event-loop", "--backend", "127.0.0.1:1"],
+        &["serve", "--model", "pooler"],
         &["load", "--connections", "0"],
         &["load", "--connections", "60001"],
         &["load", "--rate", "0"],

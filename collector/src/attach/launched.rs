@@ -27,6 +27,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How much later than its sockets a dying process may be gone.
 const DYING: Duration = Duration::from_millis(300);
 
+/// What the list of models says behind one that forwards requests to another server.
+const NEEDS_BACKEND: &str = "(needs --backend)";
+/// The model of the server that is put behind such a one.
+const BACKEND_MODEL: &str = "event-loop";
+
 /// The `connscope-target` binary.
 #[derive(Clone, Debug)]
 pub struct TargetBinary(PathBuf);
@@ -65,18 +70,7 @@ impl TargetBinary {
     /// # Errors
     /// If it cannot be run.
     pub fn models(&self) -> Result<Vec<String>> {
-        let output =
-            self.command().arg("models").output().map_err(|error| {
-                anyhow!("cannot run {}: {}", self.0.display(), in_words(&error))
-            })?;
-        if !output.status.success() {
-            bail!(
-                "{} models: {}",
-                self.0.display(),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines = self.list()?;
         let names = lines
             .lines()
             .filter_map(|line| line.split_whitespace().next());
@@ -88,6 +82,30 @@ impl TargetBinary {
             );
         }
         Ok(names)
+    }
+
+    /// Whether the model forwards requests to another server, as its list of models says.
+    fn needs_backend(&self, model: &str) -> Result<bool> {
+        let lines = self.list()?;
+        let mut own = lines
+            .lines()
+            .filter(|line| line.split_whitespace().next() == Some(model));
+        Ok(own.any(|line| line.ends_with(NEEDS_BACKEND)))
+    }
+
+    fn list(&self) -> Result<String> {
+        let output =
+            self.command().arg("models").output().map_err(|error| {
+                anyhow!("cannot run {}: {}", self.0.display(), in_words(&error))
+            })?;
+        if !output.status.success() {
+            bail!(
+                "{} models: {}",
+                self.0.display(),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// A command of it that cannot outlive us, and that Ctrl-C at our terminal does not reach.
@@ -107,10 +125,13 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its memory account, where the host has one. Behind the child: dropped after it.
     pub cgroup: Option<Cgroup>,
+    /// The server that it forwards requests to, if it does: not watched, and in no cgroup of ours.
+    _backend: Option<Box<Server>>,
 }
 
 impl Server {
-    /// Starts a model, with further options, and waits until it listens.
+    /// Starts a model, with further options, and waits until it listens; before it the server that it
+    /// forwards to, if any.
     ///
     /// # Errors
     /// If it does not start, with what it said; if it is not ready in 20 s; if a signal comes.
@@ -121,13 +142,39 @@ impl Server {
         hierarchy: Option<&Hierarchy>,
         interrupt: &Interrupt,
     ) -> Result<Self> {
+        let backend = match binary.needs_backend(model)? {
+            true => Some(Self::start_one(
+                binary,
+                BACKEND_MODEL,
+                options,
+                None,
+                None,
+                interrupt,
+            )?),
+            false => None,
+        };
+        Self::start_one(binary, model, options, backend, hierarchy, interrupt)
+    }
+
+    fn start_one(
+        binary: &TargetBinary,
+        model: &str,
+        options: &[&str],
+        backend: Option<Self>,
+        hierarchy: Option<&Hierarchy>,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let cgroup = hierarchy
             .map(|hierarchy| hierarchy.create(model))
             .transpose()?;
         let mut command = binary.command();
         command
             .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
-            .args(options)
+            .args(options);
+        if let Some(backend) = &backend {
+            command.args(["--backend", &backend.address.to_string()]);
+        }
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -147,6 +194,7 @@ impl Server {
             lines,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             cgroup,
+            _backend: backend.map(Box::new),
         };
         server.address = server.wait_until_listening(model, interrupt)?;
         Ok(server)

@@ -37,6 +37,16 @@ impl Event {
         self.has(libc::EPOLLIN) || self.is_read_closed()
     }
 
+    /// A write may be taken, or fail.
+    pub(crate) fn is_writable(self) -> bool {
+        self.has(libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
+    /// The connection failed, or has ended in both directions.
+    pub(crate) fn is_failed(self) -> bool {
+        self.has(libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
     fn has(self, flags: i32) -> bool {
         self.flags & flags.cast_unsigned() != 0
     }

@@ -13,33 +13,70 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The names of all models, from the program's own list.
 pub(crate) fn models() -> Vec<String> {
+    let names: Vec<_> = list().into_iter().map(|(name, _)| name).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    names
+}
+
+/// The names of all models, and what the list says of them.
+fn list() -> Vec<(String, String)> {
     let output = Command::new(TARGET)
         .arg("models")
         .output()
         .expect("cannot run the program");
     let text = String::from_utf8(output.stdout).expect("names are text");
-    let names = text
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
-    let names: Vec<_> = names.map(str::to_owned).collect();
-    assert!(names.len() >= 3, "{text}");
-    names
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines
+        .map(|(name, about)| (name.to_owned(), about.to_owned()))
+        .collect()
+}
+
+/// The server that `model` forwards requests to, if it does: one with what `options` say of the
+/// shared state.
+pub(crate) fn backend_of(model: &str, options: &[&str]) -> Option<Box<Server>> {
+    let needed = |(name, about): &(String, String)| name == model && about.contains("--backend");
+    list().iter().any(needed).then(|| {
+        let options: Vec<_> = pairs(options)
+            .filter(|pair| pair[0] == "--shared-state")
+            .flatten()
+            .copied()
+            .collect();
+        Box::new(Server::start("event-loop", &options))
+    })
+}
+
+fn pairs<'a, 'b>(options: &'a [&'b str]) -> impl Iterator<Item = &'a [&'b str]> {
+    options.chunks(2)
 }
 
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
+    /// The server behind it, if it forwards requests to one.
+    pub(crate) backend: Option<Box<Server>>,
+    /// What a connection makes the server hold is its own, not shared by turns.
+    pub(crate) has_sessions: bool,
 }
 
 impl Server {
     /// Starts a server of `model` on a free port, with further `options`.
     pub(crate) fn start(model: &str, options: &[&str]) -> Self {
+        let backend = backend_of(model, options);
         let mut command = Command::new(TARGET);
-        command
-            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
-            .args(options);
-        Self::start_command(&mut command)
+        command.args(["serve", "--model", model, "--listen", "127.0.0.1:0"]);
+        match &backend {
+            None => _ = command.args(options),
+            Some(backend) => {
+                let own = pairs(options).filter(|pair| pair[0] != "--shared-state");
+                command.args(own.flatten());
+                command.args(["--backend", &backend.address.to_string()]);
+            }
+        }
+        let mut server = Self::start_command(&mut command);
+        server.has_sessions = backend.is_none() || options.contains(&"session");
+        server.backend = backend;
+        server
     }
 
     /// Starts the server that `command` becomes.
@@ -58,11 +95,25 @@ impl Server {
             .strip_prefix("listening on ")
             .expect("its line");
         let address = address.parse().expect("its address");
-        Self { child, address }
+        Self {
+            child,
+            address,
+            backend: None,
+            has_sessions: true,
+        }
     }
 
     pub(crate) fn pid(&self) -> i32 {
         self.child.id() as i32
+    }
+
+    /// The process that executes what is asked on a connection to this server.
+    #[track_caller]
+    pub(crate) fn executing_pid(&self, connection: &mut Connection) -> i32 {
+        match &self.backend {
+            Some(backend) => backend.pid(),
+            None => connection.process(),
+        }
     }
 
     pub(crate) fn connect(&self) -> Connection {
@@ -168,7 +219,7 @@ impl Connection {
         let mut found = vec![0; expected.len()];
         let mut filled = 0;
         while filled < found.len() {
-            match self.stream.read(&mut found[filled..]) {
+            match uninterrupted(|| self.stream.read(&mut found[filled..])) {
                 Ok(0) | Err(_) => break,
                 Ok(read) => filled += read,
             }
@@ -215,12 +266,23 @@ impl Connection {
         let mut rest = Vec::new();
         let mut bytes = [0; 4096];
         loop {
-            match self.stream.read(&mut bytes) {
+            match uninterrupted(|| self.stream.read(&mut bytes)) {
                 Ok(0) => return rest,
                 Ok(read) => rest.extend_from_slice(&bytes[..read]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return rest,
                 Err(error) => panic!("the connection was not closed: {error}"),
             }
+        }
+    }
+}
+
+/// Once more if a signal came: a read with a time-out is not begun anew by the kernel, and threads
+/// that start processes can have the `SIGCHLD` of others delivered.
+fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            done => return done,
         }
     }
 }
@@ -248,14 +310,23 @@ impl Noise {
     }
 }
 
-/// Runs `check` against a fresh server of every model, all at once.
+/// Runs `check` against a fresh server of every model, all at once; of one that can keep sessions or
+/// not, both ways.
 pub(crate) fn every_model(options: &[&str], check: impl Fn(&Server) + Sync) {
+    let variants = list().into_iter().flat_map(|(model, about)| {
+        let session = about
+            .contains("--backend")
+            .then(|| (model.clone(), &["--pool-mode", "session"][..]));
+        std::iter::once((model, &[][..])).chain(session)
+    });
     std::thread::scope(|scope| {
-        for model in models() {
+        for (model, more) in variants {
             let check = &check;
             let thread = std::thread::Builder::new().name(model.clone());
             thread
-                .spawn_scoped(scope, move || check(&Server::start(&model, options)))
+                .spawn_scoped(scope, move || {
+                    check(&Server::start(&model, &[options, more].concat()));
+                })
                 .expect("cannot start a thread");
         }
     });
