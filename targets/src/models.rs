@@ -1,6 +1,7 @@
 //! The one list of concurrency models.
 
 mod event_loop;
+pub(crate) mod foreign;
 mod process_per_connection;
 mod thread_per_connection;
 
@@ -26,6 +27,7 @@ pub(crate) const MODELS: &[Model] = &[
     process_per_connection::MODEL,
     thread_per_connection::MODEL,
     event_loop::MODEL,
+    foreign::GOROUTINES,
 ];
 
 /// The model of that name.
@@ -33,7 +35,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.name == name)
 }
 
-/// Prints the models, one per line. A reader that has seen enough is no error.
+/// Prints the models that can be served, one per line. A reader that has seen enough is no error.
 ///
 /// # Errors
 /// When standard output cannot be written to.
@@ -41,6 +43,7 @@ pub(crate) fn list() -> Result<()> {
     let mut output = std::io::stdout().lock();
     let written = MODELS
         .iter()
+        .filter(|model| foreign::can_serve(model.name))
         .try_for_each(|model| writeln!(output, "{:<24} {}", model.name, model.about))
         .and_then(|()| output.flush());
     match written {

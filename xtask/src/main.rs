@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod fuzz;
 mod host;
+mod runtimes;
 mod setup;
 mod test;
 mod vm;
@@ -19,6 +20,7 @@ use test::Tier;
 
 const EXAMPLES: &str = "\
 Examples:
+  cargo xtask build                   install what is missing, build every program
   cargo xtask demo                    install what is missing, build, show a short comparison
   cargo xtask test                    install what is missing, run every test, root ones included
   cargo xtask test --tier pure        only the tests that need neither root nor real servers
@@ -40,6 +42,8 @@ struct Cli {
 enum Command {
     /// Install the system packages that the build and the tests need and this host lacks
     Setup,
+    /// Set up and build every program, the reference servers in Go and Java too
+    Build(SetupArgs),
     /// Set up, build, and run a short `connscope compare` (as root, through sudo where needed)
     Demo(SetupArgs),
     /// Set up and run the tests, root ones included; the last line counts them all
@@ -155,6 +159,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Setup => {
             setup::install_missing(Purpose::All)?;
             eprintln!("every package is installed");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Build(setup) => {
+            setup.unless_refused(Purpose::Tests)?;
+            cargo::build_programs()?;
+            runtimes::build()?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(setup) => {

@@ -46,6 +46,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     build("make", "builds libbpf"),
     build("pkg-config", "libbpf's build asks it where libelf is"),
     build("zlib1g-dev", "libelf reads compressed sections"),
+    tests("golang-go", "compiles the reference server in Go", None),
     tests(
         "redis-tools",
         "redis-cli and redis-benchmark drive the reference servers",
