@@ -7,6 +7,9 @@
 // process's affinity) and a few more that block in system calls or watch over the others. That one
 // goroutine takes the place of another on a thread, that it waits in the runtime's queue meanwhile,
 // and that its stack moves as it grows, are loads and stores of this process.
+//
+// What is not as in the other servers: --stack-size bounds what a goroutine's stack may grow to, from
+// 2 KiB, and reserves nothing. What a connection has given back is the collector's, later the kernel's.
 package main
 
 import (

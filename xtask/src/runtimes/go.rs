@@ -23,7 +23,7 @@ pub(super) fn build(place: &Place) -> Result<Built> {
         .output()
         .with_context(|| format!("cannot run {}", go.display()))?;
     let version = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !parse(&version).is_some_and(|version| version >= OLDEST) {
+    if parse(&version).is_none_or(|version| version < OLDEST) {
         return left_out(format!("{} is {:?}", go.display(), version.trim()));
     }
     eprintln!("building the reference server goroutines");
