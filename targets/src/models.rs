@@ -28,6 +28,7 @@ pub(crate) const MODELS: &[Model] = &[
     thread_per_connection::MODEL,
     event_loop::MODEL,
     foreign::GOROUTINES,
+    foreign::VIRTUAL_THREADS,
 ];
 
 /// The model of that name.

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use server::{Noise, Server, TARGET, models, request};
 
-const FOREIGN: [&str; 1] = ["goroutines"];
+const FOREIGN: [&str; 2] = ["goroutines", "virtual-threads"];
 
 /// The foreign models that were built here.
 fn built() -> Vec<String> {

@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets the machine up, then checks, tests, measures or shows the project. It only
 //! runs programs, and knows none of our crates.
 
+mod apt;
 mod bench;
 mod cargo;
 mod check;
@@ -158,6 +159,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup => {
             setup::install_missing(Purpose::All)?;
+            runtimes::unpack()?;
             eprintln!("every package is installed");
             Ok(ExitCode::SUCCESS)
         }
@@ -199,9 +201,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 impl SetupArgs {
     fn unless_refused(&self, purpose: Purpose) -> anyhow::Result<()> {
-        match self.no_setup {
-            true => Ok(()),
-            false => setup::install_missing(purpose),
+        if self.no_setup {
+            return Ok(());
+        }
+        setup::install_missing(purpose)?;
+        match purpose.needs_servers() {
+            true => runtimes::unpack(),
+            false => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! `connscope-target`, which becomes them. What is up to date costs a look at its files.
 
 mod go;
+mod java;
 
 use crate::workspace::{self, Workspace};
 use anyhow::{Context, Result};
@@ -15,14 +16,25 @@ struct Server {
     name: &'static str,
     /// Where its sources are, below `targets/runtimes`.
     folder: &'static str,
+    /// Puts the toolchain where it is not installed into the folder that is kept between builds.
+    unpack: fn(&Path) -> Result<()>,
     build: fn(&Place) -> Result<Built>,
 }
 
-const SERVERS: &[Server] = &[Server {
-    name: "goroutines",
-    folder: "go",
-    build: go::build,
-}];
+const SERVERS: &[Server] = &[
+    Server {
+        name: "goroutines",
+        folder: "go",
+        unpack: |_| Ok(()),
+        build: go::build,
+    },
+    Server {
+        name: "virtual-threads",
+        folder: "java",
+        unpack: java::unpack,
+        build: java::build,
+    },
+];
 
 /// Where a server is built.
 struct Place {
@@ -38,6 +50,22 @@ enum Built {
     Done,
     /// The toolchain is not here: why, and what to do.
     LeftOut(String),
+}
+
+/// Makes toolchains ready that are no packages of this host. One that cannot be had is no error: its
+/// server is left out.
+pub(crate) fn unpack() -> Result<()> {
+    let target = Workspace::read()?.target_directory;
+    for server in SERVERS {
+        let cache = target.join("runtimes").join(server.folder);
+        if let Err(error) = (server.unpack)(&cache) {
+            eprintln!(
+                "the reference server {} may be left out: {error:#}",
+                server.name
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Builds every server whose program is older than its sources.

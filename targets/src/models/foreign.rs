@@ -18,8 +18,15 @@ pub(crate) const GOROUTINES: Model = Model {
     serve: |server| become_program(&server, GOROUTINES.name),
 };
 
+/// Java.
+pub(crate) const VIRTUAL_THREADS: Model = Model {
+    name: "virtual-threads",
+    about: "a virtual thread for each connection, on the scheduler of the Java runtime",
+    serve: |server| become_program(&server, VIRTUAL_THREADS.name),
+};
+
 /// The models served by programs of their own.
-const FOREIGN: [&str; 1] = [GOROUTINES.name];
+const FOREIGN: [&str; 2] = [GOROUTINES.name, VIRTUAL_THREADS.name];
 
 /// Whether this model is served by a program of its own.
 pub(crate) fn is_foreign(model: &str) -> bool {

@@ -15,6 +15,13 @@ pub(crate) enum Purpose {
     All,
 }
 
+impl Purpose {
+    /// Whether the reference servers of other runtimes are wanted.
+    pub(crate) fn needs_servers(self) -> bool {
+        [Self::Tests, Self::All].contains(&self)
+    }
+}
+
 /// A system package and why it is needed.
 #[derive(Debug)]
 pub(crate) struct Package {
