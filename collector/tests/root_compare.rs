@@ -109,6 +109,8 @@ fn the_workloads_data_is_not_in_marginal_memory() {
 #[test]
 fn each_model_creates_the_tasks_it_is_named_for() {
     let report = compare(&[
+        "--models",
+        &MODELS.join(","),
         "--connections",
         "1,20",
         "--duration",
