@@ -102,6 +102,9 @@ pub struct Compare {
     /// Work profile of the load generator (see `connscope-target load --help`)
     #[arg(long, value_name = "NAME", default_value = "get-set")]
     pub workload: String,
+    /// What keeps a seat of the profile `booking` from being sold twice: none, lock or optimistic
+    #[arg(long, value_name = "MODE", default_value = "lock")]
+    pub booking: String,
     /// Requests offered a second, over all connections, whatever the answers do
     #[arg(long, value_name = "N", default_value_t = 5_000,
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]

@@ -23,6 +23,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(1);
 pub struct Plan {
     /// Work profile, by the generator's name for it.
     pub workload: String,
+    /// What keeps seats from being sold twice, by the generator's name for it.
+    pub booking: String,
     /// Requests a second over all connections.
     pub rate: u32,
     /// Connections to hold.
@@ -47,6 +49,7 @@ impl Plan {
         command
             .args(["load", "--paced", "--format", "json"])
             .arg(format!("--workload={}", self.workload))
+            .arg(format!("--booking={}", self.booking))
             .args(["--connections", &self.connections.to_string()])
             .args(["--ramp-steps", &self.ramp_steps.to_string()])
             .args(["--rate", &self.rate.to_string()])

@@ -31,8 +31,8 @@ fn refuses_value(option: &str, value: &str, words: &[&str]) {
 
 #[test]
 fn models() {
-    let known = "known are process-per-connection, thread-per-connection, event-loop, async-tasks, \
-                 green-threads, pooler";
+    let known =
+        "known are process-per-connection, process-pool, thread-per-connection, thread-pool";
     refuses_value("--models", "prefork", &["unknown model \"prefork\"", known]);
     refuses_value("--models", "", &["unknown model \"\"", known]);
     refuses_value("--models", "event-loop,", &["unknown model \"\"", known]);
@@ -108,6 +108,17 @@ fn times() {
 }
 
 #[test]
+fn what_churn_has_no_connections_for() {
+    for trial in ["--stall", "--crash"] {
+        let words = ["compare", "--workload", "churn", trial];
+        refuses(
+            &words,
+            &["connscope: --workload churn holds no connections"],
+        );
+    }
+}
+
+#[test]
 fn what_only_the_load_generator_knows() {
     refuses_value(
         "--workload",
@@ -120,6 +131,11 @@ fn what_only_the_load_generator_knows() {
         ],
     );
     refuses_value("--workload", "", &["'--workload"]);
+    refuses_value(
+        "--booking",
+        "hope",
+        &["'hope' for '--booking", "optimistic"],
+    );
     let example = "write it like 4096, 64KiB";
     refuses_value(
         "--touch",

@@ -6,6 +6,7 @@
 mod server;
 
 use std::net::Shutdown;
+use std::path::PathBuf;
 use std::process::Command;
 
 use server::{Noise, Server, TARGET, models, request};
@@ -59,7 +60,8 @@ fn agree(options: &[&str], inputs: &[Vec<u8>], steps: &[usize]) {
 
 #[test]
 fn corners_of_the_protocol() {
-    let inputs: [&[u8]; 44] = [
+    let inputs: [&[u8]; 45] = [
+        b"*1\r\n$5\r\n\0PING\r\n",
         b"*-1\r\n",
         b"*x\r\n",
         b"*\r\n",
@@ -188,11 +190,27 @@ fn a_full_store() {
     agree(&["--shared-state", "2MiB"], &[input], &[usize::MAX]);
 }
 
+/// A folder; removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> Self {
+        let path = std::env::temp_dir().join(format!("connscope-foreign-{}", std::process::id()));
+        std::fs::create_dir(&path).expect("cannot make a folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 #[test]
 fn what_was_not_built_is_named_with_a_remedy() {
-    let folder = std::env::temp_dir().join(format!("connscope-foreign-{}", std::process::id()));
-    std::fs::create_dir(&folder).expect("cannot make a folder");
-    let alone = folder.join("connscope-target");
+    let folder = Folder::make();
+    let alone = folder.0.join("connscope-target");
     std::fs::copy(TARGET, &alone).expect("cannot copy the program");
     let run = |arguments: &[&str]| Command::new(&alone).args(arguments).output();
     for model in FOREIGN {
@@ -209,5 +227,4 @@ fn what_was_not_built_is_named_with_a_remedy() {
         let mut names = listed.lines().filter_map(|line| line.split(' ').next());
         assert!(names.all(|name| name != model), "{listed}");
     }
-    std::fs::remove_dir_all(&folder).expect("cannot remove the folder");
 }

@@ -244,7 +244,7 @@ fn a_slow_backend_delays_nobody_longer_than_asked_for() {
     );
     let mut clients: Vec<_> = (0..6).map(|_| server.connect()).collect();
     // Both connections are there before the backend is slow.
-    for request in [b"WAIT 20\r\n".as_slice(), b"WORK 250000\r\n"] {
+    for request in [b"WAIT 200\r\n".as_slice(), b"WORK 250000\r\n"] {
         eventually("nobody waits", || info(&server, "waiting_clients") == 0);
         for client in &mut clients[..2] {
             client.send(request);

@@ -175,6 +175,7 @@ fn connections(number: u32) -> String {
 fn plan(args: &Compare, connections: u32) -> Plan {
     Plan {
         workload: args.workload.clone(),
+        booking: args.booking.clone(),
         rate: args.rate,
         connections,
         ramp_steps: ramp_steps(connections),
@@ -219,6 +220,10 @@ fn each_once<T: PartialEq + Display>(option: &str, given: &[T]) -> Result<(), Us
 /// What the load generator would refuse later, it refuses now.
 fn check_load(args: &Compare, binary: &TargetBinary) -> Result<()> {
     each_once("--connections", &args.connections)?;
+    if args.workload == "churn" && (args.stall || args.crash) {
+        let why = "--workload churn holds no connections to try --stall or --crash on";
+        return Err(Usage(why.into()).into());
+    }
     let most = args.connections.iter().copied().max().unwrap_or(1);
     match plan(args, most).complaint(binary)? {
         Some(complaint) => Err(Usage(complaint).into()),

@@ -88,7 +88,7 @@ pub struct Delays {
 pub struct Crash {
     /// Connections besides its own.
     pub others: u32,
-    /// Of these, those that ended or answered no more.
+    /// Of these, those that ended, or were answered no more or by an error.
     pub lost: u32,
     /// From the end of its own connection to the first answer on a new one; none if there was none within
     /// 2 s.

@@ -94,7 +94,7 @@ func (s *store) look(key []byte, locks bool, customer uint64) (held hold, taken 
 		switch {
 		case seat.sold > 0:
 			taken = true
-		case locks && seat.hold.until > now:
+		case locks && seat.hold.until > now && seat.hold.until-now <= uint64(holdTime):
 			held, taken = seat.hold, true
 		case locks:
 			held = hold{now + uint64(holdTime), customer}

@@ -94,7 +94,7 @@ final class Booking {
         long nowNs = System.nanoTime() - BEGUN_NS;
         if (seat.sold > 0) {
             step = Step.TAKEN;
-        } else if (mode == Mode.LOCK && seat.untilNs > nowNs) {
+        } else if (mode == Mode.LOCK && seat.untilNs > nowNs && seat.untilNs - nowNs <= HOLD_NS) {
             step = Step.LOOK_AGAIN;
         } else {
             step = Step.THINK;

@@ -283,12 +283,12 @@ final class Commands {
         return name(bytes, 0, bytes.length);
     }
 
-    /** A name of up to 8 bytes in upper case, as one number; 0 if it is longer than any command. */
+    /** A name in upper case with its length before it, as one number; 0 if it is longer than any command. */
     private static long name(byte[] from, int start, int end) {
-        if (end - start > 8) {
+        if (end - start > 7) {
             return 0;
         }
-        long name = 0;
+        long name = end - start;
         for (int at = start; at < end; at++) {
             int letter = from[at] & 0xff;
             name = name << 8 | (letter >= 'a' && letter <= 'z' ? letter - 32 : letter);

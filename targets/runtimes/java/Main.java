@@ -13,8 +13,8 @@ import java.nio.channels.ServerSocketChannel;
  * loads and stores of this process.
  *
  * What is not as in the other servers: --stack-size is that of the carriers and reserves nothing for a
- * connection, whose frames are in the heap while it waits. What a connection holds is in the Java heap, which gives memory
- * back late: one connection less frees nothing that the kernel could see.
+ * connection, whose frames are in the heap while it waits. What a connection holds is in the heap too,
+ * which gives memory back late: one connection less frees nothing that the kernel could see.
  */
 final class Main {
     public static void main(String[] arguments) throws Exception {

@@ -29,8 +29,16 @@ pub(crate) struct Bookings {
     mode: Booking,
     /// Tells the seats of this run from those of others on the same server.
     run: u64,
-    /// How often each seat was sold.
-    sold: Vec<u8>,
+    seats: Vec<Seat>,
+}
+
+/// What became of a seat.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seat {
+    /// Customers who were answered.
+    answered: u64,
+    /// Those who have it.
+    sold: u64,
 }
 
 impl Bookings {
@@ -40,7 +48,7 @@ impl Bookings {
         Self {
             mode,
             run: now.unwrap_or_default().as_nanos() as u64,
-            sold: Vec::new(),
+            seats: Vec::new(),
         }
     }
 
@@ -55,17 +63,21 @@ impl Bookings {
         seat
     }
 
-    /// Takes an answer: 1 for who has the seat, 0 for who came too late. Whether it may be.
+    /// Takes an answer: 1 for who has the seat, 0 for who came too late. Whether it may be. With one
+    /// customer after the other on a connection, and none given up, one of them has it.
     pub(crate) fn answer(&mut self, seat: u64, answer: i64) -> bool {
         let seat = seat as usize;
+        if seat >= self.seats.len() {
+            self.seats.resize(seat + 1, Seat::default());
+        }
+        let seat = &mut self.seats[seat];
+        seat.answered += 1;
         match answer {
-            0 => true,
+            // Somebody must have it.
+            0 => seat.answered < CUSTOMERS || seat.sold > 0,
             1 => {
-                if seat >= self.sold.len() {
-                    self.sold.resize(seat + 1, 0);
-                }
-                self.sold[seat] = self.sold[seat].saturating_add(1);
-                self.sold[seat] == 1 || self.mode == Booking::None
+                seat.sold += 1;
+                seat.sold == 1 || self.mode == Booking::None
             }
             _ => false,
         }
@@ -73,7 +85,7 @@ impl Bookings {
 
     /// Seats sold to more than one customer.
     pub(crate) fn oversold(&self) -> u64 {
-        self.sold.iter().filter(|&&times| times > 1).count() as u64
+        self.seats.iter().filter(|seat| seat.sold > 1).count() as u64
     }
 }
 
@@ -95,6 +107,14 @@ mod tests {
             assert_eq!(bookings.oversold(), 1);
             assert!(!bookings.answer(4, 2));
         }
+    }
+
+    #[test]
+    fn a_seat_that_nobody_has_in_the_end_is_wrong() {
+        let mut bookings = Bookings::new(Booking::Lock);
+        assert!((1..CUSTOMERS).all(|_| bookings.answer(0, 0)));
+        assert!(!bookings.answer(0, 0));
+        assert_eq!(bookings.oversold(), 0);
     }
 
     #[test]

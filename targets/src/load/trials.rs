@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FALLOUT: Duration = Duration::from_millis(200);
 /// How long the server may take until it serves again.
 const RECOVERY: Duration = Duration::from_secs(2);
+/// What a server says that does not crash when it is told to.
+const REFUSED: &[u8] = b"ERR CRASH";
 /// Between two tries to be served again.
 const TRY_AGAIN: Duration = Duration::from_millis(2);
 
@@ -66,7 +68,7 @@ pub(crate) struct Delays {
 pub(crate) struct Crash {
     /// Connections besides its own.
     pub(crate) others: u32,
-    /// Of these, those that ended or answered no more.
+    /// Of these, those that ended, or were answered no more or by an error.
     pub(crate) lost: u32,
     /// From the end of its own connection to the first answer on a new one; null if there was none
     /// within 2 s.
@@ -217,8 +219,8 @@ impl Run<'_> {
             for index in self.readable()? {
                 match self.clients[index].receive() {
                     Received::Nothing => continue,
-                    Received::Closed => lost[index] = true,
-                    Received::Reply(_) => {}
+                    Received::Reply(Reply::Simple(b"PONG")) => {}
+                    Received::Closed | Received::Reply(_) => lost[index] = true,
                 }
                 silent[index] = false;
             }
@@ -244,6 +246,11 @@ impl Run<'_> {
                 match self.clients[index].receive() {
                     Received::Nothing => {}
                     Received::Closed => lost[index] = true,
+                    // A server in front of the one that crashed says so.
+                    Received::Reply(Reply::Error(text)) if !text.starts_with(REFUSED) => {
+                        self.clients[index].clear();
+                        lost[index] = true;
+                    }
                     Received::Reply(Reply::Error(text)) => {
                         return Err(format!(
                             "the server does not crash: {}",

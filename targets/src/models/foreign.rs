@@ -61,8 +61,18 @@ fn become_program(server: &Server, model: &str) -> Result<()> {
     if server.allow_crash {
         command.arg("--allow-crash");
     }
+    obey_signals();
     let error = in_words(command.exec());
     Err(anyhow!("cannot run {}: {error}", program.display()))
+}
+
+/// Signals that ask to end do so, though a shell that runs this program in the background has them
+/// ignored: the runtimes leave it at that, while our servers catch them.
+fn obey_signals() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the default action needs no handler.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// Where the model's program is, if it was built: beside this one.

@@ -125,7 +125,7 @@ impl Booking {
             return Step::Taken;
         }
         if self.mode == Mode::Lock {
-            if seat.hold.until_ns > now_ns {
+            if seat.hold.is_on(now_ns) {
                 return Step::LookAgain;
             }
             seat.hold = self.hold;
@@ -160,6 +160,11 @@ impl Step {
 }
 
 impl Hold {
+    /// No hold is longer than `HOLD_NS`, whatever the key was set to.
+    fn is_on(self, now_ns: u64) -> bool {
+        self.until_ns > now_ns && self.until_ns - now_ns <= HOLD_NS
+    }
+
     /// For this thread from now on.
     fn from(now_ns: u64) -> Self {
         Self {
@@ -233,6 +238,15 @@ mod tests {
         let sold_once = (vec![Step::Booked, Step::Taken], b"1".to_vec());
         assert_eq!(two_customers(Mode::Optimistic), sold_once);
         assert_eq!(two_customers(Mode::Lock), sold_once);
+    }
+
+    #[test]
+    fn no_seat_is_held_for_ever() {
+        let store = Store::<SingleThread>::new(MIN_BYTES).expect("a store");
+        let planted = b"0 18446744073709551615 1";
+        store.set(b"seat:1", planted).expect("room");
+        let mut customer = Booking::of(b"1", Mode::Lock);
+        assert_eq!(customer.step(&store), Ok(Step::Think));
     }
 
     #[test]
