@@ -24,6 +24,7 @@ pub(crate) struct Listener {
     socket: OwnedFd,
     /// A descriptor to give up when there are no more, so that a client can still be refused.
     spare: Option<OwnedFd>,
+    backlog: i32,
 }
 
 /// What accepting brought.
@@ -65,6 +66,27 @@ impl Listener {
     }
 
     fn try_bind(address: SocketAddr, backlog: i32) -> rustix::io::Result<Self> {
+        Self::begin(address, backlog, |_| Ok(()))
+    }
+
+    /// Another listener at the same address: the kernel spreads clients over all of them. Only from now
+    /// on, so that the address was nobody else's before.
+    ///
+    /// # Errors
+    /// When the system has no more of them.
+    pub(crate) fn another(&self) -> Result<Self> {
+        let address = self.address()?;
+        let share = |socket: &OwnedFd| sockopt::set_socket_reuseport(socket, true);
+        share(&self.socket)
+            .and_then(|()| Self::begin(address, self.backlog, share))
+            .map_err(|error| anyhow!("cannot listen on {address} once more: {}", in_words(error)))
+    }
+
+    fn begin(
+        address: SocketAddr,
+        backlog: i32,
+        prepare: impl FnOnce(&OwnedFd) -> rustix::io::Result<()>,
+    ) -> rustix::io::Result<Self> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
@@ -73,10 +95,15 @@ impl Listener {
         let socket = socket_with(family, SocketType::STREAM, flags, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
+        prepare(&socket)?;
         bind(&socket, &address)?;
         listen(&socket, backlog)?;
         let spare = rustix::io::fcntl_dupfd_cloexec(&socket, 0).ok();
-        Ok(Self { socket, spare })
+        Ok(Self {
+            socket,
+            spare,
+            backlog,
+        })
     }
 
     /// The address listened on, with the port that the system chose for port 0.
@@ -106,6 +133,7 @@ impl Listener {
         Self {
             socket: own(&self.socket),
             spare: self.spare.as_ref().map(own),
+            backlog: self.backlog,
         }
     }
 

@@ -9,6 +9,7 @@ mod pooler;
 mod process_per_connection;
 mod process_pool;
 mod thread_per_connection;
+mod thread_per_core;
 mod thread_pool;
 
 use std::io::{ErrorKind, Write};
@@ -39,6 +40,7 @@ pub(crate) const MODELS: &[Model] = &[
     thread_pool::MODEL,
     event_loop::MODEL,
     event_loop_workers::MODEL,
+    thread_per_core::MODEL,
     async_tasks::MODEL,
     green_threads::MODEL,
     pooler::MODEL,

@@ -1,6 +1,7 @@
 //! What every server does before and around serving, whatever its model.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -82,7 +83,14 @@ impl Server {
     /// # Errors
     /// When there is not so much memory.
     pub(crate) fn store<L: Lock>(&self) -> Result<Store<L>> {
-        let bytes = self.shared_state_bytes;
+        self.store_of(self.shared_state_bytes)
+    }
+
+    /// A part of the shared state, of so many bytes.
+    ///
+    /// # Errors
+    /// When there is not so much memory.
+    pub(crate) fn store_of<L: Lock>(&self, bytes: usize) -> Result<Store<L>> {
         Store::new(bytes).map_err(|error| {
             let error = in_words(error);
             anyhow!(
@@ -105,6 +113,7 @@ impl Server {
             max_clients: self.max_connections,
             model,
             allow_crash: self.allow_crash,
+            state_bytes: store.bytes(),
             heavy_work: Duration::MAX,
         }
     }
@@ -123,11 +132,19 @@ impl Server {
     /// # Errors
     /// When nobody can be told, since standard output is closed.
     pub(crate) fn announce(&self) -> Result<()> {
-        let mut output = std::io::stdout().lock();
-        writeln!(output, "listening on {}", self.listener.address()?)
-            .and_then(|()| output.flush())
-            .context("cannot write to standard output")
+        announce(self.listener.address()?)
     }
+}
+
+/// Says that clients are served at `address` from now on.
+///
+/// # Errors
+/// When nobody can be told, since standard output is closed.
+pub(crate) fn announce(address: SocketAddr) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "listening on {address}")
+        .and_then(|()| output.flush())
+        .context("cannot write to standard output")
 }
 
 /// Counters in memory that forked processes share.

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use crate::protocol::{Decoder, ProtocolError, reply};
-use crate::store::Lock;
+use crate::protocol::{Decoder, ProtocolError, Request, reply};
+use crate::store::{Lock, Store};
 use crate::work::{Context, Held, Outcome, Waiting, execute};
 
 /// The room for one read, in bytes.
 pub(crate) const READ_BYTES: usize = 16 * 1024;
 /// Waiting replies beyond which no command is executed, in bytes.
-const MAX_WAITING_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_WAITING_BYTES: usize = 64 * 1024;
 
 /// The state of one connection.
 #[derive(Debug, Default)]
@@ -63,9 +63,28 @@ impl Session {
         input
     }
 
+    /// Bytes of the input that were not executed.
+    pub(crate) fn waiting_input(&self) -> usize {
+        self.buffers.input.len() - self.executed
+    }
+
     /// What is to be written.
     pub(crate) fn output(&self) -> &[u8] {
         &self.buffers.output[self.written..]
+    }
+
+    /// Takes what is to be written away, to be written elsewhere; `empty` takes its place.
+    pub(crate) fn take_output(&mut self, empty: Vec<u8>) -> Vec<u8> {
+        debug_assert!(
+            self.written == 0 && empty.is_empty(),
+            "output in two places"
+        );
+        std::mem::replace(&mut self.buffers.output, empty)
+    }
+
+    /// Where replies are appended by others than commands.
+    pub(crate) fn output_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.buffers.output
     }
 
     /// Notes that `bytes` of the output were written.
@@ -80,34 +99,50 @@ impl Session {
 
     /// Executes the complete requests of the input; goes on with the one that waits, if one does.
     pub(crate) fn execute<L: Lock>(&mut self, context: &Context<'_, L>) -> Stop {
+        self.execute_with(context.store, |request, _, held, output| {
+            Some(execute(request, context, held, output))
+        })
+        .unwrap_or(Stop::NeedInput)
+    }
+
+    /// The same, but each request is executed as `run` does it, which is given its bytes too, and
+    /// where to append the reply. `None` when `run` has answered `None`: that request comes again.
+    pub(crate) fn execute_with<L: Lock>(
+        &mut self,
+        store: &Store<L>,
+        mut run: impl FnMut(Request<'_>, &[u8], &mut Held, &mut Vec<u8>) -> Option<Outcome>,
+    ) -> Option<Stop> {
         loop {
             if self.output().len() >= MAX_WAITING_BYTES {
-                return Stop::OutputFull;
+                return Some(Stop::OutputFull);
             }
             let outcome = match self.waiting.take() {
-                Some(waiting) => waiting.resume(context.store, &mut self.buffers.output),
-                None => match self.execute_next(context) {
-                    Ok(outcome) => outcome,
-                    Err(stop) => return stop,
+                Some(waiting) => waiting.resume(store, &mut self.buffers.output),
+                None => match self.execute_next(&mut run) {
+                    Ok(outcome) => outcome?,
+                    Err(stop) => return Some(stop),
                 },
             };
             match outcome {
                 Outcome::Replied => {}
                 Outcome::Wait(time, waiting) => {
                     self.waiting = Some(waiting);
-                    return Stop::Wait(time);
+                    return Some(Stop::Wait(time));
                 }
                 Outcome::Work(time) => {
                     self.waiting = Some(Waiting::Time);
-                    return Stop::Work(time);
+                    return Some(Stop::Work(time));
                 }
-                Outcome::Close => return Stop::Close,
+                Outcome::Close => return Some(Stop::Close),
             }
         }
     }
 
     /// Executes the next request of the input, if it is complete.
-    fn execute_next<L: Lock>(&mut self, context: &Context<'_, L>) -> Result<Outcome, Stop> {
+    fn execute_next(
+        &mut self,
+        run: &mut impl FnMut(Request<'_>, &[u8], &mut Held, &mut Vec<u8>) -> Option<Outcome>,
+    ) -> Result<Option<Outcome>, Stop> {
         let input = &self.buffers.input[self.executed..];
         let length = match self.decoder.decode(input) {
             Ok(Some(length)) => length,
@@ -118,9 +153,12 @@ impl Session {
             Err(error) => return Err(self.refuse(error)),
         };
         let request = self.decoder.request(input);
-        let outcome = execute(request, context, &mut self.held, &mut self.buffers.output);
+        let (held, output) = (&mut self.held, &mut self.buffers.output);
+        let outcome = run(request, &input[..length], held, output);
         self.decoder.next_request();
-        self.executed += length;
+        if outcome.is_some() {
+            self.executed += length;
+        }
         Ok(outcome)
     }
 

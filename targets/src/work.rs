@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use redis_protocol::resp2::types::BorrowedFrame;
 use rustix::time::{ClockId, clock_gettime};
 
+pub(crate) use booking::key_of_seat;
 use booking::{Booking, Mode, Step};
 
 use crate::memory::Mapping;
@@ -35,6 +36,8 @@ pub(crate) struct Context<'a, L> {
     pub(crate) all_clients: &'a [AtomicU32],
     /// The most connections served at a time.
     pub(crate) max_clients: u32,
+    /// The size of the state, in bytes: of `store`, and of what others have of it.
+    pub(crate) state_bytes: usize,
     /// The model's name.
     pub(crate) model: &'static str,
     /// Whether `CRASH` does what it says.
@@ -224,7 +227,7 @@ fn info<L: Lock>(context: &Context<'_, L>) -> String {
         std::process::id(),
         context.count_clients(),
         context.max_clients,
-        context.store.bytes(),
+        context.state_bytes,
     )
 }
 
@@ -242,7 +245,7 @@ fn config<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut 
         ("save", String::new()),
         ("appendonly", "no".to_owned()),
         ("maxclients", context.max_clients.to_string()),
-        ("maxmemory", context.store.bytes().to_string()),
+        ("maxmemory", context.state_bytes.to_string()),
     ];
     let mut pairs = Vec::new();
     for (name, value) in &known {

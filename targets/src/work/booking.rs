@@ -91,7 +91,7 @@ impl Booking {
     /// A customer who wants this seat.
     pub(crate) fn of(seat: &[u8], mode: Mode) -> Self {
         Self {
-            key: [PREFIX, seat].concat(),
+            key: key_of_seat(seat),
             mode,
             buys: false,
             hold: Hold::default(),
@@ -146,6 +146,11 @@ impl Booking {
         seat.hold = Hold::default();
         Step::Booked
     }
+}
+
+/// The key that tells of a seat.
+pub(crate) fn key_of_seat(seat: &[u8]) -> Vec<u8> {
+    [PREFIX, seat].concat()
 }
 
 impl Step {

@@ -1,0 +1,98 @@
+//! What a core has for whichever connection it serves, and where requests are executed.
+
+use super::batch::{Batch, Spare};
+use super::routes::{Place, Routes};
+use crate::protocol::Request;
+use crate::session::MAX_WAITING_BYTES;
+use crate::store::SingleThread;
+use crate::work::{Context, Held, Outcome, execute};
+
+/// Batches and buffers for output that are kept for later, each.
+const MOST_SPARE: usize = 256;
+
+/// What a core has for whichever connection it serves.
+pub(super) struct Desk<'a> {
+    pub(super) own: u16,
+    pub(super) context: Context<'a, SingleThread>,
+    routes: Routes,
+    pub(super) parts: Spare,
+    #[allow(clippy::vec_box, reason = "connections have room for a box only")]
+    batches: Vec<Box<Batch>>,
+    /// Buffers for output, empty.
+    outputs: Vec<Vec<u8>>,
+    /// The server was asked to end: nothing more is read.
+    pub(super) ending: bool,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk of core `own`.
+    pub(super) fn new(own: u16, context: Context<'a, SingleThread>, routes: Routes) -> Self {
+        Self {
+            own,
+            context,
+            routes,
+            parts: Spare::default(),
+            batches: Vec::new(),
+            outputs: Vec::new(),
+            ending: false,
+        }
+    }
+
+    /// Executes a request, or takes it into the batch for its core. `None`: not before the batch.
+    pub(super) fn execute(
+        &mut self,
+        request: Request<'_>,
+        bytes: &[u8],
+        held: &mut Held,
+        output: &mut Vec<u8>,
+        batch: &mut Option<Box<Batch>>,
+    ) -> Option<Outcome> {
+        let place = self.routes.place(request, self.own);
+        let Some(begun) = batch else {
+            if matches!(place, Place::Here | Place::HereInTurn) {
+                return Some(execute(request, &self.context, held, output));
+            }
+            let mut begun = self.batches.pop().unwrap_or_default();
+            match place {
+                Place::At(core) => begun.add(core, bytes, &mut self.parts),
+                Place::AtInTurn(core) => begun.add_alone(core, bytes, &mut self.parts),
+                _ => {
+                    let core_of = |key: &[u8]| self.routes.core_of(key);
+                    begun.add_deletion(request, core_of, &mut self.parts);
+                }
+            }
+            *batch = Some(begun);
+            return Some(Outcome::Replied);
+        };
+        if !begun.has_room(self.own, bytes.len()) {
+            return None;
+        }
+        match place {
+            Place::HereInTurn | Place::AtInTurn(_) | Place::Many => return None,
+            Place::At(core) => begun.add(core, bytes, &mut self.parts),
+            Place::Here => begun.add_own(self.own, &mut self.parts, |output| {
+                execute(request, &self.context, held, output);
+            }),
+        }
+        Some(Outcome::Replied)
+    }
+
+    /// An empty buffer for output.
+    pub(super) fn output(&mut self) -> Vec<u8> {
+        self.outputs.pop().unwrap_or_default()
+    }
+
+    /// Keeps an empty buffer for later, if it is worth its memory.
+    pub(super) fn keep_output(&mut self, output: Vec<u8>) {
+        if output.capacity() <= 4 * MAX_WAITING_BYTES && self.outputs.len() < MOST_SPARE {
+            self.outputs.push(output);
+        }
+    }
+
+    /// Keeps an empty batch for later.
+    pub(super) fn keep_batch(&mut self, batch: Box<Batch>) {
+        if self.batches.len() < MOST_SPARE {
+            self.batches.push(batch);
+        }
+    }
+}
