@@ -2,6 +2,7 @@
 
 mod cli;
 mod connections;
+mod counters;
 mod errors;
 mod limits;
 mod listen;

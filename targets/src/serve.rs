@@ -1,6 +1,7 @@
 //! What every server does before and around serving, whatever its model.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use rustix::thread::sched_getaffinity;
 
 use crate::cli::Serve;
+use crate::counters::Counters;
 use crate::errors::in_words;
 use crate::limits::raise_open_files;
 use crate::listen::Listener;
@@ -33,6 +35,8 @@ pub(crate) struct Server {
     pub(crate) shared_state_bytes: usize,
     /// Threads that serve, in models with a fixed number of them.
     pub(crate) workers: usize,
+    /// Where to count what a scheduler in user space does, besides in memory.
+    pub(crate) counters: Option<PathBuf>,
     /// The server to forward requests to, and how, in a model that does.
     pub(crate) pool: Option<Pool>,
     /// Heap written before serving, for a fork to copy the page tables of.
@@ -53,6 +57,7 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         stack_bytes: options.stack_size,
         shared_state_bytes: options.shared_state,
         workers: options.workers.map_or_else(usable_cpus, usize::from),
+        counters: options.counters.clone(),
         pool: options.pool.pool(),
         _resident: resident_heap(options.resident)?,
     };
@@ -87,6 +92,15 @@ impl Server {
             max_clients: self.max_connections,
             model,
         }
+    }
+
+    /// Counters for the threads that serve, which never end.
+    ///
+    /// # Errors
+    /// When their file cannot be made.
+    pub(crate) fn thread_counters(&self, model: &str) -> Result<&'static Counters> {
+        let counters = Counters::new(self.counters.as_deref(), model, self.workers)?;
+        Ok(Box::leak(Box::new(counters)))
     }
 
     /// Catches the signals that ask to end, and `more`.

@@ -239,6 +239,7 @@ fn bad_usage_is_status_2() {
         &["serve", "--model", "event-loop", "--stack-size", "1"],
         &["serve", "--model", "event-loop", "--workers", "2"],
         &["serve", "--model", "async-tasks", "--workers", "0"],
+        &["serve", "--model", "event-loop", "--counters", "/dev/null"],
         &["serve", "--model", "event-loop", "--backend", "127.0.0.1:1"],
         &["serve", "--model", "pooler"],
         &["load", "--connections", "0"],

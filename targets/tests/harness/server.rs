@@ -179,7 +179,7 @@ pub(crate) fn cpu_ticks(pid: i32) -> u64 {
 }
 
 /// Waits until `condition` holds.
-pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(
