@@ -112,6 +112,12 @@ pub struct Compare {
     /// Private memory that the server writes for each connection, such as 1MiB
     #[arg(long, value_name = "SIZE")]
     pub touch: Option<String>,
+    /// Try after each window how long 100 ms of CPU time for one connection hold the others up
+    #[arg(long)]
+    pub stall: bool,
+    /// Try at the very end what a handler that crashes takes with it, and when the server serves again
+    #[arg(long)]
+    pub crash: bool,
     /// What is looked at in windows only
     #[command(flatten)]
     pub windows: Windows,

@@ -35,6 +35,10 @@ pub struct Plan {
     pub duration: Duration,
     /// Private memory the server writes for each connection.
     pub touch: Option<String>,
+    /// Whether to try how one request that burns CPU time holds the others up.
+    pub stall: bool,
+    /// Whether to try what a handler that crashes takes with it.
+    pub crash: bool,
 }
 
 impl Plan {
@@ -51,6 +55,8 @@ impl Plan {
         if let Some(touch) = &self.touch {
             command.arg(format!("--touch={touch}"));
         }
+        command.args(self.stall.then_some("--stall"));
+        command.args(self.crash.then_some("--crash"));
         command
     }
 

@@ -17,7 +17,7 @@ mod observer;
 mod own;
 mod switch_latency;
 
-pub use client::{Client, ClientErrors, ClientLatency, SendLateness};
+pub use client::{Client, ClientErrors, ClientLatency, Crash, Delays, SendLateness, Stall};
 pub use observer::{Map, Program, Statistics};
 pub use own::{OwnMemory, OwnProcess, OwnRole};
 pub use switch_latency::{SwitchKind, SwitchLatency, SwitchSamples};

@@ -162,3 +162,64 @@ fn each_model_creates_the_tasks_it_is_named_for() {
         assert_near(&format!("{model}: time in all states"), lived, window, 0.01);
     }
 }
+
+#[test]
+fn each_connection_of_churn_has_its_task() {
+    let report = compare(&[
+        "--models",
+        &MODELS.join(","),
+        "--connections",
+        "5",
+        "--duration",
+        "1s",
+        "--rate",
+        "200",
+        "--workload",
+        "churn",
+    ]);
+    for (model, kind) in [
+        ("process-per-connection", "process"),
+        ("thread-per-connection", "thread"),
+    ] {
+        let measures = &target(&report, model, 5)["measures"];
+        let created = number(&measures["creations"][kind]["count"]);
+        // The ramp's five, and the requests of the warm-up and of the window.
+        assert_near("created", created, 5.0 + 1.2 * 200.0, 0.03);
+        let client = &measures["client"];
+        let set_ups = number(&client["set_up_latency"]["count"]);
+        assert_near("connections made", set_ups, 200.0, 0.03);
+        // A part of the latency, which counts from when the request was due.
+        let p50 = |latency: &str| number(&client[latency]["p50_seconds"]);
+        assert!(p50("set_up_latency") <= p50("latency") * 1.01, "{client}");
+    }
+}
+
+#[test]
+fn a_crash_takes_with_it_what_shares_its_process() {
+    let report = compare(&[
+        "--models",
+        &MODELS.join(","),
+        "--connections",
+        "10",
+        "--duration",
+        "300ms",
+        "--stall",
+        "--crash",
+    ]);
+    for model in MODELS {
+        let client = &target(&report, model, 10)["measures"]["client"];
+        let alone = model == "process-per-connection";
+        let (lost, again) = (
+            &client["crash"]["lost"],
+            &client["crash"]["serves_again_seconds"],
+        );
+        assert_eq!(number(lost), if alone { 0.0 } else { 9.0 }, "{model}");
+        assert_eq!(again.is_null(), !alone, "{model}: {again}");
+        let stalled = number(&client["stall"]["with"]["p50_seconds"]);
+        assert_eq!(
+            stalled > 0.07,
+            model == "event-loop",
+            "{model}: {stalled} s"
+        );
+    }
+}

@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::load::Workload;
+use crate::load::{Booking, Workload};
 use crate::models::{self, MODELS, Pool, PoolMode};
 use crate::{quantity, store};
 
@@ -74,10 +74,16 @@ pub(crate) struct Serve {
     /// Heap to write before serving: what a fork has to copy page tables for
     #[arg(long, default_value = "0", value_parser = quantity::bytes)]
     pub(crate) resident: usize,
-    /// Threads that serve, in models with a fixed number of them [default: one for each CPU that this
+    /// Obey CRASH, which ends what executes it by a null pointer
+    #[arg(long)]
+    pub(crate) allow_crash: bool,
+    /// Threads or processes that serve, in models with a fixed number of them [default: one for each CPU that this
     /// process may use]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
+    /// Threads of a pool that grows while some of them wait [default: 1024]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=32768))]
+    pub(crate) max_workers: Option<u16>,
     /// File to keep counters of a scheduler in user space in (docs/counters.md); best on a tmpfs
     #[arg(long, value_name = "FILE")]
     pub(crate) counters: Option<PathBuf>,
@@ -125,6 +131,7 @@ impl Serve {
         let pool = &self.pool;
         let given = [
             ("--workers", self.workers.is_some()),
+            ("--max-workers", self.max_workers.is_some()),
             ("--counters", self.counters.is_some()),
             ("--backend", pool.backend.is_some()),
             ("--pool-size", pool.pool_size.is_some()),
@@ -215,6 +222,9 @@ pub(crate) struct Load {
     /// What to request
     #[arg(long, value_enum, default_value_t = Workload::GetSet)]
     pub(crate) workload: Workload,
+    /// What keeps a seat of `booking` from being sold twice
+    #[arg(long, value_enum, default_value_t = Booking::Lock)]
+    pub(crate) booking: Booking,
     /// Send the next request on the answer instead of on a schedule
     #[arg(long)]
     pub(crate) closed: bool,
@@ -224,6 +234,12 @@ pub(crate) struct Load {
     /// Steps in which the connections are made
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub(crate) ramp_steps: u32,
+    /// Try in the end how long 100 ms of CPU time for one connection hold the others up
+    #[arg(long)]
+    pub(crate) stall: bool,
+    /// Try at the very end what a handler that crashes takes with it (serve with --allow-crash)
+    #[arg(long)]
+    pub(crate) crash: bool,
     /// Report phases and wait for a newline between them (see below)
     #[arg(long)]
     pub(crate) paced: bool,

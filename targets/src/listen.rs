@@ -1,7 +1,7 @@
 //! The listening socket: accepting, refusing, and what to do when descriptors run out.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -94,6 +94,19 @@ impl Listener {
             .iter()
             .chain([&self.socket])
             .map(AsRawFd::as_raw_fd)
+    }
+
+    /// The same listener in a forked child.
+    ///
+    /// # Safety
+    /// The child may not use nor drop `self` any more.
+    pub(crate) unsafe fn inherited(&self) -> Self {
+        // SAFETY: the caller leaves both descriptors to the new owner.
+        let own = |descriptor: &OwnedFd| unsafe { OwnedFd::from_raw_fd(descriptor.as_raw_fd()) };
+        Self {
+            socket: own(&self.socket),
+            spare: self.spare.as_ref().map(own),
+        }
     }
 
     /// Accepts one client without blocking. The connection itself blocks unless `flags` says

@@ -4,6 +4,7 @@
 //! One thread. Requests fall due on a schedule whatever the answers do; a connection whose last
 //! request is not answered yet queues the next ones, and latency counts from when each was due.
 
+mod bookings;
 mod client;
 mod control;
 mod offer;
@@ -13,6 +14,7 @@ mod run;
 mod schedule;
 mod summary;
 mod tally;
+mod trials;
 mod workload;
 
 use std::io::Write;
@@ -22,6 +24,7 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+pub(crate) use bookings::Booking;
 pub(crate) use workload::Workload;
 
 use self::control::Event;
@@ -43,8 +46,17 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode> {
             .error(ErrorKind::ValueValidation, text)
             .exit();
     }
+    if options.workload == Workload::Churn && (options.stall || options.crash) {
+        let text = "churn holds no connections to try --stall or --crash on";
+        Cli::command()
+            .error(ErrorKind::ArgumentConflict, text)
+            .exit();
+    }
     let mut run = Run::new(options)?;
-    let ended = run.ramp().and_then(|()| run.offer());
+    let ended = run
+        .ramp()
+        .and_then(|()| run.offer())
+        .and_then(|()| run.try_trials());
     let summary = run.summarize(ended);
     print(&run, &summary)?;
     Ok(if summary.complete {

@@ -1,14 +1,17 @@
 //! `connscope-target`: reference servers, one per concurrency model, and a load generator.
 
+mod blocking;
 mod cli;
 mod connections;
 mod counters;
 mod errors;
+mod event_loop;
 mod limits;
 mod listen;
 mod load;
 mod memory;
 mod models;
+mod processes;
 mod protocol;
 mod quantity;
 mod serve;

@@ -2,10 +2,13 @@
 
 mod async_tasks;
 mod event_loop;
+mod event_loop_workers;
 mod green_threads;
 mod pooler;
 mod process_per_connection;
+mod process_pool;
 mod thread_per_connection;
+mod thread_pool;
 
 use std::io::{ErrorKind, Write};
 
@@ -30,8 +33,11 @@ pub(crate) struct Model {
 /// Every model there is.
 pub(crate) const MODELS: &[Model] = &[
     process_per_connection::MODEL,
+    process_pool::MODEL,
     thread_per_connection::MODEL,
+    thread_pool::MODEL,
     event_loop::MODEL,
+    event_loop_workers::MODEL,
     async_tasks::MODEL,
     green_threads::MODEL,
     pooler::MODEL,

@@ -22,6 +22,9 @@ use crate::work::Context;
 /// How long a server that was asked to end waits for requests in progress.
 pub(crate) const DRAIN: Duration = Duration::from_millis(1500);
 
+/// The most threads of a pool that grows, unless it is told otherwise.
+const MAX_WORKERS: usize = 1024;
+
 /// What a model is given to serve with.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -33,8 +36,12 @@ pub(crate) struct Server {
     pub(crate) stack_bytes: usize,
     /// The size of the shared state, in bytes.
     pub(crate) shared_state_bytes: usize,
+    /// Whether `CRASH` is obeyed.
+    allow_crash: bool,
     /// Threads that serve, in models with a fixed number of them.
     pub(crate) workers: usize,
+    /// The most threads of a pool that grows.
+    pub(crate) max_workers: usize,
     /// Where to count what a scheduler in user space does, besides in memory.
     pub(crate) counters: Option<PathBuf>,
     /// The server to forward requests to, and how, in a model that does.
@@ -56,7 +63,9 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         max_connections: options.max_connections.unwrap_or(u32::MAX),
         stack_bytes: options.stack_size,
         shared_state_bytes: options.shared_state,
+        allow_crash: options.allow_crash,
         workers: options.workers.map_or_else(usable_cpus, usize::from),
+        max_workers: options.max_workers.map_or(MAX_WORKERS, usize::from),
         counters: options.counters.clone(),
         pool: options.pool.pool(),
         _resident: resident_heap(options.resident)?,
@@ -89,8 +98,11 @@ impl Server {
         Context {
             store,
             clients,
+            all_clients: std::slice::from_ref(clients),
             max_clients: self.max_connections,
             model,
+            allow_crash: self.allow_crash,
+            heavy_work: Duration::MAX,
         }
     }
 
@@ -124,26 +136,29 @@ impl Server {
     }
 }
 
-/// A counter in memory that forked processes share.
+/// Counters in memory that forked processes share.
 #[derive(Debug)]
-pub(crate) struct SharedCounter(Mapping);
+pub(crate) struct SharedCounters {
+    mapping: Mapping,
+    count: usize,
+}
 
-impl SharedCounter {
-    /// A counter at 0.
+impl SharedCounters {
+    /// So many counters (more than 0), each at 0.
     ///
     /// # Errors
     /// When no page can be mapped.
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self(
-            Mapping::shared(PAGE_BYTES).context("cannot map a shared page")?,
-        ))
+    pub(crate) fn new(count: usize) -> Result<Self> {
+        let bytes = (count * size_of::<AtomicU32>()).next_multiple_of(PAGE_BYTES);
+        let mapping = Mapping::shared(bytes).context("cannot map a shared page")?;
+        Ok(Self { mapping, count })
     }
 
-    /// The counter.
-    pub(crate) fn get(&self) -> &AtomicU32 {
-        // SAFETY: the mapping is zeroed, aligned to a page, larger than the counter, and lives as
-        // long as `self`; nothing else refers to it.
-        unsafe { &*self.0.base().cast::<AtomicU32>() }
+    /// The counters.
+    pub(crate) fn get(&self) -> &[AtomicU32] {
+        // SAFETY: the mapping is zeroed, aligned to a page, no smaller than the counters, and lives
+        // as long as `self`; nothing else refers to it.
+        unsafe { std::slice::from_raw_parts(self.mapping.base().cast(), self.count) }
     }
 }
 

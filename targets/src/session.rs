@@ -4,13 +4,11 @@
 //! Memory is bounded: at most one incomplete request of input is kept (1 MiB and a read), and
 //! commands stop being executed while 64 KiB of replies wait to be written.
 
-pub(crate) mod blocking;
-
 use std::time::Duration;
 
 use crate::protocol::{Decoder, ProtocolError, reply};
 use crate::store::Lock;
-use crate::work::{Context, Held, Outcome, execute};
+use crate::work::{Context, Held, Outcome, Waiting, execute};
 
 /// The room for one read, in bytes.
 pub(crate) const READ_BYTES: usize = 16 * 1024;
@@ -22,6 +20,8 @@ const MAX_WAITING_BYTES: usize = 64 * 1024;
 pub(crate) struct Session {
     decoder: Decoder,
     held: Held,
+    /// The command that waits, if one does.
+    waiting: Option<Waiting>,
     buffers: Buffers,
     /// Bytes of the input that were executed.
     executed: usize,
@@ -45,8 +45,10 @@ pub(crate) enum Stop {
     NeedInput,
     /// Enough replies wait; to be continued when they are written.
     OutputFull,
-    /// To be continued with `finish_wait` after this time.
+    /// To be continued after this time, and not before.
     Wait(Duration),
+    /// To be continued when this much CPU time was burned; only where the context calls any work heavy.
+    Work(Duration),
     /// The connection ends.
     Close,
 }
@@ -76,36 +78,50 @@ impl Session {
         }
     }
 
-    /// Executes the complete requests of the input.
+    /// Executes the complete requests of the input; goes on with the one that waits, if one does.
     pub(crate) fn execute<L: Lock>(&mut self, context: &Context<'_, L>) -> Stop {
         loop {
             if self.output().len() >= MAX_WAITING_BYTES {
                 return Stop::OutputFull;
             }
-            let input = &self.buffers.input[self.executed..];
-            let length = match self.decoder.decode(input) {
-                Ok(Some(length)) => length,
-                Ok(None) => {
-                    self.forget_executed();
-                    return Stop::NeedInput;
-                }
-                Err(error) => return self.refuse(error),
+            let outcome = match self.waiting.take() {
+                Some(waiting) => waiting.resume(context.store, &mut self.buffers.output),
+                None => match self.execute_next(context) {
+                    Ok(outcome) => outcome,
+                    Err(stop) => return stop,
+                },
             };
-            let request = self.decoder.request(input);
-            let outcome = execute(request, context, &mut self.held, &mut self.buffers.output);
-            self.decoder.next_request();
-            self.executed += length;
             match outcome {
                 Outcome::Replied => {}
-                Outcome::Wait(time) => return Stop::Wait(time),
+                Outcome::Wait(time, waiting) => {
+                    self.waiting = Some(waiting);
+                    return Stop::Wait(time);
+                }
+                Outcome::Work(time) => {
+                    self.waiting = Some(Waiting::Time);
+                    return Stop::Work(time);
+                }
                 Outcome::Close => return Stop::Close,
             }
         }
     }
 
-    /// Replies to the command that asked to wait.
-    pub(crate) fn finish_wait(&mut self) {
-        reply::simple(&mut self.buffers.output, "OK");
+    /// Executes the next request of the input, if it is complete.
+    fn execute_next<L: Lock>(&mut self, context: &Context<'_, L>) -> Result<Outcome, Stop> {
+        let input = &self.buffers.input[self.executed..];
+        let length = match self.decoder.decode(input) {
+            Ok(Some(length)) => length,
+            Ok(None) => {
+                self.forget_executed();
+                return Err(Stop::NeedInput);
+            }
+            Err(error) => return Err(self.refuse(error)),
+        };
+        let request = self.decoder.request(input);
+        let outcome = execute(request, context, &mut self.held, &mut self.buffers.output);
+        self.decoder.next_request();
+        self.executed += length;
+        Ok(outcome)
     }
 
     /// Works in buffers that many sessions share, in place of its own where it keeps nothing in

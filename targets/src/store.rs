@@ -133,6 +133,20 @@ impl<L: Lock> Store<L> {
         self.with_shard(key, |shard, hash| shard.increment(key, hash))
     }
 
+    /// Lets `change` see the value of `key` (at most `MAX_KEY_BYTES`; the caller checks), `None` if it
+    /// is not there, and sets it to the new value (at most `MAX_VALUE_BYTES`), if `change` makes one:
+    /// nothing comes between. Answers what `change` does besides.
+    ///
+    /// # Errors
+    /// `Full` when there is no room; the old value stays.
+    pub(crate) fn update<R>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(Option<&[u8]>) -> (R, Option<String>),
+    ) -> Result<R, Full> {
+        self.with_shard(key, |shard, hash| shard.update(key, hash, change))
+    }
+
     fn with_shard<R>(&self, key: &[u8], work: impl FnOnce(&mut Shard<L>, u32) -> R) -> R {
         let hash = self.hasher.hash_one(key);
         let header = self.header((hash & self.shard_mask) as usize);

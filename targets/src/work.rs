@@ -1,10 +1,14 @@
 //! The commands: the same work for every concurrency model.
 
+mod booking;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use redis_protocol::resp2::types::BorrowedFrame;
 use rustix::time::{ClockId, clock_gettime};
+
+use booking::{Booking, Mode, Step};
 
 use crate::memory::Mapping;
 use crate::protocol::{Request, reply};
@@ -24,12 +28,50 @@ const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 pub(crate) struct Context<'a, L> {
     /// The shared key-value state.
     pub(crate) store: &'a Store<L>,
-    /// Connections being served now, by all processes and threads.
+    /// Connections being served now, by all threads of this process (of all processes, unless they
+    /// are counted apart).
     pub(crate) clients: &'a AtomicU32,
+    /// What they are counted in by each process that serves some; `clients` is one of these.
+    pub(crate) all_clients: &'a [AtomicU32],
     /// The most connections served at a time.
     pub(crate) max_clients: u32,
     /// The model's name.
     pub(crate) model: &'static str,
+    /// Whether `CRASH` does what it says.
+    pub(crate) allow_crash: bool,
+    /// The least CPU time that makes `WORK` a task to be done elsewhere ([`Outcome::Work`]).
+    pub(crate) heavy_work: Duration,
+}
+
+impl<L> Context<'_, L> {
+    /// Connections being served now, by all processes and threads.
+    pub(crate) fn count_clients(&self) -> u32 {
+        let counts = self.all_clients.iter();
+        counts.map(|count| count.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Whether this process has an eighth more connections than there are for each on average.
+    pub(crate) fn has_more_than_its_share(&self) -> bool {
+        let share = self.count_clients() / self.all_clients.len() as u32;
+        self.clients.load(Ordering::SeqCst) > share + share / 8 + 1
+    }
+
+    /// Counts one more connection, unless as many as allowed are being served. Where several
+    /// processes count, two that reach for the last place at once may both not get it, but never both
+    /// do.
+    pub(crate) fn enter(&self) -> bool {
+        self.clients.fetch_add(1, Ordering::SeqCst);
+        let allowed = self.count_clients() <= self.max_clients;
+        if !allowed {
+            self.leave();
+        }
+        allowed
+    }
+
+    /// Counts one connection less.
+    pub(crate) fn leave(&self) {
+        self.clients.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What one connection holds between commands.
@@ -40,14 +82,36 @@ pub(crate) struct Held {
 }
 
 /// What follows from a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Outcome {
     /// The reply is in the output.
     Replied,
-    /// `+OK` is to be the reply after this time without CPU.
-    Wait(Duration),
+    /// The command goes on after this time without CPU.
+    Wait(Duration, Waiting),
+    /// `+OK` is to be the reply after this much CPU time was burned, by whomever.
+    Work(Duration),
     /// The reply is in the output, and the connection ends after it.
     Close,
+}
+
+/// A command that waits.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// `WAIT`, which has nothing left to do but to reply.
+    Time,
+    /// `BOOK`. Boxed, since each connection has room for one.
+    Booking(Box<Booking>),
+}
+
+impl Waiting {
+    /// Goes on when its time is over.
+    pub(crate) fn resume<L: Lock>(self, store: &Store<L>, output: &mut Vec<u8>) -> Outcome {
+        match self {
+            Self::Time => reply::simple(output, "OK"),
+            Self::Booking(booking) => return take_step(booking, store, output),
+        }
+        Outcome::Replied
+    }
 }
 
 /// Executes `request`, appending its reply to `output`.
@@ -85,12 +149,14 @@ pub(crate) fn execute<L: Lock>(
             reply::simple(output, "OK");
             return Outcome::Close;
         }
-        (b"WORK", 1) => work(request, output),
+        (b"WORK", 1) => return work(request, context.heavy_work, output),
         (b"WAIT", 1) => return wait(request, output),
         (b"TOUCH", 1) => touch(request, held, output),
+        (b"BOOK", 2) => return book(request, context.store, output),
+        (b"CRASH", 0) => crash(context.allow_crash, output),
         (
             b"PING" | b"ECHO" | b"GET" | b"SET" | b"DEL" | b"INCR" | b"CONFIG" | b"WORK" | b"WAIT"
-            | b"TOUCH",
+            | b"TOUCH" | b"BOOK" | b"CRASH",
             _,
         ) => wrong_number(output, name),
         _ => reply::error(
@@ -156,7 +222,7 @@ fn info<L: Lock>(context: &Context<'_, L>) -> String {
         env!("CARGO_PKG_VERSION"),
         context.model,
         std::process::id(),
-        context.clients.load(Ordering::Relaxed),
+        context.count_clients(),
         context.max_clients,
         context.store.bytes(),
     )
@@ -192,19 +258,21 @@ fn config<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut 
     reply::array(output, &pairs);
 }
 
-fn work(request: Request<'_>, output: &mut Vec<u8>) {
-    match bounded(request.argument(1), MAX_WORK_US) {
-        Some(us) => {
-            burn(Duration::from_micros(us));
+fn work(request: Request<'_>, heavy: Duration, output: &mut Vec<u8>) -> Outcome {
+    match bounded(request.argument(1), MAX_WORK_US).map(Duration::from_micros) {
+        Some(cpu) if cpu >= heavy => return Outcome::Work(cpu),
+        Some(cpu) => {
+            burn(cpu);
             reply::simple(output, "OK");
         }
         None => reply::error(output, NOT_AN_INTEGER),
     }
+    Outcome::Replied
 }
 
 fn wait(request: Request<'_>, output: &mut Vec<u8>) -> Outcome {
     match bounded(request.argument(1), MAX_WAIT_MS) {
-        Some(ms) => Outcome::Wait(Duration::from_millis(ms)),
+        Some(ms) => Outcome::Wait(Duration::from_millis(ms), Waiting::Time),
         None => {
             reply::error(output, NOT_AN_INTEGER);
             Outcome::Replied
@@ -229,8 +297,53 @@ fn touch(request: Request<'_>, held: &mut Held, output: &mut Vec<u8>) {
     reply::simple(output, "OK");
 }
 
+/// Replies 1 to who has the seat, 0 to who came too late.
+fn book<L: Lock>(request: Request<'_>, store: &Store<L>, output: &mut Vec<u8>) -> Outcome {
+    let seat = request.argument(1);
+    if seat.len() > booking::MAX_NAME_BYTES {
+        reply::error(output, "ERR name of a seat is longer than 128 bytes");
+        return Outcome::Replied;
+    }
+    match Mode::named(request.argument(2)) {
+        Some(mode) => take_step(Box::new(Booking::of(seat, mode)), store, output),
+        None => {
+            let mode = printable(request.argument(2));
+            let text = format!("ERR unknown mode '{mode}'; there are none, lock and optimistic");
+            reply::error(output, &text);
+            Outcome::Replied
+        }
+    }
+}
+
+fn take_step<L: Lock>(
+    mut booking: Box<Booking>,
+    store: &Store<L>,
+    output: &mut Vec<u8>,
+) -> Outcome {
+    match booking.step(store) {
+        Ok(Step::Booked) => reply::integer(output, 1),
+        Ok(Step::Taken) => reply::integer(output, 0),
+        Ok(step) => {
+            let time = step.wait().unwrap_or_default();
+            return Outcome::Wait(time, Waiting::Booking(booking));
+        }
+        Err(Full) => reply::error(output, OUT_OF_MEMORY),
+    }
+    Outcome::Replied
+}
+
+/// Ends whatever executes it, as a null pointer in a handler does.
+fn crash(allowed: bool, output: &mut Vec<u8>) {
+    if allowed {
+        // SAFETY: never returns: nothing is mapped at address 0, and the access is an own one of this
+        // program to be ended by.
+        unsafe { std::ptr::null_mut::<u8>().write_volatile(0) };
+    }
+    reply::error(output, "ERR CRASH is refused; serve with --allow-crash");
+}
+
 /// Burns `cpu` of this thread's own time: time spent preempted does not count.
-fn burn(cpu: Duration) {
+pub(crate) fn burn(cpu: Duration) {
     let end = thread_cpu() + cpu;
     // The clock of the thread's CPU time is a system call, the wall clock is not: so spin by the
     // wall clock, then see how much of that was ours.

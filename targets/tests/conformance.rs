@@ -100,6 +100,29 @@ fn session() -> Vec<(Vec<u8>, Vec<u8>)> {
         (vec![b"TOUCH", b"100000"], b"+OK\r\n"),
         (vec![b"TOUCH", b"0"], b"+OK\r\n"),
         (vec![b"TOUCH", b"1073741825"], integer),
+        (vec![b"BOOK", b"1A", b"optimistic"], b":1\r\n"),
+        (vec![b"BOOK", b"1A", b"optimistic"], b":0\r\n"),
+        (vec![b"book", b"1B", b"LOCK"], b":1\r\n"),
+        (vec![b"BOOK", b"1B", b"lock"], b":0\r\n"),
+        (vec![b"BOOK", b"1C", b"none"], b":1\r\n"),
+        (vec![b"BOOK", b"1C", b"none"], b":0\r\n"),
+        (vec![b"GET", b"seat:1B"], b"$1\r\n1\r\n"),
+        (
+            vec![b"BOOK", b"1A", b"all"],
+            b"-ERR unknown mode 'all'; there are none, lock and optimistic\r\n",
+        ),
+        (
+            vec![b"BOOK", &long_key, b"lock"],
+            b"-ERR name of a seat is longer than 128 bytes\r\n",
+        ),
+        (
+            vec![b"BOOK", b"1A"],
+            b"-ERR wrong number of arguments for 'book' command\r\n",
+        ),
+        (
+            vec![b"CRASH"],
+            b"-ERR CRASH is refused; serve with --allow-crash\r\n",
+        ),
         (vec![b"FOO", b"bar"], b"-ERR unknown command 'FOO'\r\n"),
         (
             vec![b"a\r\nb\xff"],

@@ -111,16 +111,16 @@ fn drain_of_busy_server(model: &str) {
 
 #[test]
 fn no_child_outlives_a_killed_parent() {
-    for model in models()
-        .into_iter()
-        .filter(|model| model.starts_with("process"))
-    {
-        let mut server = Server::start(&model, &[]);
+    for (model, options, forked) in [
+        ("process-per-connection", &[][..], 20),
+        ("process-pool", &["--workers", "3"], 3),
+    ] {
+        let mut server = Server::start(model, options);
         let mut connections: Vec<_> = (0..20).map(|_| server.connect()).collect();
         connections.iter_mut().for_each(ping);
         connections[0].send(b"WAIT 60000\r\n");
         let children = server.children();
-        assert_eq!(children.len(), 20);
+        assert_eq!(children.len(), forked);
         server.end(libc::SIGKILL);
         eventually("no child is left", || {
             !children.iter().any(|&pid| process_exists(pid))
@@ -134,8 +134,7 @@ fn a_dead_child_costs_its_own_connection_only() {
     let mut connections: Vec<_> = (0..10).map(|_| server.connect()).collect();
     connections.iter_mut().for_each(ping);
     let mut victim = connections.remove(4);
-    victim.send(b"INFO\r\n");
-    let victim_pid = read_pid(&mut victim);
+    let victim_pid = victim.process();
     signal_process(victim_pid, libc::SIGKILL);
     assert_eq!(victim.rest(), b"");
     connections.iter_mut().for_each(ping);
@@ -146,30 +145,18 @@ fn a_dead_child_costs_its_own_connection_only() {
     ping(&mut server.connect());
 }
 
-fn read_pid(connection: &mut Connection) -> i32 {
-    let mut text = String::new();
-    while !text.contains("connected_clients") {
-        let mut bytes = [0; 512];
-        let read = std::io::Read::read(&mut connection.stream, &mut bytes).expect("an answer");
-        text.push_str(&String::from_utf8_lossy(&bytes[..read]));
-    }
-    let pid = text
-        .lines()
-        .find_map(|line| line.strip_prefix("process_id:"))
-        .expect("a pid");
-    pid.parse().expect("a number")
-}
-
 #[test]
 fn running_out_of_descriptors_neither_kills_nor_spins_nor_hangs() {
     for model in models() {
-        // The shell lowers the hard limit, which the server may not exceed without privilege.
+        // The shell lowers the hard limit, which the server may not exceed without privilege. With more
+        // CPUs, the models that have a worker for each would need more for themselves.
         let backend = backend_of(&model, &[]);
         let behind = backend.as_ref().map(|backend| backend.address);
         let behind = behind.map_or(String::new(), |address| format!("--backend {address}"));
         let script = format!(
-            "ulimit -n 20; \
-             exec {TARGET} serve --model {model} --listen 127.0.0.1:0 {behind} 2>/dev/null"
+            "ulimit -n 20; exec taskset -c {} {TARGET} serve --model {model} --listen 127.0.0.1:0 \
+             {behind} 2>/dev/null",
+            one_cpu(),
         );
         let server = Server::start_command(Command::new("sh").args(["-c", &script]));
         let mut served = Vec::new();
@@ -190,11 +177,15 @@ fn running_out_of_descriptors_neither_kills_nor_spins_nor_hangs() {
                 }
             }
         }
-        let forks = model.starts_with("process");
+        let forks = model == "process-per-connection";
         assert_eq!(refused == 0, forks, "{model}: {refused} refused");
-        let before = cpu_ticks(server.pid());
+        let ticks = || {
+            let pids = server.children().into_iter().chain([server.pid()]);
+            pids.map(cpu_ticks).sum::<u64>()
+        };
+        let before = ticks();
         std::thread::sleep(Duration::from_millis(400));
-        let spent = cpu_ticks(server.pid()) - before;
+        let spent = ticks() - before;
         assert!(spent <= 4, "{model} spins: {spent} ticks of 40");
         served.iter_mut().for_each(ping);
         served.clear();
@@ -204,6 +195,17 @@ fn running_out_of_descriptors_neither_kills_nor_spins_nor_hangs() {
             next.rest() == b"+PONG\r\n+OK\r\n"
         });
     }
+}
+
+/// A CPU that this process may run on.
+fn one_cpu() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it runs");
+    let list = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+        .expect("its CPUs");
+    let first = list.trim().split([',', '-']).next().expect("one at least");
+    first.to_owned()
 }
 
 #[test]
@@ -238,6 +240,8 @@ fn bad_usage_is_status_2() {
         &["serve", "--model", "event-loop", "--max-connections", "0"],
         &["serve", "--model", "event-loop", "--stack-size", "1"],
         &["serve", "--model", "event-loop", "--workers", "2"],
+        &["serve", "--model", "process-pool", "--workers", "0"],
+        &["serve", "--model", "process-pool", "--max-workers", "9"],
         &["serve", "--model", "async-tasks", "--workers", "0"],
         &["serve", "--model", "event-loop", "--counters", "/dev/null"],
         &["serve", "--model", "event-loop", "--backend", "127.0.0.1:1"],

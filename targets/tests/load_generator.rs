@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use generator::{Load, Outcome, TARGET, misbehaving_server, number, pong};
+use serde_json::Value;
 use server::{Server, models};
 
 #[test]
@@ -20,7 +21,9 @@ fn every_workload_on_every_model() {
         for model in models() {
             scope.spawn(move || {
                 let server = Server::start(&model, &[]);
-                for workload in ["ping", "get-set", "counter", "cpu", "mixed", "idle"] {
+                for workload in [
+                    "ping", "get-set", "counter", "cpu", "mixed", "churn", "booking", "idle",
+                ] {
                     let load = Load::new(server.address, 20, 500, "300ms")
                         .option("--warm-up", "100ms")
                         .workload(workload);
@@ -60,6 +63,12 @@ fn every_workload_on_every_model() {
                     );
                     let median = number(&result, "latency/p50_seconds");
                     assert!(workload != "mixed" || median >= 5e-3, "{model}: {result}");
+                    let set_ups = result.pointer("/set_up_latency/count");
+                    assert_eq!(
+                        set_ups.and_then(Value::as_u64),
+                        (workload == "churn").then_some(150),
+                        "{model}: {result}"
+                    );
                 }
             });
         }

@@ -40,7 +40,7 @@ fn every_phase_in_turn_on_every_model() {
                 load.event(),
                 json!({"event": "connected", "connections": connections})
             );
-            if model.starts_with("process") {
+            if model == "process-per-connection" {
                 assert_eq!(server.children().len(), connections, "each has its process");
             }
             load.go_on();

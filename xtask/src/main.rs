@@ -5,6 +5,7 @@ mod bench;
 mod cargo;
 mod check;
 mod demo;
+mod fuzz;
 mod host;
 mod setup;
 mod test;
@@ -24,6 +25,7 @@ Examples:
   cargo xtask test histogram          only the tests whose path contains `histogram`
   cargo xtask test-vm                 the kernel half's root tests on the oldest and newest kernels
   cargo xtask check                   formatting, lints, who may know whom
+  cargo xtask fuzz --seconds 3600     any bytes for the reference servers' protocol, for an hour
   cargo xtask bench                   every benchmark, one after another
   cargo xtask bench --peer runqlat.bt another tracer beside our probes";
 
@@ -47,6 +49,8 @@ enum Command {
     TestVm(TestVmArgs),
     /// Check formatting, lints (warnings denied), crate edges, imports and file names
     Check(SetupArgs),
+    /// Set up and look for input that breaks a session of the reference servers
+    Fuzz(FuzzArgs),
     /// Set up and run the benchmarks as root, one after another
     Bench(BenchArgs),
 }
@@ -127,6 +131,15 @@ struct BenchArgs {
     setup: SetupArgs,
 }
 
+#[derive(Args)]
+struct FuzzArgs {
+    /// For so many seconds
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    #[command(flatten)]
+    setup: SetupArgs,
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(status) => status,
@@ -161,6 +174,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(setup) => {
             setup.unless_refused(Purpose::Build)?;
             check::run()
+        }
+        Command::Fuzz(args) => {
+            args.setup.unless_refused(Purpose::Fuzz)?;
+            fuzz::run(args.seconds)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Bench(args) => {
             args.setup.unless_refused(Purpose::Build)?;

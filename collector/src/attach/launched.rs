@@ -130,13 +130,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a model and waits until it listens; before it the server that it forwards to, if any.
+    /// Starts a model, with further options, and waits until it listens; before it the server that it
+    /// forwards to, if any, with the same options.
     ///
     /// # Errors
     /// If it does not start, with what it said; if it is not ready in 20 s; if a signal comes.
     pub fn start(
         binary: &TargetBinary,
         model: &str,
+        options: &[&str],
         hierarchy: Option<&Hierarchy>,
         interrupt: &Interrupt,
     ) -> Result<Self> {
@@ -144,18 +146,20 @@ impl Server {
             true => Some(Self::start_one(
                 binary,
                 BACKEND_MODEL,
+                options,
                 None,
                 None,
                 interrupt,
             )?),
             false => None,
         };
-        Self::start_one(binary, model, backend, hierarchy, interrupt)
+        Self::start_one(binary, model, options, backend, hierarchy, interrupt)
     }
 
     fn start_one(
         binary: &TargetBinary,
         model: &str,
+        options: &[&str],
         backend: Option<Self>,
         hierarchy: Option<&Hierarchy>,
         interrupt: &Interrupt,
@@ -164,11 +168,12 @@ impl Server {
             .map(|hierarchy| hierarchy.create(model))
             .transpose()?;
         let mut command = binary.command();
-        command.args(["serve", "--model", model, "--listen", "127.0.0.1:0"]);
         if let Some(backend) = &backend {
             command.args(["--backend", &backend.address.to_string()]);
         }
         command
+            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

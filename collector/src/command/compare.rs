@@ -112,7 +112,7 @@ fn measure_all(
     cells: &[Cell<'_>],
     quiet: bool,
 ) -> (Vec<Run>, Vec<Unavailable>, Vec<String>) {
-    let each = args.duration + args.warm_up + OVERHEAD;
+    let each = args.duration + args.warm_up + OVERHEAD + trials(args);
     let progress = Progress::new(each * cells.len() as u32, quiet);
     let (mut runs, mut failed, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for (number, cell) in (0u32..).zip(cells) {
@@ -150,6 +150,12 @@ fn measure_all(
     (runs, failed, failures)
 }
 
+/// What trying takes besides: for the longest, until it is given up that a server serves again.
+fn trials(args: &Compare) -> Duration {
+    let seconds = |tried: bool, seconds| if tried { seconds } else { 0 };
+    Duration::from_secs(seconds(args.stall, 1) + seconds(args.crash, 3))
+}
+
 fn not_made(signal: &str, made: u32, cells: &[Cell<'_>]) -> String {
     let left = cells.len() - made as usize;
     format!(
@@ -175,6 +181,8 @@ fn plan(args: &Compare, connections: u32) -> Plan {
         warm_up: args.warm_up,
         duration: args.duration,
         touch: args.touch.clone(),
+        stall: args.stall,
+        crash: args.crash,
     }
 }
 

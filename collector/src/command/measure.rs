@@ -62,7 +62,9 @@ pub(crate) fn measure(
     plan: &Plan,
 ) -> Result<(Run, Vec<Unavailable>)> {
     let mut sampler = Sampler::load(1, &bench.options)?;
-    let mut server = Server::start(bench.binary, model, bench.hierarchy, bench.interrupt)?;
+    let options: &[&str] = if plan.crash { &["--allow-crash"] } else { &[] };
+    let (binary, interrupt) = (bench.binary, bench.interrupt);
+    let mut server = Server::start(binary, model, options, bench.hierarchy, interrupt)?;
     let pid = server.pid();
     sampler.add(0, pid)?;
     let mut seen = Seen {
@@ -120,7 +122,9 @@ fn follow(
         } else {
             plan.warm_up + RAMP_LIMIT
         } + GRACE;
-        let watch_server = || server.ended();
+        // It may well end when it is made to crash.
+        let may_end = plan.crash && seen.end.is_some();
+        let watch_server = || if may_end { None } else { server.ended() };
         match load.next(limit, bench.interrupt, watch_server) {
             Ok(Event::Connected { connections }) => {
                 thread::sleep(SETTLE);

@@ -12,6 +12,7 @@ mod attach;
 mod calibration;
 mod calls;
 mod cells;
+mod client_cells;
 mod column;
 mod compare;
 mod counter_cells;

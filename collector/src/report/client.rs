@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::spread::median;
-use crate::snapshot::{self, ClientErrors, ClientLatency, SendLateness};
+use crate::snapshot::{self, ClientErrors, ClientLatency, Crash, Delays, SendLateness, Stall};
 
 /// What the load generator reported. Over several repeats, counts are summed, rates follow from
 /// the sums, and percentiles are the median of the repeats' percentiles.
@@ -30,6 +30,16 @@ pub struct Client {
     pub throughput_per_second: f64,
     /// From the intended start to the answer; none where nothing was asked.
     pub latency: Option<Latency>,
+    /// From the beginning of connecting to the first answer, where each request has a connection of its
+    /// own.
+    pub set_up_latency: Option<Latency>,
+    /// Seats sold to more than one customer; none where no seats were.
+    pub oversold_seats: Option<u64>,
+    /// How one request that burns CPU time held others up: the median of the repeats' medians, and the
+    /// longest of all; none unless it was tried.
+    pub stall: Option<Stall>,
+    /// What handlers that crashed took with them; none unless it was tried.
+    pub crash: Option<Crash>,
     /// Failures of all kinds.
     pub errors: u64,
     /// The same by kind.
@@ -106,6 +116,10 @@ impl Client {
             _ if duration > 0.0 => answered as f64 / duration,
             _ => 0.0,
         };
+        let latency = |of: fn(&snapshot::Client) -> Option<ClientLatency>| {
+            let latencies: Vec<_> = repeats.iter().filter_map(|c| of(c)).collect();
+            Latency::of(&latencies, method)
+        };
         let errors_by_kind = ErrorsByKind::of(repeats.iter().map(|client| &client.errors));
         let reasons: Vec<_> = repeats
             .iter()
@@ -125,10 +139,14 @@ impl Client {
             requests: count(|c| c.requests),
             answered_in_window: answered,
             throughput_per_second: throughput,
-            latency: Latency::of(
-                &repeats.iter().filter_map(|c| c.latency).collect::<Vec<_>>(),
-                method,
-            ),
+            latency: latency(|c| c.latency),
+            set_up_latency: latency(|c| c.set_up_latency),
+            oversold_seats: repeats
+                .iter()
+                .filter_map(|c| c.oversold_seats)
+                .reduce(|a, b| a + b),
+            stall: stall(repeats),
+            crash: crash(repeats),
             errors: errors_by_kind.total(),
             errors_by_kind,
             unanswered: count(|c| c.unanswered),
@@ -153,6 +171,36 @@ fn send_lateness(repeats: &[&snapshot::Client]) -> Option<SendLateness> {
         p50_seconds: median(&all(|l| l.p50_seconds))?,
         p99_seconds: median(&all(|l| l.p99_seconds))?,
         max_seconds: all(|l| l.max_seconds).into_iter().reduce(f64::max)?,
+    })
+}
+
+fn stall(repeats: &[&snapshot::Client]) -> Option<Stall> {
+    let all: Vec<_> = repeats.iter().filter_map(|c| c.stall).collect();
+    let delays = |of: fn(&Stall) -> Delays| {
+        let p50s: Vec<_> = all.iter().map(|s| of(s).p50_seconds).collect();
+        Some(Delays {
+            p50_seconds: median(&p50s)?,
+            max_seconds: all.iter().map(|s| of(s).max_seconds).reduce(f64::max)?,
+        })
+    };
+    Some(Stall {
+        times: all.iter().map(|s| s.times).sum(),
+        without: delays(|s| s.without)?,
+        with: delays(|s| s.with)?,
+        ..*all.first()?
+    })
+}
+
+/// Connections are summed. When the server serves again is the median of the repeats', none if it did
+/// not in one.
+fn crash(repeats: &[&snapshot::Client]) -> Option<Crash> {
+    let all: Vec<_> = repeats.iter().filter_map(|c| c.crash).collect();
+    all.first()?;
+    let again: Option<Vec<_>> = all.iter().map(|c| c.serves_again_seconds).collect();
+    Some(Crash {
+        others: all.iter().map(|c| c.others).sum(),
+        lost: all.iter().map(|c| c.lost).sum(),
+        serves_again_seconds: again.and_then(|times| median(&times)),
     })
 }
 

@@ -29,6 +29,12 @@ pub struct Client {
     pub throughput_per_second: f64,
     /// From the intended start to the answer; none for `idle`.
     pub latency: Option<ClientLatency>,
+    /// From the beginning of connecting to the answer; none where connections are held.
+    #[serde(default)]
+    pub set_up_latency: Option<ClientLatency>,
+    /// Seats sold to more than one customer; none but for `booking`.
+    #[serde(default)]
+    pub oversold_seats: Option<u64>,
     /// Arrivals that the generator itself handled more than 1 ms late.
     pub late_sends: u64,
     /// The latest of all arrivals.
@@ -44,8 +50,49 @@ pub struct Client {
     pub errors: ClientErrors,
     /// Requests never answered.
     pub unanswered: u64,
+    /// How one request that burns CPU time held others up; none unless it was tried.
+    #[serde(default)]
+    pub stall: Option<Stall>,
+    /// What a handler that crashed took with it; none unless it was tried.
+    #[serde(default)]
+    pub crash: Option<Crash>,
     /// CPU time of the generator, user and system.
     pub cpu_seconds: f64,
+}
+
+/// How long others waited for an answer while one connection's request burned CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stall {
+    /// What the request burned.
+    pub work_seconds: f64,
+    /// How often it was tried.
+    pub times: u32,
+    /// Connections that asked all at once, each time.
+    pub others: u32,
+    /// While nothing else was asked for.
+    pub without: Delays,
+    /// While it burned.
+    pub with: Delays,
+}
+
+/// Times from the question to the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Delays {
+    pub p50_seconds: f64,
+    pub max_seconds: f64,
+}
+
+/// What a handler that crashed took with it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Crash {
+    /// Connections besides its own.
+    pub others: u32,
+    /// Of these, those that ended or answered no more.
+    pub lost: u32,
+    /// From the end of its own connection to the first answer on a new one; none if there was none within
+    /// 2 s.
+    pub serves_again_seconds: Option<f64>,
 }
 
 fn zero_if_null<'de, D: serde::Deserializer<'de>>(number: D) -> Result<f64, D::Error> {

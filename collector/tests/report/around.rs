@@ -150,6 +150,10 @@ pub(crate) fn client(model: &Model, connections: u32, wobble: f64) -> Client {
             max_seconds: latency * 61.0,
             relative_error: 0.001,
         }),
+        set_up_latency: None,
+        oversold_seats: None,
+        stall: None,
+        crash: None,
         late_sends: 0,
         late_send_max_seconds: 0.000_4,
         send_lateness: Some(SendLateness {

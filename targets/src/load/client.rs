@@ -1,7 +1,7 @@
 //! One connection of the load generator.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use redis_protocol::resp2::decode::decode_range;
 use redis_protocol::resp2::types::RangeFrame;
@@ -24,7 +24,8 @@ const PER_SOURCE_ADDRESS: usize = 20_000;
 /// A non-blocking connection with at most one request outstanding.
 #[derive(Debug)]
 pub(crate) struct Client {
-    socket: OwnedFd,
+    /// None between two requests that each have a connection of their own.
+    socket: Option<OwnedFd>,
     input: Vec<u8>,
     /// Requests that fell due for this connection.
     pub(crate) due: u64,
@@ -34,6 +35,19 @@ pub(crate) struct Client {
     pub(crate) pending: Option<Pending>,
     /// The connection works.
     pub(crate) alive: bool,
+    /// Whether its connection is the request's own.
+    pub(crate) making: Making,
+}
+
+/// How a connection is made for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Making {
+    /// It was there before the request.
+    No,
+    /// Begun at this time, in nanoseconds of the run, and not made yet.
+    Begun(u64),
+    /// Begun at this time; the request is sent.
+    Made(u64),
 }
 
 /// A request not yet answered.
@@ -79,32 +93,38 @@ impl Client {
     /// # Errors
     /// What the system answers; an address refused at once among it.
     pub(crate) fn connect(server: SocketAddr, index: usize) -> Result<Self, Errno> {
-        let family = match server {
-            SocketAddr::V4(_) => AddressFamily::INET,
-            SocketAddr::V6(_) => AddressFamily::INET6,
-        };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        if let (IpAddr::V4(ip), 1..) = (server.ip(), index / PER_SOURCE_ADDRESS)
-            && ip.is_loopback()
-        {
-            let source = Ipv4Addr::new(127, 0, 0, 1 + (index / PER_SOURCE_ADDRESS) as u8);
-            bind(&socket, &SocketAddr::from((source, 0)))?;
-        }
-        match connect(&socket, &server) {
-            Ok(()) | Err(Errno::INPROGRESS) => {}
-            Err(error) => return Err(error),
-        }
-        let input = Vec::new();
         Ok(Self {
-            socket,
-            input,
+            socket: Some(begin_connecting(server, index)?),
+            input: Vec::new(),
             due: 0,
             sent: 0,
             pending: None,
             alive: true,
+            making: Making::No,
         })
+    }
+
+    /// Begins to connect anew, at `now` of the run.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub(crate) fn connect_again(
+        &mut self,
+        server: SocketAddr,
+        index: usize,
+        now_ns: u64,
+    ) -> Result<(), Errno> {
+        self.making = Making::Begun(now_ns);
+        self.socket = None;
+        self.socket = Some(begin_connecting(server, index)?);
+        Ok(())
+    }
+
+    /// Ends the connection; another may be made.
+    pub(crate) fn close(&mut self) {
+        self.making = Making::No;
+        self.socket = None;
+        self.input.clear();
     }
 
     /// What became of connecting, once the socket is writable.
@@ -112,7 +132,7 @@ impl Client {
     /// # Errors
     /// Why there is no connection.
     pub(crate) fn connected(&self) -> Result<(), Errno> {
-        sockopt::socket_error(&self.socket)?
+        sockopt::socket_error(self.socket()?)?
     }
 
     /// Sends a whole request. It always fits: nothing else is in the send buffer.
@@ -120,7 +140,7 @@ impl Client {
     /// # Errors
     /// When the connection is over.
     pub(crate) fn send(&self, request: &[u8]) -> Result<(), Errno> {
-        match send(&self.socket, request, SendFlags::NOSIGNAL)? {
+        match send(self.socket()?, request, SendFlags::NOSIGNAL)? {
             sent if sent == request.len() => Ok(()),
             _ => Err(Errno::NOBUFS),
         }
@@ -133,11 +153,10 @@ impl Client {
             if self.input.len() == self.input.capacity() {
                 self.input.reserve(INPUT_BYTES.max(self.input.len()));
             }
-            match recv(
-                &self.socket,
-                spare_capacity(&mut self.input),
-                RecvFlags::empty(),
-            ) {
+            let Some(socket) = &self.socket else {
+                return Received::Nothing;
+            };
+            match recv(socket, spare_capacity(&mut self.input), RecvFlags::empty()) {
                 Ok((1.., _)) => {}
                 Err(Errno::AGAIN) => return Received::Nothing,
                 Err(Errno::INTR) => continue,
@@ -160,7 +179,7 @@ impl Client {
     pub(crate) fn receive_exactly(&mut self, expected: &[u8]) -> Option<Verdict> {
         self.input.reserve(expected.len());
         match recv(
-            &self.socket,
+            self.socket.as_ref()?,
             spare_capacity(&mut self.input),
             RecvFlags::empty(),
         ) {
@@ -177,15 +196,38 @@ impl Client {
         Some(Verdict::Right)
     }
 
+    /// Its socket.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn socket(&self) -> Result<&OwnedFd, Errno> {
+        self.socket.as_ref().ok_or(Errno::NOTCONN)
+    }
+
     /// Forgets the reply received.
     pub(crate) fn clear(&mut self) {
         self.input.clear();
     }
 }
 
-impl AsFd for Client {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+/// Begins to connect connection number `index`, without waiting for it.
+fn begin_connecting(server: SocketAddr, index: usize) -> Result<OwnedFd, Errno> {
+    let family = match server {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    if let (IpAddr::V4(ip), 1..) = (server.ip(), index / PER_SOURCE_ADDRESS)
+        && ip.is_loopback()
+    {
+        let source = Ipv4Addr::new(127, 0, 0, 1 + (index / PER_SOURCE_ADDRESS) as u8);
+        bind(&socket, &SocketAddr::from((source, 0)))?;
+    }
+    match connect(&socket, &server) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Offering load: warm-up, the measured window, and the answers still to come after it.
 
+mod churn;
 mod requests;
 
 use std::time::Duration;
 
+use super::client::Client;
 use super::control::{Event, FIRST_CONTROL_TOKEN};
 use super::run::{Clock, Run, process_cpu};
 use super::schedule::Schedule;
@@ -51,6 +53,10 @@ struct Offer<'r, 'o> {
     /// When something was last answered, or first sent.
     progress_ns: u64,
     alive: usize,
+    /// Each request has a connection of its own.
+    churns: bool,
+    /// Clients without a request that have lost a connection, maybe with more requests due.
+    failed: Vec<usize>,
     cpu_at_opening: Duration,
 }
 
@@ -75,6 +81,8 @@ impl Run<'_> {
             outstanding: 0,
             progress_ns: 0,
             alive: connections,
+            churns: options.workload == Workload::Churn,
+            failed: Vec::new(),
             cpu_at_opening: Duration::ZERO,
             run: self,
         };
@@ -89,6 +97,9 @@ impl Run<'_> {
 
 impl Offer<'_, '_> {
     fn go(&mut self) -> Result<(), String> {
+        if self.churns {
+            self.run.clients.iter_mut().for_each(Client::close);
+        }
         if self.run.options.closed && self.run.options.workload != Workload::Idle {
             for index in 0..self.run.clients.len() {
                 self.send_next(index, self.clock.now_ns());
@@ -106,13 +117,14 @@ impl Offer<'_, '_> {
             let events = self.run.poll(timeout)?;
             now = self.clock.now_ns();
             for event in 0..events {
-                let (token, _) = self.run.poller.event(event);
+                let (token, flags) = self.run.poller.event(event);
                 if token >= FIRST_CONTROL_TOKEN {
                     self.run.control.take(token);
-                } else {
+                } else if !self.churns || self.is_made(token as usize, flags) {
                     self.answer(token as usize, now);
                 }
             }
+            self.try_again(now);
             self.run.check_control()?;
         }
     }

@@ -101,12 +101,19 @@ impl Run<'_> {
         let index = self.clients.len();
         let client = Client::connect(self.options.connect, index)
             .map_err(|error| self.no_connection(index, error))?;
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        self.poller
-            .add(&client, index as u64, flags)
+        self.watch(&client, index)
             .map_err(|error| format!("cannot wait for connection {index}: {}", in_words(error)))?;
         self.clients.push(client);
         Ok(())
+    }
+
+    /// Has the events of a client's connection reported.
+    ///
+    /// # Errors
+    /// When the system lacks memory for it.
+    pub(super) fn watch(&self, client: &Client, index: usize) -> Result<(), Errno> {
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        self.poller.add(client.socket()?, index as u64, flags)
     }
 
     fn ramp_event(&mut self, event: usize, step: &mut Step) -> Result<(), String> {
@@ -203,12 +210,7 @@ impl Run<'_> {
 
     /// Counts a connection that was not made, and says so.
     fn no_connection(&mut self, index: usize, error: Errno) -> String {
-        let errors = &mut self.tally.errors;
-        match error {
-            Errno::CONNREFUSED => errors.refused += 1,
-            Errno::TIMEDOUT => errors.timeouts += 1,
-            _ => errors.reset += 1,
-        }
+        self.tally.errors.count(error);
         let server = self.options.connect;
         format!(
             "cannot make connection {index} to {server}: {}",

@@ -10,6 +10,7 @@ use super::control::{Control, Event};
 use super::poller::Poller;
 use super::summary::Summary;
 use super::tally::{Errors, Tally};
+use super::trials::Trials;
 use super::workload::{Traffic, Workload};
 use crate::cli::Load;
 use crate::errors::in_words;
@@ -35,6 +36,8 @@ pub(crate) struct Run<'a> {
     pub(crate) traffic: Traffic,
     /// What was counted.
     pub(crate) tally: Tally,
+    /// What was tried when the load was over.
+    pub(crate) trials: Trials,
     /// The request being made.
     pub(crate) request: Vec<u8>,
     /// How far the measured window went, in nanoseconds.
@@ -65,8 +68,9 @@ impl<'a> Run<'a> {
             poller,
             control,
             clients: Vec::with_capacity(options.connections as usize),
-            traffic: Traffic::new(options.workload),
+            traffic: Traffic::new(options.workload, options.booking),
             tally: Tally::new(),
+            trials: Trials::default(),
             request: Vec::with_capacity(256),
             window_ns: 0,
             cpu: Duration::ZERO,
@@ -107,7 +111,13 @@ impl<'a> Run<'a> {
     /// The result; `ended` says why the run ended early, if it did.
     pub(crate) fn summarize(&mut self, ended: Result<(), String>) -> Summary {
         self.tally.errors.wrong_answers += self.traffic.lost_updates();
-        let Self { options, tally, .. } = self;
+        let Self {
+            options,
+            tally,
+            traffic,
+            trials,
+            ..
+        } = self;
         let seconds = self.window_ns as f64 / 1e9;
         let cpu_seconds = self.cpu.as_secs_f64();
         let idle = options.workload == Workload::Idle;
@@ -132,6 +142,7 @@ impl<'a> Run<'a> {
                 false => 0.0,
             },
             latency: tally.latency(),
+            set_up_latency: tally.set_up_latency(),
             send_lateness: tally.lateness().filter(|_| !options.closed),
             late_sends: tally.late_sends,
             late_send_max_seconds: tally.late_max_ns as f64 / 1e9,
@@ -140,6 +151,8 @@ impl<'a> Run<'a> {
             offered: tally.offered,
             errors: tally.errors,
             unanswered: tally.offered - tally.finished,
+            oversold_seats: traffic.oversold(),
+            trials: *trials,
             cpu_seconds,
         }
     }

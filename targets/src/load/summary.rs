@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::tally::{Errors, Latency, Lateness};
+use super::trials::Trials;
 
 /// The result of a run. Times are in seconds.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -11,7 +12,7 @@ pub(crate) struct Summary {
     pub(crate) workload: String,
     /// `open-loop` or `closed-loop`.
     pub(crate) mode: &'static str,
-    /// Connections held.
+    /// Connections held, or made at a time by `churn`.
     pub(crate) connections: u32,
     /// The run went to its end with every connection, and no answer was wrong or an error.
     pub(crate) complete: bool,
@@ -29,6 +30,8 @@ pub(crate) struct Summary {
     pub(crate) throughput_per_second: f64,
     /// Null without a request.
     pub(crate) latency: Option<Latency>,
+    /// From the beginning of connecting to the answer; null where connections are held.
+    pub(crate) set_up_latency: Option<Latency>,
     /// How late the generator handled the arrivals of the window; null where no schedule says when
     /// they are due.
     pub(crate) send_lateness: Option<Lateness>,
@@ -49,6 +52,11 @@ pub(crate) struct Summary {
     pub(crate) errors: Errors,
     /// Requests due in the window and not answered within 1 s of its end.
     pub(crate) unanswered: u64,
+    /// Seats sold to more than one customer; null but for `booking`.
+    pub(crate) oversold_seats: Option<u64>,
+    /// What was tried when the load was over.
+    #[serde(flatten)]
+    pub(crate) trials: Trials,
     /// CPU time of the generator in the window.
     pub(crate) cpu_seconds: f64,
 }
@@ -85,6 +93,9 @@ impl Summary {
                 );
             }
         }
+        if let Some(latency) = &self.set_up_latency {
+            line("set-up", latency_line(latency));
+        }
         let Errors {
             refused,
             reset,
@@ -100,6 +111,12 @@ impl Summary {
             ),
         );
         line("unanswered", self.unanswered.to_string());
+        if let Some(oversold) = self.oversold_seats {
+            line("oversold", format!("{oversold} seats"));
+        }
+        for (name, text) in self.trials.lines() {
+            line(name, text);
+        }
         if let Some(lateness) = &self.send_lateness {
             line("send lateness", self.lateness_line(lateness));
         }

@@ -1,6 +1,7 @@
 //! What is counted in the measured window.
 
 use hdrhistogram::Histogram;
+use rustix::io::Errno;
 
 /// An arrival handled so much after it was due is late, in nanoseconds.
 pub(crate) const LATE_NS: u64 = 1_000_000;
@@ -12,14 +13,12 @@ const MAX_LATENCY_NS: u64 = 7_200_000_000_000;
 /// Counts of requests whose intended start lies in the window.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    latencies: Histogram<u64>,
-    /// Some of the latencies are of requests that were never answered.
-    is_bound: bool,
+    latencies: Latencies,
+    /// From the beginning of connecting to the first answer, where each request has a connection of
+    /// its own.
+    set_ups: Latencies,
     /// How late the generator handled each arrival.
     lateness: Histogram<u64>,
-    sum_ns: u128,
-    max_ns: u64,
-    min_ns: u64,
     /// Requests that fell due.
     pub(crate) offered: u64,
     /// Of these, those answered in any way.
@@ -38,6 +37,17 @@ pub(crate) struct Tally {
     pub(crate) errors: Errors,
 }
 
+/// Latencies of requests, one by one.
+#[derive(Debug)]
+struct Latencies {
+    histogram: Histogram<u64>,
+    /// Some are of requests that were never answered.
+    is_bound: bool,
+    sum_ns: u128,
+    max_ns: u64,
+    min_ns: u64,
+}
+
 /// Failures in the whole run, ramp and warm-up included: none of them is in the latencies.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub(crate) struct Errors {
@@ -51,6 +61,17 @@ pub(crate) struct Errors {
     pub(crate) wrong_answers: u64,
     /// Connections that were not made or answered in time.
     pub(crate) timeouts: u64,
+}
+
+impl Errors {
+    /// Counts what the system says of a connection that is made.
+    pub(crate) fn count(&mut self, error: Errno) {
+        match error {
+            Errno::CONNREFUSED => self.refused += 1,
+            Errno::TIMEDOUT => self.timeouts += 1,
+            _ => self.reset += 1,
+        }
+    }
 }
 
 /// How long after its intended start the generator handled an arrival, in seconds: its own share of
@@ -94,15 +115,10 @@ pub(crate) struct Latency {
 impl Tally {
     /// Nothing counted.
     pub(crate) fn new() -> Self {
-        let latencies = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3);
-        let latencies = latencies.expect("constant bounds are valid");
         Self {
-            lateness: latencies.clone(),
-            latencies,
-            is_bound: false,
-            sum_ns: 0,
-            max_ns: 0,
-            min_ns: u64::MAX,
+            latencies: Latencies::new(),
+            set_ups: Latencies::new(),
+            lateness: histogram(),
             offered: 0,
             finished: 0,
             answers: 0,
@@ -133,20 +149,18 @@ impl Tally {
     /// A right answer came so long after the request was due.
     pub(crate) fn answer(&mut self, latency_ns: u64) {
         self.answers += 1;
-        self.record(latency_ns);
+        self.latencies.record(latency_ns);
     }
 
     /// A request was given up so long after it was due.
     pub(crate) fn give_up(&mut self, waited_ns: u64) {
-        self.is_bound = true;
-        self.record(waited_ns);
+        self.latencies.is_bound = true;
+        self.latencies.record(waited_ns);
     }
 
-    fn record(&mut self, latency_ns: u64) {
-        self.latencies.saturating_record(latency_ns);
-        self.sum_ns += u128::from(latency_ns);
-        self.max_ns = self.max_ns.max(latency_ns);
-        self.min_ns = self.min_ns.min(latency_ns);
+    /// A connection was made for a request, and answered so long after that was begun.
+    pub(crate) fn set_up(&mut self, latency_ns: u64) {
+        self.set_ups.record(latency_ns);
     }
 
     /// Whether so many arrivals were handled late, more than 1 %, that the latencies may be the
@@ -166,8 +180,36 @@ impl Tally {
 
     /// The latencies, `None` without a request.
     pub(crate) fn latency(&self) -> Option<Latency> {
-        let count = self.latencies.len();
-        let percentile = |part| quantile(&self.latencies, part, self.max_ns);
+        self.latencies.summary()
+    }
+
+    /// The time that connections took to their first answer, `None` where none was made for a request.
+    pub(crate) fn set_up_latency(&self) -> Option<Latency> {
+        self.set_ups.summary()
+    }
+}
+
+impl Latencies {
+    fn new() -> Self {
+        Self {
+            histogram: histogram(),
+            is_bound: false,
+            sum_ns: 0,
+            max_ns: 0,
+            min_ns: u64::MAX,
+        }
+    }
+
+    fn record(&mut self, latency_ns: u64) {
+        self.histogram.saturating_record(latency_ns);
+        self.sum_ns += u128::from(latency_ns);
+        self.max_ns = self.max_ns.max(latency_ns);
+        self.min_ns = self.min_ns.min(latency_ns);
+    }
+
+    fn summary(&self) -> Option<Latency> {
+        let count = self.histogram.len();
+        let percentile = |part| quantile(&self.histogram, part, self.max_ns);
         (count > 0).then(|| Latency {
             count,
             is_bound: self.is_bound,
@@ -181,6 +223,10 @@ impl Tally {
             relative_error: RELATIVE_ERROR,
         })
     }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).expect("constant bounds are valid")
 }
 
 /// A quantile in seconds. A bucket's upper end may lie above the longest value in it.

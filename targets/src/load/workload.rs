@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::bookings::{Booking, Bookings};
 use super::client::Reply;
 
 /// Keys of `get-set`.
@@ -38,8 +39,12 @@ pub(crate) enum Workload {
     Cpu,
     /// 90 % WAIT 5 (5 ms without CPU), 10 % WORK 50 (50 us of CPU)
     Mixed,
+    /// Connect, one request, close: over and over
+    Churn,
     /// Connections held open without requests
     Idle,
+    /// BOOK: eight customers for each seat (see --booking)
+    Booking,
 }
 
 impl Workload {
@@ -55,7 +60,9 @@ impl Workload {
         match self {
             Self::Cpu => Duration::from_micros(100),
             Self::Mixed => Duration::from_millis(5),
-            Self::Ping | Self::GetSet | Self::Counter | Self::Idle => Duration::ZERO,
+            // The last of eight customers waits for seven holds of a millisecond.
+            Self::Booking => Duration::from_millis(8),
+            Self::Ping | Self::GetSet | Self::Counter | Self::Churn | Self::Idle => Duration::ZERO,
         }
     }
 }
@@ -71,6 +78,8 @@ pub(crate) enum Expected {
     ValueOf(u64),
     /// An integer larger than this one, which was answered before the request was sent.
     Above(i64),
+    /// Whether the customer has this seat.
+    Seat(u64),
 }
 
 /// What an answer was.
@@ -89,6 +98,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Traffic {
     workload: Workload,
     counter: Counter,
+    bookings: Bookings,
 }
 
 /// What is known of the counter of `counter`.
@@ -100,14 +110,18 @@ struct Counter {
 }
 
 impl Traffic {
-    /// Traffic of `workload`.
-    pub(crate) fn new(workload: Workload) -> Self {
+    /// Traffic of `workload`; `booking` is for that workload alone.
+    pub(crate) fn new(workload: Workload, booking: Booking) -> Self {
         let counter = Counter {
             lowest: i64::MAX,
             highest: i64::MIN,
             answers: 0,
         };
-        Self { workload, counter }
+        Self {
+            workload,
+            counter,
+            bookings: Bookings::new(booking),
+        }
     }
 
     /// Writes request number `index` to `request` and says what its answer must be. The same
@@ -116,7 +130,7 @@ impl Traffic {
         request.clear();
         let random = scatter(index);
         match self.workload {
-            Workload::Ping | Workload::Idle => {
+            Workload::Ping | Workload::Churn | Workload::Idle => {
                 request.extend_from_slice(PING);
                 Expected::Pong
             }
@@ -145,6 +159,7 @@ impl Traffic {
                 });
                 Expected::Ok
             }
+            Workload::Booking => Expected::Seat(self.bookings.request(index, request)),
         }
     }
 
@@ -160,6 +175,7 @@ impl Traffic {
                 self.counter.answers += 1;
                 sum > floor
             }
+            (Expected::Seat(seat), Reply::Integer(answer)) => self.bookings.answer(seat, answer),
             _ => false,
         };
         if right {
@@ -182,6 +198,11 @@ impl Traffic {
         }
         let distinct = highest.saturating_sub(lowest).saturating_add(1);
         (answers - distinct).max(0) as u64
+    }
+
+    /// Seats sold to more than one customer; `None` if none was to be sold.
+    pub(crate) fn oversold(&self) -> Option<u64> {
+        (self.workload == Workload::Booking).then(|| self.bookings.oversold())
     }
 
     /// Writes preparation `index` to `request`: what must be in the server before the run. `None`
@@ -244,7 +265,7 @@ mod tests {
 
     #[test]
     fn one_request_in_five_sets() {
-        let traffic = Traffic::new(Workload::GetSet);
+        let traffic = Traffic::new(Workload::GetSet, Booking::default());
         let mut request = Vec::new();
         let sets = (0..100_000)
             .filter(|&index| traffic.request(index, &mut request) == Expected::Ok)
@@ -285,7 +306,7 @@ mod tests {
 
     #[test]
     fn values_are_told_apart() {
-        let mut traffic = Traffic::new(Workload::GetSet);
+        let mut traffic = Traffic::new(Workload::GetSet, Booking::default());
         let (right, wrong) = (value_of(17), value_of(71));
         let expected = Expected::ValueOf(17);
         assert_eq!(traffic.judge(expected, Reply::Bulk(&right)), Verdict::Right);
@@ -303,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_sum_answered_twice_is_a_lost_update() {
-        let mut traffic = Traffic::new(Workload::Counter);
+        let mut traffic = Traffic::new(Workload::Counter, Booking::default());
         for sum in [1, 2, 3, 3, 4] {
             traffic.judge(Expected::Above(0), Reply::Integer(sum));
         }

@@ -33,7 +33,7 @@ use crate::serve::Server;
 use crate::session::{Buffers, READ_BYTES, Session, Stop};
 use crate::signals::{Signals, asks_to_end};
 use crate::store::BetweenThreads;
-use crate::work::Context;
+use crate::work::{Context, burn};
 
 /// This model.
 pub(crate) const MODEL: Model = Model {
@@ -222,8 +222,8 @@ impl Connection {
                         self.give_back();
                         // Boxed, for few connections wait: the others need no room for it.
                         Box::pin(tokio::time::sleep(time)).await;
-                        self.session.finish_wait();
                     }
+                    Stop::Work(time) => burn(time),
                     Stop::NeedInput => break,
                     Stop::Close => return Ok(()),
                 }

@@ -33,10 +33,11 @@ use self::scheduler::Scheduler;
 use self::stacks::{Budget, Stacks};
 use self::worker::Worker;
 use super::Model;
+use crate::blocking;
 use crate::connections::Connections;
 use crate::listen::{Event, refuse};
 use crate::serve::Server;
-use crate::session::{Session, blocking};
+use crate::session::Session;
 use crate::signals::asks_to_end;
 use crate::store::BetweenThreads;
 use crate::work::Context;
@@ -113,7 +114,7 @@ fn run(mut scheduler: Scheduler, shared: &'static Shared) {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let mut session = Session::default();
             let stopping = shared.connections.stopping();
-            blocking::serve(connection, &mut session, &shared.context, stopping);
+            blocking::serve_connection(connection, &mut session, &shared.context, stopping);
             green::give_back(&mut session);
         }));
         shared.connections.forget(connection);

@@ -1,21 +1,16 @@
 //! A forked process for each connection, shared state in a shared mapping: as PostgreSQL does.
 
-use std::collections::HashSet;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::time::Instant;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use anyhow::Result;
-use libc::{c_int, pid_t};
-use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, wait,
-};
+use libc::c_int;
 
 use super::Model;
+use crate::blocking;
 use crate::listen::{Event, Listener, refuse};
-use crate::serve::{DRAIN, Server, SharedCounter};
-use crate::session::blocking;
+use crate::processes::Children;
+use crate::serve::{Server, SharedCounters};
 use crate::signals::{Signals, asks_to_end};
 use crate::store::BetweenProcesses;
 use crate::work::Context;
@@ -34,130 +29,69 @@ static CONNECTION: AtomicI32 = AtomicI32::new(-1);
 
 fn serve(mut server: Server) -> Result<()> {
     let store = server.store::<BetweenProcesses>()?;
-    let clients = SharedCounter::new()?;
-    let context = server.context(MODEL.name, &store, clients.get());
+    let counters = SharedCounters::new(1)?;
+    let clients = &counters.get()[0];
+    let context = server.context(MODEL.name, &store, clients);
     let signals = server.catch_signals(&[libc::SIGCHLD])?;
-    let mut children = Children {
-        pids: HashSet::new(),
-        context: &context,
-    };
+    let mut children = Children::none();
     server.announce()?;
     loop {
         match server.listener.wait(&signals) {
             Event::Signal(signal) if asks_to_end(signal) => break,
-            Event::Signal(_) => children.reap(),
+            Event::Signal(_) => reap(&mut children, clients),
             Event::Connection(connection) => {
-                if children.pids.len() >= server.max_connections as usize {
-                    children.reap();
+                if children.len() >= server.max_connections as usize {
+                    reap(&mut children, clients);
                 }
-                if children.pids.len() >= server.max_connections as usize {
+                if children.len() >= server.max_connections as usize {
                     refuse(&connection);
-                } else {
-                    children.start(connection, &server.listener, &signals);
+                    continue;
+                }
+                let begun = children.fork((), || {
+                    serve_child(&connection, &server.listener, &signals, &context);
+                });
+                match begun {
+                    Ok(()) => {
+                        clients.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(_) => refuse(&connection),
                 }
             }
         }
     }
     drop(server.listener);
-    children.end(&signals);
+    children.end(&signals, |()| {
+        clients.fetch_sub(1, Ordering::Relaxed);
+    });
     Ok(())
 }
 
-/// The processes that serve connections.
-struct Children<'a> {
-    pids: HashSet<Pid>,
-    context: &'a Context<'a, BetweenProcesses>,
+/// Counts those down who have ended.
+fn reap(children: &mut Children<()>, clients: &AtomicU32) {
+    children.reap(|()| {
+        clients.fetch_sub(1, Ordering::Relaxed);
+    });
 }
 
-impl Children<'_> {
-    /// Serves `connection` in a new process, or refuses it when there is none to be had.
-    fn start(&mut self, connection: OwnedFd, listener: &Listener, signals: &Signals) {
-        let parent = rustix::process::getpid();
-        // SAFETY: this process has one thread, so the child may go on as it likes.
-        match unsafe { libc::fork() } {
-            0 => serve_child(parent, &connection, listener, signals, self.context),
-            pid => match Pid::from_raw(pid.max(0) as pid_t) {
-                Some(child) => {
-                    self.pids.insert(child);
-                    self.context.clients.fetch_add(1, Ordering::Relaxed);
-                }
-                None => refuse(&connection),
-            },
-        }
-    }
-
-    /// Takes leave of the children that have ended, however they did.
-    fn reap(&mut self) {
-        while let Ok(Some((child, _))) = wait(WaitOptions::NOHANG) {
-            if self.pids.remove(&child) {
-                self.context.clients.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Asks all children to end, and makes them after `DRAIN`.
-    fn end(mut self, signals: &Signals) {
-        let deadline = Instant::now() + DRAIN;
-        self.signal_all(Signal::TERM);
-        self.reap();
-        while !self.pids.is_empty() {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
-                self.signal_all(Signal::KILL);
-                return;
-            };
-            let left = left.try_into().unwrap_or_default();
-            let mut waited = [rustix::event::PollFd::new(
-                signals,
-                rustix::event::PollFlags::IN,
-            )];
-            let _ = rustix::event::poll(&mut waited, Some(&left));
-            while signals.next().is_some() {}
-            self.reap();
-        }
-    }
-
-    fn signal_all(&self, signal: Signal) {
-        for &child in &self.pids {
-            // Not reaped yet, so the number is still this child's.
-            let _ = kill_process(child, signal);
-        }
-    }
-}
-
-/// What a child does from its first to its last instruction.
 fn serve_child(
-    parent: Pid,
     connection: &OwnedFd,
     listener: &Listener,
     signals: &Signals,
     context: &Context<'_, BetweenProcesses>,
-) -> ! {
-    let served = catch_unwind(AssertUnwindSafe(|| {
-        let _ = set_parent_process_death_signal(Some(Signal::KILL));
-        // The parent may have died before the line above.
-        if rustix::process::getppid() != Some(parent) {
-            return;
-        }
-        CONNECTION.store(connection.as_raw_fd(), Ordering::Relaxed);
-        end_on_signal();
-        close_inherited(listener, signals);
-        blocking::serve_socket(connection, context, &STOPPING);
-    }));
-    // SAFETY: ends this process at once: what is left to clean up is the parent's.
-    unsafe { libc::_exit(if served.is_ok() { 0 } else { 101 }) }
+) {
+    CONNECTION.store(connection.as_raw_fd(), Ordering::Relaxed);
+    end_on_signal();
+    close_inherited(listener, signals);
+    blocking::serve(connection, context, &STOPPING);
 }
 
 /// Closes the parent's descriptors, which this child must not keep open.
 fn close_inherited(listener: &Listener, signals: &Signals) {
     signals.release();
-    for descriptor in listener.descriptors().chain([signals_descriptor(signals)]) {
+    for descriptor in listener.descriptors().chain([signals.as_fd().as_raw_fd()]) {
         // SAFETY: this process never uses nor drops their owners: it ends with `_exit`.
         unsafe { libc::close(descriptor) };
     }
-}
-
-fn signals_descriptor(signals: &Signals) -> RawFd {
-    std::os::fd::AsFd::as_fd(signals).as_raw_fd()
 }
 
 /// Makes the signals that ask to end wake a read that blocks, however late it begins.

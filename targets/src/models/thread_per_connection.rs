@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Result, anyhow};
 
 use super::Model;
+use crate::blocking;
 use crate::connections::Connections;
 use crate::errors::in_words;
 use crate::listen::{Event, refuse};
 use crate::serve::Server;
-use crate::session::blocking;
 use crate::signals::asks_to_end;
 use crate::store::BetweenThreads;
 use crate::work::Context;
@@ -91,7 +91,7 @@ extern "C" fn run(start: *mut libc::c_void) -> *mut libc::c_void {
     // A panic ends this connection only; its message has been printed.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let stopping = shared.connections.stopping();
-        blocking::serve_socket(&connection, &shared.context, stopping);
+        blocking::serve(&connection, &shared.context, stopping);
     }));
     shared.connections.forget(&connection);
     std::ptr::null_mut()

@@ -98,6 +98,23 @@ impl<L> Shard<L> {
         self.replace(&place, key, hash, value)
     }
 
+    /// Lets `change` see the value of `key`, and sets it to the new one if there is one. Answers what
+    /// `change` does.
+    pub(crate) fn update<R>(
+        &mut self,
+        key: &[u8],
+        hash: u32,
+        change: impl FnOnce(Option<&[u8]>) -> (R, Option<String>),
+    ) -> Result<R, Full> {
+        let place = self.find(key, hash);
+        let old = (place.entry != 0).then(|| self.value(place.entry));
+        let (answer, new) = change(old);
+        if let Some(new) = new {
+            self.replace(&place, key, hash, new.as_bytes())?;
+        }
+        Ok(answer)
+    }
+
     /// Removes `key`; whether it was there.
     pub(crate) fn delete(&mut self, key: &[u8], hash: u32) -> bool {
         let place = self.find(key, hash);

@@ -36,17 +36,24 @@ fn list() -> Vec<(String, String)> {
 pub(crate) fn backend_of(model: &str, options: &[&str]) -> Option<Box<Server>> {
     let needed = |(name, about): &(String, String)| name == model && about.contains("--backend");
     list().iter().any(needed).then(|| {
-        let options: Vec<_> = pairs(options)
-            .filter(|pair| pair[0] == "--shared-state")
-            .flatten()
-            .copied()
-            .collect();
-        Box::new(Server::start("event-loop", &options))
+        let (_, backends) = divide(options);
+        Box::new(Server::start("event-loop", &backends))
     })
 }
 
-fn pairs<'a, 'b>(options: &'a [&'b str]) -> impl Iterator<Item = &'a [&'b str]> {
-    options.chunks(2)
+/// Options of a server that forwards requests, and those that are the server's behind it.
+fn divide<'a>(options: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
+    let (mut own, mut backends) = (Vec::new(), Vec::new());
+    let mut options = options.iter().peekable();
+    while let Some(option) = options.next() {
+        let side = match *option {
+            "--shared-state" | "--allow-crash" => &mut backends,
+            _ => &mut own,
+        };
+        side.push(*option);
+        side.extend(options.next_if(|value| !value.starts_with("--")));
+    }
+    (own, backends)
 }
 
 /// A running server; killed when dropped.
@@ -68,8 +75,7 @@ impl Server {
         match &backend {
             None => _ = command.args(options),
             Some(backend) => {
-                let own = pairs(options).filter(|pair| pair[0] != "--shared-state");
-                command.args(own.flatten());
+                command.args(divide(options).0);
                 command.args(["--backend", &backend.address.to_string()]);
             }
         }
@@ -107,11 +113,12 @@ impl Server {
         self.child.id() as i32
     }
 
-    /// The process that executes the requests of the only connection.
-    pub(crate) fn executing_pid(&self) -> i32 {
+    /// The process that executes the requests of a connection to it.
+    #[track_caller]
+    pub(crate) fn executing(&self, connection: &mut Connection) -> i32 {
         match &self.backend {
-            Some(backend) => backend.executing_pid(),
-            None => self.children().first().copied().unwrap_or(self.pid()),
+            Some(backend) => backend.pid(),
+            None => connection.process(),
         }
     }
 
@@ -131,9 +138,15 @@ impl Server {
     pub(crate) fn end(&mut self, signal: i32) -> (ExitStatus, Duration) {
         let asked = Instant::now();
         signal_process(self.pid(), signal);
-        while asked.elapsed() < PATIENCE {
+        (self.ended(), asked.elapsed())
+    }
+
+    /// Waits for the end; answers the status.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().expect("cannot wait") {
-                return (status, asked.elapsed());
+                return status;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -167,15 +180,21 @@ pub(crate) fn signal_process(pid: i32, signal: i32) {
 
 /// User and system time of a process, in ticks of 10 ms.
 pub(crate) fn cpu_ticks(pid: i32) -> u64 {
+    ticks(pid, 11..13)
+}
+
+/// The same with that of the children that have ended and been waited for.
+pub(crate) fn cpu_ticks_with_children(pid: i32) -> u64 {
+    ticks(pid, 11..15)
+}
+
+/// The sum of fields of `/proc/PID/stat`, from 0 behind the name.
+fn ticks(pid: i32, fields: std::ops::Range<usize>) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<_> = stat
-        .rsplit(')')
-        .next()
-        .expect("fields")
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
-    ticks(11) + ticks(12)
+    let (_, behind_name) = stat.rsplit_once(')').expect("fields");
+    let ticks = behind_name.split_whitespace().map(str::parse::<u64>);
+    let ticks = ticks.skip(fields.start).take(fields.len());
+    ticks.map(|ticks| ticks.expect("a number")).sum()
 }
 
 /// Waits until `condition` holds.
@@ -223,6 +242,29 @@ impl Connection {
     pub(crate) fn exchange(&mut self, request: &[u8], reply: &[u8]) {
         self.send(request);
         self.expect(reply);
+    }
+
+    /// The process that serves it, as `INFO` tells.
+    #[track_caller]
+    pub(crate) fn process(&mut self) -> i32 {
+        self.info("process_id")
+    }
+
+    /// A number that `INFO` tells.
+    #[track_caller]
+    pub(crate) fn info(&mut self, name: &str) -> i32 {
+        self.send(b"INFO\r\nECHO over\r\n");
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n$4\r\nover\r\n") {
+            let mut bytes = [0; 512];
+            let read = uninterrupted(|| self.stream.read(&mut bytes)).expect("an answer");
+            assert!(read > 0, "the connection ended");
+            text.extend_from_slice(&bytes[..read]);
+        }
+        let text = String::from_utf8(text).expect("text");
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.expect("that line").parse().expect("a number")
     }
 
     /// Reads to the end of the stream; a reset counts as the end.
@@ -278,9 +320,12 @@ impl Noise {
 /// not, both ways.
 pub(crate) fn every_model(options: &[&str], check: impl Fn(&Server) + Sync) {
     let variants = list().into_iter().flat_map(|(model, about)| {
-        let session = about
-            .contains("--backend")
-            .then(|| (model.clone(), &["--pool-mode", "session"][..]));
+        let session = about.contains("--backend").then(|| {
+            (
+                model.clone(),
+                &["--pool-mode", "session", "--pool-size", "200"][..],
+            )
+        });
         std::iter::once((model, &[][..])).chain(session)
     });
     std::thread::scope(|scope| {

@@ -9,6 +9,8 @@ pub(crate) enum Purpose {
     Tests,
     /// To build and to run tests in virtual machines.
     VmTests,
+    /// To look for input that breaks the servers.
+    Fuzz,
     /// All of these.
     All,
 }
@@ -54,6 +56,12 @@ pub(crate) const PACKAGES: &[Package] = &[
         "a real server to attach to",
         Some("redis-server.service"),
     ),
+    Package {
+        name: "g++",
+        reason: "builds libFuzzer",
+        service: None,
+        needed_for: Purpose::Fuzz,
+    },
     vm_tests("busybox-static", "the shell in a virtual machine"),
     vm_tests("cpio", "packs the file system of a virtual machine"),
     vm_tests(

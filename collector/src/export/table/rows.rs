@@ -7,6 +7,7 @@ use super::cells::{
     marginal, mean_blocked, mean_tasks, own, sent_late, shootdown, slice, stolen, switches,
     switches_per_request, throughput, wait, wait_max, wait_total,
 };
+use super::client_cells::{lost_by_crash, oversold, serves_again, set_up, stall};
 use super::column::Column;
 use super::counter_cells::{hardware, software, task_clock};
 use super::fault_cells::{
@@ -34,6 +35,20 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
                 latency(c, |s| s.latency_p99_seconds.as_ref())
             }),
             ("latency max", latency_max),
+            ("connect to answer p50", |c| set_up(c, |l| l.p50_seconds)),
+            ("connect to answer p99", |c| set_up(c, |l| l.p99_seconds)),
+            ("oversold seats", oversold),
+            ("beside 100 ms of CPU p50", |c| {
+                stall(c, |s| s.with, |d| d.p50_seconds)
+            }),
+            ("beside 100 ms of CPU max", |c| {
+                stall(c, |s| s.with, |d| d.max_seconds)
+            }),
+            ("the same, undisturbed, p50", |c| {
+                stall(c, |s| s.without, |d| d.p50_seconds)
+            }),
+            ("lost by a crash", lost_by_crash),
+            ("serves again after", serves_again),
             ("sent late by p50", |c| {
                 sent_late(c, |s| s.send_lateness_p50_seconds.as_ref())
             }),

@@ -1,5 +1,7 @@
 //! The requests of a load: from falling due over sending to the answer, or to giving up.
 
+use rustix::io::Errno;
+
 use super::{Offer, Phase};
 use crate::load::client::{Pending, Received};
 use crate::load::workload::Verdict;
@@ -47,7 +49,11 @@ impl Offer<'_, '_> {
         };
         let expected = run.traffic.request(number, &mut run.request);
         client.sent += 1;
-        let sent = client.send(&run.request);
+        let sent = match self.churns {
+            true => run.connect_again(index, now),
+            false => client.send(&run.request),
+        };
+        let client = &mut run.clients[index];
         client.pending = Some(Pending { due_ns, expected });
         if self.outstanding == 0 {
             self.progress_ns = now;
@@ -56,8 +62,8 @@ impl Offer<'_, '_> {
         if self.schedule.is_none() && self.in_window(due_ns) {
             self.run.tally.offer(0);
         }
-        if sent.is_err() {
-            self.lose(index);
+        if let Err(error) = sent {
+            self.lose(index, error);
         }
     }
 
@@ -73,7 +79,7 @@ impl Offer<'_, '_> {
         let pending = client.pending;
         let verdict = match client.receive() {
             Received::Nothing => return,
-            Received::Closed => return self.lose(index),
+            Received::Closed => return self.lose(index, Errno::CONNRESET),
             Received::Reply(reply) => pending.map_or(Verdict::Wrong, |pending| {
                 run.traffic.judge(pending.expected, reply)
             }),
@@ -81,8 +87,11 @@ impl Offer<'_, '_> {
         client.clear();
         let Some(pending) = client.pending.take() else {
             run.tally.errors.wrong_answers += 1;
-            return self.lose(index);
+            return self.lose(index, Errno::CONNRESET);
         };
+        if self.churns {
+            self.leave(index, pending, verdict, seen);
+        }
         self.finish(pending, verdict, seen);
         let client = &self.run.clients[index];
         if self.has_next(index, client.due > client.sent) {
@@ -114,7 +123,7 @@ impl Offer<'_, '_> {
     }
 
     /// Whether a connection just answered has another request to send.
-    fn has_next(&self, index: usize, queued: bool) -> bool {
+    pub(super) fn has_next(&self, index: usize, queued: bool) -> bool {
         match self.schedule {
             None => self.phase < Phase::Draining,
             Some(schedule) => {
@@ -124,16 +133,21 @@ impl Offer<'_, '_> {
         }
     }
 
-    /// A connection has ended.
-    fn lose(&mut self, index: usize) {
+    /// A connection has ended, or cannot be made.
+    pub(super) fn lose(&mut self, index: usize, error: Errno) {
         let client = &mut self.run.clients[index];
-        client.alive = false;
         if let Some(pending) = client.pending.take() {
             self.outstanding -= 1;
             self.give_up_one(pending.due_ns, self.clock.now_ns());
         }
-        self.alive -= 1;
-        self.run.tally.errors.reset += 1;
+        self.run.tally.errors.count(error);
+        if self.churns {
+            self.run.clients[index].close();
+            self.failed.push(index);
+        } else {
+            self.run.clients[index].alive = false;
+            self.alive -= 1;
+        }
     }
 
     /// Gives up the requests of the window that were not answered: those sent, those that waited
@@ -142,9 +156,10 @@ impl Offer<'_, '_> {
     pub(super) fn give_up(&mut self) {
         let now = self.clock.now_ns();
         for index in 0..self.run.clients.len() {
-            let client = &mut self.run.clients[index];
+            let client = &self.run.clients[index];
             let queued = client.sent..client.due;
-            if let Some(pending) = client.pending.take() {
+            // Its answer may yet come.
+            if let Some(pending) = client.pending {
                 self.give_up_one(pending.due_ns, now);
             }
             let Some(schedule) = self.schedule else {

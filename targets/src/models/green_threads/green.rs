@@ -9,9 +9,10 @@ use corosensei::Yielder;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use crate::blocking;
 use crate::counters;
-use crate::models::event_loop::wait::Event;
-use crate::session::{Buffers, READ_BYTES, Session, blocking};
+use crate::event_loop::wait::Event;
+use crate::session::{Buffers, READ_BYTES, Session};
 
 /// What a coroutine may read before others get their turn, in bytes.
 const BYTES_PER_TURN: usize = 4 * READ_BYTES;

@@ -18,8 +18,8 @@ use super::green::{Green, Pause, Readiness};
 use super::stacks::Stacks;
 use super::worker::{INBOX, Worker};
 use crate::counters;
+use crate::event_loop::wait::{Event, Ready};
 use crate::listen::refuse as refuse_socket;
-use crate::models::event_loop::wait::{Event, Ready};
 use crate::slots::Slots;
 
 const EVENTS_PER_TURN: usize = 1024;

@@ -11,7 +11,7 @@ use rustix::net::{
 };
 
 use super::replies::{Found, NotAReply, Replies};
-use crate::models::event_loop::wait::Event;
+use crate::event_loop::wait::Event;
 
 /// The room for one read of replies, in bytes.
 pub(crate) const REPLY_BYTES: usize = 64 * 1024;

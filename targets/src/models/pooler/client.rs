@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use crate::event_loop::wait::Event;
 use crate::listen::shut_down;
-use crate::models::event_loop::wait::Event;
 use crate::protocol::{Decoder, ProtocolError, Request, reply};
 use crate::session::{READ_BYTES, return_buffer};
 

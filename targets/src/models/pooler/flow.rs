@@ -4,7 +4,7 @@ use super::backend::{Read, State};
 use super::client::{Next, Stage};
 use super::{MODEL, Party, PoolMode, Pooler};
 use crate::errors::in_words;
-use crate::models::event_loop::wait::Event;
+use crate::event_loop::wait::Event;
 use crate::protocol::reply;
 use crate::session::READ_BYTES;
 

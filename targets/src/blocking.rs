@@ -9,10 +9,10 @@ use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::{Session, Stop};
 use crate::listen::shut_down;
+use crate::session::{Session, Stop};
 use crate::store::Lock;
-use crate::work::Context;
+use crate::work::{Context, burn};
 
 /// Calls that hold up the task which makes them.
 pub(crate) trait Connection {
@@ -51,19 +51,15 @@ impl Connection for BorrowedFd<'_> {
     }
 }
 
-/// Serves a socket that blocks; see [`serve`].
-pub(crate) fn serve_socket<L: Lock>(
-    socket: impl AsFd,
-    context: &Context<'_, L>,
-    stopping: &AtomicBool,
-) {
-    serve(&socket.as_fd(), &mut Session::default(), context, stopping);
+/// Serves a socket that blocks; see [`serve_connection`].
+pub(crate) fn serve<L: Lock>(socket: impl AsFd, context: &Context<'_, L>, stopping: &AtomicBool) {
+    serve_connection(&socket.as_fd(), &mut Session::default(), context, stopping);
 }
 
 /// Serves `connection` until the client goes, breaks the protocol or quits, or until `stopping`
 /// is set, in which case requests already read are answered first. To wake a task that blocks in a
 /// read, shut the socket down for reading.
-pub(crate) fn serve<L: Lock>(
+pub(crate) fn serve_connection<L: Lock>(
     connection: &impl Connection,
     session: &mut Session,
     context: &Context<'_, L>,
@@ -89,10 +85,8 @@ fn exchange<L: Lock>(
             connection.send(session)?;
             match stop {
                 Stop::OutputFull => {}
-                Stop::Wait(time) => {
-                    connection.sleep(session, time);
-                    session.finish_wait();
-                }
+                Stop::Wait(time) => connection.sleep(session, time),
+                Stop::Work(time) => burn(time),
                 Stop::NeedInput => break,
                 Stop::Close => return Ok(()),
             }

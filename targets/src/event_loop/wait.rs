@@ -22,6 +22,11 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// What epoll's `flags` say of the descriptor named `token`.
+    pub(crate) fn new(flags: u32, token: Token) -> Self {
+        Self { flags, token }
+    }
+
     /// Nothing more will come, or the connection failed.
     pub(crate) fn is_read_closed(self) -> bool {
         self.has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
@@ -117,10 +122,8 @@ impl Ready {
 
     /// The events that the last wait has brought.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Event> {
-        self.events.iter().map(|event| Event {
-            flags: event.events,
-            token: Token(event.u64 as usize),
-        })
+        let events = self.events.iter();
+        events.map(|event| Event::new(event.events, Token(event.u64 as usize)))
     }
 }
 

@@ -1,24 +1,25 @@
-//! One connection of the event loop: what it can do without blocking, and where it stopped.
+//! One non-blocking connection: what it can do at a time, and where it stopped.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Interest, Poll, Token};
+use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::wait::Event;
 use crate::listen::shut_down;
 use crate::session::{READ_BYTES, Session, Stop};
-use crate::store::SingleThread;
+use crate::store::Lock;
 use crate::work::Context;
 
 /// What one connection may read before others get their turn, in bytes. Reads are not counted: a
 /// buffer that was made for a large request holds many times the usual read.
 const BYTES_PER_TURN: usize = 4 * READ_BYTES;
 
-/// A non-blocking connection.
+/// A connection that is never waited for, whether its socket blocks or not.
 pub(crate) struct Connection {
     socket: OwnedFd,
     /// The loop has queued it for a turn.
@@ -31,12 +32,24 @@ pub(crate) struct Connection {
     read_closed: bool,
     /// The input may hold complete requests.
     executable: bool,
-    /// A `WAIT` is in progress.
-    waiting: bool,
+    /// What its first request waits for, if for anything.
+    pending: Pending,
     /// Over once the output is written.
     closing: bool,
+    /// The socket had no room for the output.
+    blocked: bool,
     /// Events for writing are asked for.
     watches_writable: bool,
+}
+
+/// What a request in progress waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pending {
+    Nothing,
+    /// The end of a `WAIT`.
+    Time,
+    /// The end of `WORK` that is done elsewhere.
+    Work,
 }
 
 /// How a turn ended.
@@ -48,12 +61,14 @@ pub(crate) enum Turn {
     Unfinished,
     /// Until `finish_wait` is called after this time.
     Wait(Duration),
+    /// Until `finish_wait` is called after this much CPU time was spent for it elsewhere.
+    Work(Duration),
     /// For good.
     Over,
 }
 
 impl Connection {
-    /// A connection over a non-blocking socket.
+    /// A connection over that socket.
     pub(crate) fn new(socket: OwnedFd) -> Self {
         Self {
             socket,
@@ -62,8 +77,9 @@ impl Connection {
             readable: false,
             read_closed: false,
             executable: false,
-            waiting: false,
+            pending: Pending::Nothing,
             closing: false,
+            blocked: false,
             watches_writable: false,
         }
     }
@@ -79,59 +95,38 @@ impl Connection {
         self.read_closed |= event.is_read_closed();
     }
 
-    /// Replies to the `WAIT` in progress.
+    /// Lets the command that waited go on in its next turn.
     pub(crate) fn finish_wait(&mut self) {
-        self.waiting = false;
+        self.pending = Pending::Nothing;
         self.executable = true;
-        self.session.finish_wait();
     }
 
     /// Reads, executes and writes as far as it goes without blocking. When the server is `ending`,
     /// reads nothing more.
-    pub(crate) fn turn(
-        &mut self,
-        context: &Context<'_, SingleThread>,
-        poll: &Poll,
-        token: Token,
-        ending: bool,
-    ) -> Turn {
+    pub(crate) fn turn<L: Lock>(&mut self, context: &Context<'_, L>, ending: bool) -> Turn {
         let mut budget = BYTES_PER_TURN;
         loop {
             match self.write() {
                 Ok(true) => {}
-                Ok(false) => return self.watch_writable(poll, token),
+                Ok(false) => return Turn::Idle,
                 Err(_) => return Turn::Over,
             }
             if self.closing {
                 return Turn::Over;
             }
-            if self.waiting {
-                return match self.read_closed {
-                    true => Turn::Over,
-                    false => Turn::Idle,
-                };
+            match self.pending {
+                Pending::Nothing => {}
+                Pending::Time if self.read_closed => return Turn::Over,
+                Pending::Time | Pending::Work => return Turn::Idle,
             }
             if self.executable {
                 match self.session.execute(context) {
                     Stop::OutputFull => {}
                     Stop::NeedInput => self.executable = false,
                     Stop::Close => self.closing = true,
-                    Stop::Wait(time) => {
-                        self.waiting = true;
-                        if self.read_closed {
-                            continue;
-                        }
-                        // What was replied so far does not wait with it; what cannot be written
-                        // now is written when the timer has fired or the socket has room.
-                        return match self.write() {
-                            Ok(true) => Turn::Wait(time),
-                            Ok(false) => match self.watch_writable(poll, token) {
-                                Turn::Idle => Turn::Wait(time),
-                                over => over,
-                            },
-                            Err(_) => Turn::Over,
-                        };
-                    }
+                    Stop::Wait(_) if self.read_closed => self.pending = Pending::Time,
+                    Stop::Wait(time) => return self.begin(Pending::Time, Turn::Wait(time)),
+                    Stop::Work(time) => return self.begin(Pending::Work, Turn::Work(time)),
                 }
                 continue;
             }
@@ -151,6 +146,36 @@ impl Connection {
         }
     }
 
+    /// Waits for something other than the socket. What was replied so far does not wait with it; what
+    /// cannot be written now is written when that has come or the socket has room.
+    fn begin(&mut self, pending: Pending, turn: Turn) -> Turn {
+        self.pending = pending;
+        match self.write() {
+            Ok(_) => turn,
+            Err(_) => Turn::Over,
+        }
+    }
+
+    /// Whether the output waits for room in the socket.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Asks `registry` for events when the socket has room, if the output waits for that: once, since
+    /// they come at the edge.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub(crate) fn watch_writable(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if self.blocked && !self.watches_writable {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let descriptor = self.socket.as_raw_fd();
+            registry.reregister(&mut SourceFd(&descriptor), token, interest)?;
+            self.watches_writable = true;
+        }
+        Ok(())
+    }
+
     /// Ends the connection; the client sees the last reply.
     pub(crate) fn close(self) {
         shut_down(self.socket.as_fd());
@@ -162,7 +187,7 @@ impl Connection {
         let length = input.len();
         let spare = input.spare_capacity_mut();
         let room = spare.len().min(budget);
-        match recv(&self.socket, &mut spare[..room], RecvFlags::empty()) {
+        match recv(&self.socket, &mut spare[..room], RecvFlags::DONTWAIT) {
             Ok((_, 0)) => None,
             Ok((_, read)) => {
                 // SAFETY: the kernel has written so many bytes behind the first `length`.
@@ -184,30 +209,19 @@ impl Connection {
 
     /// Writes what is to be written; `false` when the socket takes no more now.
     fn write(&mut self) -> Result<bool, Errno> {
+        const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+        self.blocked = false;
         while !self.session.output().is_empty() {
-            match send(&self.socket, self.session.output(), SendFlags::NOSIGNAL) {
+            match send(&self.socket, self.session.output(), FLAGS) {
                 Ok(written) => self.session.wrote(written),
-                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::AGAIN) => {
+                    self.blocked = true;
+                    return Ok(false);
+                }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(true)
-    }
-
-    fn watch_writable(&mut self, poll: &Poll, token: Token) -> Turn {
-        if !self.watches_writable {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let descriptor = self.socket.as_raw_fd();
-            if poll
-                .registry()
-                .reregister(&mut SourceFd(&descriptor), token, interest)
-                .is_err()
-            {
-                return Turn::Over;
-            }
-            self.watches_writable = true;
-        }
-        Turn::Idle
     }
 }
