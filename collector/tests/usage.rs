@@ -31,8 +31,8 @@ fn refuses_value(option: &str, value: &str, words: &[&str]) {
 
 #[test]
 fn models() {
-    let known = "known are process-per-connection, process-pool, thread-per-connection, thread-pool, \
-                 event-loop, event-loop-workers, async-tasks, green-threads, pooler";
+    let known = "known are process-per-connection, thread-per-connection, event-loop, async-tasks, \
+                 green-threads, pooler";
     refuses_value("--models", "prefork", &["unknown model \"prefork\"", known]);
     refuses_value("--models", "", &["unknown model \"\"", known]);
     refuses_value("--models", "event-loop,", &["unknown model \"\"", known]);

@@ -51,15 +51,19 @@ impl Connection for BorrowedFd<'_> {
     }
 }
 
-/// Serves a socket that blocks; see [`serve_connection`].
-pub(crate) fn serve<L: Lock>(socket: impl AsFd, context: &Context<'_, L>, stopping: &AtomicBool) {
-    serve_connection(&socket.as_fd(), &mut Session::default(), context, stopping);
+/// Serves a socket that blocks; see [`serve`].
+pub(crate) fn serve_socket<L: Lock>(
+    socket: impl AsFd,
+    context: &Context<'_, L>,
+    stopping: &AtomicBool,
+) {
+    serve(&socket.as_fd(), &mut Session::default(), context, stopping);
 }
 
 /// Serves `connection` until the client goes, breaks the protocol or quits, or until `stopping`
 /// is set, in which case requests already read are answered first. To wake a task that blocks in a
 /// read, shut the socket down for reading.
-pub(crate) fn serve_connection<L: Lock>(
+pub(crate) fn serve<L: Lock>(
     connection: &impl Connection,
     session: &mut Session,
     context: &Context<'_, L>,

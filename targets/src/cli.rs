@@ -173,7 +173,10 @@ impl Serve {
 
 /// Ends the program as bad usage does.
 fn refuse(message: &str) -> ! {
-    Cli::command()
+    let mut command = Cli::command();
+    let mut serve = command.find_subcommand_mut("serve").map(std::mem::take);
+    serve
+        .get_or_insert_default()
         .error(ErrorKind::ArgumentConflict, message)
         .exit()
 }

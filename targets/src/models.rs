@@ -3,6 +3,7 @@
 mod async_tasks;
 mod event_loop;
 mod event_loop_workers;
+pub(crate) mod foreign;
 mod green_threads;
 mod pooler;
 mod process_per_connection;
@@ -41,6 +42,8 @@ pub(crate) const MODELS: &[Model] = &[
     async_tasks::MODEL,
     green_threads::MODEL,
     pooler::MODEL,
+    foreign::GOROUTINES,
+    foreign::VIRTUAL_THREADS,
 ];
 
 /// The model of that name.
@@ -48,7 +51,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.name == name)
 }
 
-/// Prints the models, one per line. A reader that has seen enough is no error.
+/// Prints the models that can be served, one per line. A reader that has seen enough is no error.
 ///
 /// # Errors
 /// When standard output cannot be written to.
@@ -56,6 +59,7 @@ pub(crate) fn list() -> Result<()> {
     let mut output = std::io::stdout().lock();
     let written = MODELS
         .iter()
+        .filter(|model| foreign::can_serve(model.name))
         .try_for_each(|model| writeln!(output, "{:<24} {}", model.name, model.about))
         .and_then(|()| output.flush());
     match written {

@@ -14,7 +14,7 @@ use crate::errors::in_words;
 use crate::limits::raise_open_files;
 use crate::listen::Listener;
 use crate::memory::{Mapping, PAGE_BYTES};
-use crate::models::{self, Pool};
+use crate::models::{self, Pool, foreign};
 use crate::signals::Signals;
 use crate::store::{Lock, Store};
 use crate::work::Context;
@@ -37,7 +37,9 @@ pub(crate) struct Server {
     /// The size of the shared state, in bytes.
     pub(crate) shared_state_bytes: usize,
     /// Whether `CRASH` is obeyed.
-    allow_crash: bool,
+    pub(crate) allow_crash: bool,
+    /// The heap to write before serving, in bytes.
+    pub(crate) resident_bytes: usize,
     /// Threads that serve, in models with a fixed number of them.
     pub(crate) workers: usize,
     /// The most threads of a pool that grows.
@@ -58,6 +60,11 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
     let model = models::find(&options.model)
         .ok_or_else(|| anyhow!("no model {}; see connscope-target models", options.model))?;
     raise_open_files(0);
+    // A program that takes our place writes its own.
+    let resident_here = match foreign::is_foreign(model.name) {
+        true => 0,
+        false => options.resident,
+    };
     let server = Server {
         listener: Listener::bind(options.listen, options.backlog)?,
         max_connections: options.max_connections.unwrap_or(u32::MAX),
@@ -68,7 +75,8 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         max_workers: options.max_workers.map_or(MAX_WORKERS, usize::from),
         counters: options.counters.clone(),
         pool: options.pool.pool(),
-        _resident: resident_heap(options.resident)?,
+        resident_bytes: options.resident,
+        _resident: resident_heap(resident_here)?,
     };
     (model.serve)(server)
 }

@@ -75,7 +75,7 @@ fn work_burns_cpu_and_waiting_does_not() {
     every_model(&[], |server| {
         let mut connection = server.connect();
         connection.exchange(b"PING\r\n", b"+PONG\r\n");
-        let serving = server.executing(&mut connection);
+        let serving = server.executing_pid(&mut connection);
         let cpu_ms = || cpu_ticks(serving) * 10;
         let before = cpu_ms();
         connection.exchange(b"WAIT 200\r\n", b"+OK\r\n");
@@ -99,7 +99,7 @@ fn touched_memory_is_held_until_the_connection_ends() {
         let anonymous = |pid: i32| status_kib(pid, "RssAnon:");
         let mut connection = server.connect();
         connection.exchange(b"PING\r\n", b"+PONG\r\n");
-        let serving = server.executing(&mut connection);
+        let serving = server.executing_pid(&mut connection);
         let before = anonymous(serving);
         connection.exchange(b"TOUCH 33554432\r\n", b"+OK\r\n");
         let held = anonymous(serving) - before;

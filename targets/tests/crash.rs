@@ -11,21 +11,13 @@ use server::{Server, eventually, models};
 
 #[test]
 fn a_process_dies_alone_and_threads_take_all_with_them() {
-    for model in models() {
+    // What a pooler is asked crashes the server behind it.
+    for model in models().into_iter().filter(|model| model != "pooler") {
         let mut server = Server::start(&model, &["--allow-crash"]);
         let (mut crashing, mut other) = (server.connect(), server.connect());
         other.exchange(b"PING\r\n", b"+PONG\r\n");
         crashing.exchange(b"PING\r\n", b"+PONG\r\n");
         crashing.send(b"CRASH\r\n");
-        if server.backend.is_some() {
-            // It is the server behind that dies.
-            crashing.expect(b"-ERR the connection to the backend was lost\r\n");
-            other.exchange(
-                b"PING\r\n",
-                b"-ERR the backend is not available: connection refused\r\n",
-            );
-            continue;
-        }
         assert_eq!(crashing.rest(), b"", "{model}");
         if model == "process-per-connection" {
             other.exchange(b"PING\r\n", b"+PONG\r\n");

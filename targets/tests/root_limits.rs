@@ -8,48 +8,61 @@ mod server;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use server::{Connection, Server, TARGET, backend_of, eventually, models};
+use server::{Connection, Server, TARGET, eventually, models};
 
 const REFUSED: &[u8] = b"-ERR max number of clients reached\r\n";
 const CLIENTS: usize = 60;
 
-/// A copy of the program where every user may run it; removed when dropped.
-struct Program(PathBuf);
+/// A folder with copies of the programs, where every user may run them; removed when dropped.
+struct Programs(PathBuf);
 
-impl Program {
+impl Programs {
     fn copy() -> Self {
-        let path = std::env::temp_dir().join(format!("connscope-target-{}", std::process::id()));
-        fs::copy(TARGET, &path).expect("a copy");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its owner");
-        Self(path)
+        let folder = std::env::temp_dir().join(format!("connscope-limits-{}", new_user()));
+        fs::create_dir(&folder).expect("a folder");
+        allow_all(&folder);
+        let programs = Self(folder);
+        programs.add(Path::new(TARGET));
+        for model in models() {
+            // That of a model which has one of its own.
+            let program = format!("{TARGET}-{model}");
+            if Path::new(&program).exists() {
+                programs.add(Path::new(&program));
+            }
+        }
+        programs
+    }
+
+    fn add(&self, program: &Path) {
+        let copy = self.0.join(program.file_name().expect("its name"));
+        fs::copy(program, &copy).expect("a copy");
+        allow_all(&copy);
     }
 
     /// Serves under a limit of `prlimit`.
     fn serve(&self, model: &str, limit: &str) -> Server {
-        let backend = backend_of(model, &[]);
-        let mut command = Command::new("prlimit");
-        command
-            .arg(limit)
-            .args(["setpriv", "--clear-groups", "--reuid", &new_user()])
-            .arg(&self.0)
-            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"]);
-        if let Some(backend) = &backend {
-            command.args(["--backend", &backend.address.to_string()]);
-        }
-        let mut server = Server::start_command(&mut command);
-        server.backend = backend;
-        server
+        Server::start_command(
+            Command::new("prlimit")
+                .arg(limit)
+                .args(["setpriv", "--clear-groups", "--reuid", &new_user()])
+                .arg(self.0.join("connscope-target"))
+                .args(["serve", "--model", model, "--listen", "127.0.0.1:0"]),
+        )
     }
 }
 
-impl Drop for Program {
+impl Drop for Programs {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+fn allow_all(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its owner");
 }
 
 /// A user who has no processes yet.
@@ -57,6 +70,11 @@ fn new_user() -> String {
     static USERS: AtomicU32 = AtomicU32::new(0);
     let ours = 100_000 + 100 * std::process::id();
     (ours + USERS.fetch_add(1, Ordering::Relaxed)).to_string()
+}
+
+/// The models that execute what they are asked; a pooler has that done.
+fn serving() -> impl Iterator<Item = String> {
+    models().into_iter().filter(|model| model != "pooler")
 }
 
 /// Those who are served, and how many are refused with an error reply.
@@ -89,9 +107,9 @@ fn serves_again(server: &Server) {
 
 #[test]
 fn clients_without_a_process_or_thread_are_refused() {
-    let program = Program::copy();
-    for model in models() {
-        let server = program.serve(&model, "--nproc=40");
+    let programs = Programs::copy();
+    for model in serving() {
+        let server = programs.serve(&model, "--nproc=40");
         let (mut served, refused) = come(&server, &model);
         let one_each = model.ends_with("-per-connection");
         // The server's own process or first thread is one of the forty.
@@ -107,14 +125,10 @@ fn clients_without_a_process_or_thread_are_refused() {
 
 #[test]
 fn memory_that_is_not_there_is_refused_to_who_asked() {
-    let program = Program::copy();
-    for model in models() {
+    let programs = Programs::copy();
+    for model in serving() {
         // Of memory that may be written to, what is only reserved apart.
-        let server = program.serve(&model, "--data=1000000000");
-        if server.backend.is_some() {
-            // Memory is asked of the server behind, which has no limit here.
-            continue;
-        }
+        let server = programs.serve(&model, "--data=1000000000");
         let mut witness = server.connect();
         witness.exchange(b"PING\r\n", b"+PONG\r\n");
         let mut greedy = server.connect();

@@ -2,6 +2,7 @@
 
 use crate::cargo;
 use crate::host::Root;
+use crate::runtimes;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ pub(crate) fn run(name: Option<&str>, peers: &[String]) -> Result<ExitCode> {
     let runner = cargo::runner_config(Root::require("the benchmarks")?)?;
     // Benchmarks start the servers that they measure.
     cargo::build_programs()?;
+    runtimes::build()?;
     for name in names {
         let mut args = vec!["bench", "--workspace", "--bench", &name];
         if let Some(runner) = &runner {

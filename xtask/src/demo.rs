@@ -3,6 +3,7 @@
 
 use crate::cargo;
 use crate::host::Root;
+use crate::runtimes;
 use crate::workspace::Workspace;
 use anyhow::{Error, Result};
 use std::os::unix::process::CommandExt;
@@ -22,6 +23,7 @@ const ARGUMENTS: &[&str] = &[
 pub(crate) fn run() -> Result<ExitCode> {
     let root = Root::require("the measurements")?;
     cargo::build_programs()?;
+    runtimes::build()?;
     let program = Workspace::read()?
         .target_directory
         .join("release/connscope");

@@ -1,12 +1,14 @@
 //! `cargo xtask`: sets the machine up, then checks, tests, measures or shows the project. It only
 //! runs programs, and knows none of our crates.
 
+mod apt;
 mod bench;
 mod cargo;
 mod check;
 mod demo;
 mod fuzz;
 mod host;
+mod runtimes;
 mod setup;
 mod test;
 mod vm;
@@ -19,6 +21,7 @@ use test::Tier;
 
 const EXAMPLES: &str = "\
 Examples:
+  cargo xtask build                   install what is missing, build every program
   cargo xtask demo                    install what is missing, build, show a short comparison
   cargo xtask test                    install what is missing, run every test, root ones included
   cargo xtask test --tier pure        only the tests that need neither root nor real servers
@@ -40,6 +43,8 @@ struct Cli {
 enum Command {
     /// Install the system packages that the build and the tests need and this host lacks
     Setup,
+    /// Set up and build every program, the reference servers in Go and Java too
+    Build(SetupArgs),
     /// Set up, build, and run a short `connscope compare` (as root, through sudo where needed)
     Demo(SetupArgs),
     /// Set up and run the tests, root ones included; the last line counts them all
@@ -154,7 +159,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Setup => {
             setup::install_missing(Purpose::All)?;
+            runtimes::unpack()?;
             eprintln!("every package is installed");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Build(setup) => {
+            setup.unless_refused(Purpose::Tests)?;
+            cargo::build_programs()?;
+            runtimes::build()?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(setup) => {
@@ -189,9 +201,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 impl SetupArgs {
     fn unless_refused(&self, purpose: Purpose) -> anyhow::Result<()> {
-        match self.no_setup {
-            true => Ok(()),
-            false => setup::install_missing(purpose),
+        if self.no_setup {
+            return Ok(());
+        }
+        setup::install_missing(purpose)?;
+        match purpose.needs_servers() {
+            true => runtimes::unpack(),
+            false => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ mod tier;
 
 use crate::cargo;
 use crate::host::Root;
+use crate::runtimes;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::io::{self, IsTerminal, Read, Write};
@@ -28,6 +29,7 @@ pub(crate) fn run(tiers: &[Tier], filter: Option<&str>) -> Result<ExitCode> {
     let files = workspace.targets("test");
     // Programs too: tests start those of other packages, which Cargo would not build for them.
     cargo::run(&["build", "--release", "--workspace", "--bins", "--tests"])?;
+    runtimes::build()?;
     let mut results = Vec::new();
     for tier in tiers {
         results.push((*tier, run_tier(*tier, &files, filter)?));

@@ -2,7 +2,6 @@
 //! half run there: it must load, and be right, on more kernels than the host's. So do tests of the
 //! whole program that want a machine to themselves.
 
-mod apt;
 mod image;
 mod kernel;
 mod machine;

@@ -131,7 +131,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a model, with further options, and waits until it listens; before it the server that it
-    /// forwards to, if any, with the same options.
+    /// forwards to, if any.
     ///
     /// # Errors
     /// If it does not start, with what it said; if it is not ready in 20 s; if a signal comes.
@@ -168,12 +168,13 @@ impl Server {
             .map(|hierarchy| hierarchy.create(model))
             .transpose()?;
         let mut command = binary.command();
+        command
+            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
+            .args(options);
         if let Some(backend) = &backend {
             command.args(["--backend", &backend.address.to_string()]);
         }
         command
-            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
-            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -114,7 +114,7 @@ fn run(mut scheduler: Scheduler, shared: &'static Shared) {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let mut session = Session::default();
             let stopping = shared.connections.stopping();
-            blocking::serve_connection(connection, &mut session, &shared.context, stopping);
+            blocking::serve(connection, &mut session, &shared.context, stopping);
             green::give_back(&mut session);
         }));
         shared.connections.forget(connection);

@@ -82,7 +82,7 @@ fn serve_child(
     CONNECTION.store(connection.as_raw_fd(), Ordering::Relaxed);
     end_on_signal();
     close_inherited(listener, signals);
-    blocking::serve(connection, context, &STOPPING);
+    blocking::serve_socket(connection, context, &STOPPING);
 }
 
 /// Closes the parent's descriptors, which this child must not keep open.

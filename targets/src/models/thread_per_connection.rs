@@ -91,7 +91,7 @@ extern "C" fn run(start: *mut libc::c_void) -> *mut libc::c_void {
     // A panic ends this connection only; its message has been printed.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let stopping = shared.connections.stopping();
-        blocking::serve(&connection, &shared.context, stopping);
+        blocking::serve_socket(&connection, &shared.context, stopping);
     }));
     shared.connections.forget(&connection);
     std::ptr::null_mut()

@@ -36,24 +36,17 @@ fn list() -> Vec<(String, String)> {
 pub(crate) fn backend_of(model: &str, options: &[&str]) -> Option<Box<Server>> {
     let needed = |(name, about): &(String, String)| name == model && about.contains("--backend");
     list().iter().any(needed).then(|| {
-        let (_, backends) = divide(options);
-        Box::new(Server::start("event-loop", &backends))
+        let options: Vec<_> = pairs(options)
+            .filter(|pair| pair[0] == "--shared-state")
+            .flatten()
+            .copied()
+            .collect();
+        Box::new(Server::start("event-loop", &options))
     })
 }
 
-/// Options of a server that forwards requests, and those that are the server's behind it.
-fn divide<'a>(options: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
-    let (mut own, mut backends) = (Vec::new(), Vec::new());
-    let mut options = options.iter().peekable();
-    while let Some(option) = options.next() {
-        let side = match *option {
-            "--shared-state" | "--allow-crash" => &mut backends,
-            _ => &mut own,
-        };
-        side.push(*option);
-        side.extend(options.next_if(|value| !value.starts_with("--")));
-    }
-    (own, backends)
+fn pairs<'a, 'b>(options: &'a [&'b str]) -> impl Iterator<Item = &'a [&'b str]> {
+    options.chunks(2)
 }
 
 /// A running server; killed when dropped.
@@ -75,7 +68,8 @@ impl Server {
         match &backend {
             None => _ = command.args(options),
             Some(backend) => {
-                command.args(divide(options).0);
+                let own = pairs(options).filter(|pair| pair[0] != "--shared-state");
+                command.args(own.flatten());
                 command.args(["--backend", &backend.address.to_string()]);
             }
         }
@@ -113,9 +107,9 @@ impl Server {
         self.child.id() as i32
     }
 
-    /// The process that executes the requests of a connection to it.
+    /// The process that executes what is asked on a connection to this server.
     #[track_caller]
-    pub(crate) fn executing(&self, connection: &mut Connection) -> i32 {
+    pub(crate) fn executing_pid(&self, connection: &mut Connection) -> i32 {
         match &self.backend {
             Some(backend) => backend.pid(),
             None => connection.process(),
@@ -257,7 +251,7 @@ impl Connection {
         let mut text = Vec::new();
         while !text.ends_with(b"\r\n$4\r\nover\r\n") {
             let mut bytes = [0; 512];
-            let read = uninterrupted(|| self.stream.read(&mut bytes)).expect("an answer");
+            let read = self.stream.read(&mut bytes).expect("an answer");
             assert!(read > 0, "the connection ended");
             text.extend_from_slice(&bytes[..read]);
         }
@@ -320,12 +314,9 @@ impl Noise {
 /// not, both ways.
 pub(crate) fn every_model(options: &[&str], check: impl Fn(&Server) + Sync) {
     let variants = list().into_iter().flat_map(|(model, about)| {
-        let session = about.contains("--backend").then(|| {
-            (
-                model.clone(),
-                &["--pool-mode", "session", "--pool-size", "200"][..],
-            )
-        });
+        let session = about
+            .contains("--backend")
+            .then(|| (model.clone(), &["--pool-mode", "session"][..]));
         std::iter::once((model, &[][..])).chain(session)
     });
     std::thread::scope(|scope| {

@@ -15,6 +15,13 @@ pub(crate) enum Purpose {
     All,
 }
 
+impl Purpose {
+    /// Whether the reference servers of other runtimes are wanted.
+    pub(crate) fn needs_servers(self) -> bool {
+        [Self::Tests, Self::All].contains(&self)
+    }
+}
+
 /// A system package and why it is needed.
 #[derive(Debug)]
 pub(crate) struct Package {
@@ -46,6 +53,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     build("make", "builds libbpf"),
     build("pkg-config", "libbpf's build asks it where libelf is"),
     build("zlib1g-dev", "libelf reads compressed sections"),
+    tests("golang-go", "compiles the reference server in Go", None),
     tests(
         "redis-tools",
         "redis-cli and redis-benchmark drive the reference servers",

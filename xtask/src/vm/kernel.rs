@@ -1,6 +1,6 @@
 //! Which kernels can be booted, and how one is fetched from Debian.
 
-use super::apt::{Description, Suite};
+use crate::apt::{Description, Suite};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};

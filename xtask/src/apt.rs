@@ -17,14 +17,14 @@ const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One suite of Debian, seen through lists of our own.
-pub(super) struct Suite {
+pub(crate) struct Suite {
     name: &'static str,
     folder: PathBuf,
 }
 
 impl Suite {
     /// Brings the lists up to date. With old lists at hand, a mirror out of reach is no error.
-    pub(super) fn open(name: &'static str, folder: &Path) -> Result<Self> {
+    pub(crate) fn open(name: &'static str, folder: &Path) -> Result<Self> {
         let suite = Self {
             name,
             folder: folder.join("apt").join(name),
@@ -45,7 +45,7 @@ impl Suite {
     }
 
     /// What the lists say of a package; `None` if they do not know it.
-    pub(super) fn describe(&self, package: &str) -> Result<Option<Description>> {
+    pub(crate) fn describe(&self, package: &str) -> Result<Option<Description>> {
         let output = self
             .apt("apt-cache")
             .args(["--quiet", "--no-all-versions", "show", package])
@@ -55,7 +55,7 @@ impl Suite {
     }
 
     /// Downloads a package into `folder`; apt checks it against the signed lists.
-    pub(super) fn download(&self, package: &str, folder: &Path) -> Result<()> {
+    pub(crate) fn download(&self, package: &str, folder: &Path) -> Result<()> {
         eprintln!("downloading {package} from Debian {}", self.name);
         let output = self
             .apt("apt-get")
@@ -118,8 +118,8 @@ impl Suite {
 
 /// What apt's lists say of one version of a package.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Description {
-    pub(super) version: String,
+pub(crate) struct Description {
+    pub(crate) version: String,
     depends: Vec<String>,
 }
 
@@ -141,7 +141,7 @@ impl Description {
     }
 
     /// The dependency whose name starts with this.
-    pub(super) fn dependency(&self, start: &str) -> Option<&str> {
+    pub(crate) fn dependency(&self, start: &str) -> Option<&str> {
         let mut names = self.depends.iter();
         Some(names.find(|name| name.starts_with(start))?.as_str())
     }

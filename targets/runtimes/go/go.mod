@@ -1,0 +1,3 @@
+module connscope/goroutines
+
+go 1.19
