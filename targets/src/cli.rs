@@ -1,6 +1,7 @@
 //! The command line: types only.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -46,7 +47,7 @@ SIGINT, after answering the requests already read.
 Examples:
   connscope-target serve --model process-per-connection --resident 512MiB
   connscope-target serve --model thread-per-connection --listen 127.0.0.1:0 --max-connections 100
-  connscope-target serve --model async-tasks --workers 4
+  connscope-target serve --model async-tasks --workers 4 --counters /dev/shm/async.counters
   connscope-target serve --model pooler --backend 127.0.0.1:7000 --listen 127.0.0.1:7001";
 
 /// Options of `serve`.
@@ -83,6 +84,9 @@ pub(crate) struct Serve {
     /// Threads of a pool that grows while some of them wait [default: 1024]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=32768))]
     pub(crate) max_workers: Option<u16>,
+    /// File to keep counters of a scheduler in user space in (docs/counters.md); best on a tmpfs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) counters: Option<PathBuf>,
     /// Options of the pooler.
     #[command(flatten)]
     pub(crate) pool: PoolOptions,
@@ -128,6 +132,7 @@ impl Serve {
         let given = [
             ("--workers", self.workers.is_some()),
             ("--max-workers", self.max_workers.is_some()),
+            ("--counters", self.counters.is_some()),
             ("--backend", pool.backend.is_some()),
             ("--pool-size", pool.pool_size.is_some()),
             ("--pool-mode", pool.pool_mode.is_some()),

@@ -217,6 +217,7 @@ pub(crate) fn refuse(connection: impl AsFd) {
 
 /// Ends a connection so that the client sees the last reply: closing with input unread would send
 /// a reset, which may overtake it. Does not block and reads a bounded amount.
+#[inline(never)] // Its buffer would be on the stack of whoever waits before that.
 pub(crate) fn shut_down(connection: BorrowedFd<'_>) {
     let _ = shutdown(connection, Shutdown::Write);
     let mut rest = [0_u8; 4096];

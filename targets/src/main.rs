@@ -3,6 +3,7 @@
 mod blocking;
 mod cli;
 mod connections;
+mod counters;
 mod errors;
 mod event_loop;
 mod limits;

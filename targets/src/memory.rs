@@ -1,14 +1,15 @@
-//! Anonymous memory mappings: shared ones for state that forked processes see, private ones for
-//! memory that one connection holds.
+//! Memory mappings: shared ones for state that forked processes see, private ones for memory that one
+//! connection holds, and files.
 
-use std::ptr::NonNull;
+use std::os::fd::AsFd;
+use std::ptr::{NonNull, null_mut};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
 /// The page size of every x86-64 host, in bytes; the step in which memory is touched.
 pub(crate) const PAGE_BYTES: usize = 4096;
 
-/// An anonymous mapping, zeroed when made, unmapped when dropped.
+/// A mapping, unmapped when dropped; an anonymous one is zeroed when made.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<u8>,
@@ -43,15 +44,22 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Maps the first `bytes` (more than 0) of `file`, shared with whoever maps it too.
+    ///
+    /// # Errors
+    /// What `mmap` answers.
+    pub(crate) fn of_file(file: impl AsFd, bytes: usize) -> rustix::io::Result<Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a fresh mapping at an address the kernel picks touches no other memory.
+        let base = unsafe { mmap(null_mut(), bytes, access, MapFlags::SHARED, file, 0)? };
+        let base = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
+        Ok(Self { base, bytes })
+    }
+
     fn map(bytes: usize, flags: MapFlags) -> rustix::io::Result<Self> {
         // SAFETY: a fresh anonymous mapping at an address the kernel picks touches no other memory.
         let base = unsafe {
-            mmap_anonymous(
-                std::ptr::null_mut(),
-                bytes,
-                ProtFlags::READ | ProtFlags::WRITE,
-                flags,
-            )?
+            mmap_anonymous(null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)?
         };
         let base = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
         Ok(Self { base, bytes })

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use rustix::thread::sched_getaffinity;
 
 use crate::cli::Serve;
+use crate::counters::Counters;
 use crate::errors::in_words;
 use crate::limits::raise_open_files;
 use crate::listen::Listener;
@@ -43,6 +45,8 @@ pub(crate) struct Server {
     pub(crate) workers: usize,
     /// The most threads of a pool that grows.
     pub(crate) max_workers: usize,
+    /// Where to count what a scheduler in user space does, besides in memory.
+    pub(crate) counters: Option<PathBuf>,
     /// The server to forward requests to, and how, in a model that does.
     pub(crate) pool: Option<Pool>,
     /// Heap written before serving, for a fork to copy the page tables of.
@@ -70,6 +74,7 @@ pub(crate) fn run(options: &Serve) -> Result<()> {
         allow_crash: options.allow_crash,
         workers: options.workers.map_or_else(usable_cpus, usize::from),
         max_workers: options.max_workers.map_or(MAX_WORKERS, usize::from),
+        counters: options.counters.clone(),
         pool: options.pool.pool(),
         resident_bytes: options.resident,
         _resident: resident_heap(resident_here)?,
@@ -116,6 +121,15 @@ impl Server {
             state_bytes: store.bytes(),
             heavy_work: Duration::MAX,
         }
+    }
+
+    /// Counters for the threads that serve, which never end.
+    ///
+    /// # Errors
+    /// When their file cannot be made.
+    pub(crate) fn thread_counters(&self, model: &str) -> Result<&'static Counters> {
+        let counters = Counters::new(self.counters.as_deref(), model, self.workers)?;
+        Ok(Box::leak(Box::new(counters)))
     }
 
     /// Catches the signals that ask to end, and `more`.

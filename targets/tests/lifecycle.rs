@@ -243,6 +243,7 @@ fn bad_usage_is_status_2() {
         &["serve", "--model", "process-pool", "--workers", "0"],
         &["serve", "--model", "process-pool", "--max-workers", "9"],
         &["serve", "--model", "async-tasks", "--workers", "0"],
+        &["serve", "--model", "event-loop", "--counters", "/dev/null"],
         &["serve", "--model", "event-loop", "--backend", "127.0.0.1:1"],
         &["serve", "--model", "pooler"],
         &["load", "--connections", "0"],

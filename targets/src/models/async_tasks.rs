@@ -13,8 +13,9 @@
 //! done: with two threads, 17 of 20 times a `WORK` held up all other connections (seen).
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context as Waker, Poll, ready};
 
@@ -26,6 +27,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Model;
 use crate::connections::Connections;
+use crate::counters;
 use crate::listen::{Accepted, Listener, PAUSE, refuse, shut_down};
 use crate::serve::Server;
 use crate::session::{Buffers, READ_BYTES, Session, Stop};
@@ -37,7 +39,7 @@ use crate::work::{Context, burn};
 pub(crate) const MODEL: Model = Model {
     name: "async-tasks",
     about: "a stackless task for each connection on a few threads, stealing work (as async runtimes)",
-    options: &["--workers"],
+    options: &["--workers", "--counters"],
     serve,
 };
 
@@ -82,9 +84,12 @@ fn serve(server: Server) -> Result<()> {
 }
 
 fn runtime(server: &Server) -> Result<Runtime> {
+    let counters = server.thread_counters(MODEL.name)?;
     Builder::new_multi_thread()
         .worker_threads(server.workers)
         .thread_stack_size(server.stack_bytes)
+        .on_thread_start(|| counters.count_this_thread())
+        .on_thread_park(counters::thread_idles)
         .enable_all()
         .build()
         .with_context(|| format!("cannot start a runtime of {} threads", server.workers))
@@ -147,13 +152,30 @@ fn begin(socket: OwnedFd, shared: &'static Shared) {
                 session: Session::default(),
                 shared,
             };
-            tokio::spawn(connection.serve());
+            counters::task_begins();
+            tokio::spawn(Counted(connection.serve()));
         }
         Err(error) => {
             let (socket, _) = error.into_parts();
             refuse(&socket);
             connections.forget(&socket);
         }
+    }
+}
+
+/// A task, each of its turns counted. An `async fn` around it would have room for it twice.
+struct Counted<F>(F);
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, waker: &mut Waker<'_>) -> Poll<F::Output> {
+        // SAFETY: the only field is never moved out of, and pinned as long as this is.
+        let task = unsafe { self.map_unchecked_mut(|counted| &mut counted.0) };
+        counters::task_goes_on();
+        let polled = task.poll(waker);
+        counters::task_pauses();
+        polled
     }
 }
 
@@ -168,6 +190,7 @@ impl Drop for Connection {
     /// However its task ends, a panic among the ways.
     fn drop(&mut self) {
         self.shared.connections.forget(&self.socket);
+        counters::task_ended();
     }
 }
 

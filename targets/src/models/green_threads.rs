@@ -17,8 +17,10 @@
 //! Threads have buffers for reading and writing, lent to the coroutine that they run: a coroutine
 //! keeps its own only while it is in the middle of a request or of a reply.
 
+mod green;
 mod scheduler;
 mod stacks;
+mod worker;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,8 +28,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use rustix::net::SocketFlags;
 
-use self::scheduler::{Green, Scheduler, Worker};
+use self::green::Green;
+use self::scheduler::Scheduler;
 use self::stacks::{Budget, Stacks};
+use self::worker::Worker;
 use super::Model;
 use crate::blocking;
 use crate::connections::Connections;
@@ -42,7 +46,7 @@ use crate::work::Context;
 pub(crate) const MODEL: Model = Model {
     name: "green-threads",
     about: "a stackful coroutine for each connection on a few threads (as goroutines)",
-    options: &["--workers"],
+    options: &["--workers", "--counters"],
     serve,
 };
 
@@ -85,6 +89,7 @@ struct Shared {
 
 fn start_workers(server: &Server, shared: &'static Shared) -> Result<Vec<Arc<Worker>>> {
     let budget = Arc::new(Budget::of_this_host());
+    let counters = server.thread_counters(MODEL.name)?;
     let start = |number| {
         let stacks = Stacks::new(server.stack_bytes, budget.clone());
         let (poll, worker) = Worker::new().context("cannot make an epoll instance")?;
@@ -92,7 +97,10 @@ fn start_workers(server: &Server, shared: &'static Shared) -> Result<Vec<Arc<Wor
         std::thread::Builder::new()
             .name(format!("worker {number}"))
             .stack_size(server.stack_bytes)
-            .spawn(move || run(Scheduler::new(poll, own, stacks), shared))
+            .spawn(move || {
+                counters.count_this_thread();
+                run(Scheduler::new(poll, own, stacks), shared);
+            })
             .context("cannot start a thread; choose fewer --workers")?;
         Ok(worker)
     };
@@ -107,7 +115,7 @@ fn run(mut scheduler: Scheduler, shared: &'static Shared) {
             let mut session = Session::default();
             let stopping = shared.connections.stopping();
             blocking::serve(connection, &mut session, &shared.context, stopping);
-            scheduler::give_back(&mut session);
+            green::give_back(&mut session);
         }));
         shared.connections.forget(connection);
     };

@@ -19,7 +19,7 @@
 //! read to its end. A client that vanishes leaves its replies to be read and thrown away, for two
 //! seconds at most; one that vanished before its requests were sent whole, or whatever is not
 //! understood, costs the backend connection, and another is made. A client that has ended its side
-//! gets what replies still come within two seconds of each other; in line, it has left after 100 ms. One that does not take its
+//! gets what replies still come within two seconds of each other; in line, it has left after one second. One that does not take its
 //! replies holds up its backend connection; after two seconds it is ended if others wait.
 //!
 //! When the backend refuses or dies, clients get error replies: at once while there is no

@@ -192,7 +192,7 @@ fn ticks(pid: i32, fields: std::ops::Range<usize>) -> u64 {
 }
 
 /// Waits until `condition` holds.
-pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(

@@ -1,109 +1,28 @@
 //! A thread's coroutines: which wait for what, which have a turn next.
 
-use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corosensei::stack::DefaultStack;
-use corosensei::{Coroutine, CoroutineResult, Yielder};
+use corosensei::{Coroutine, CoroutineResult};
 use mio::unix::SourceFd;
-use mio::{Interest, Poll, Token, Waker};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use mio::{Interest, Poll, Token};
+use rustix::net::{Shutdown, shutdown};
 
+use super::green::{Green, Pause, Readiness};
 use super::stacks::Stacks;
-use crate::blocking;
+use super::worker::{INBOX, Worker};
+use crate::counters;
 use crate::event_loop::wait::{Event, Ready};
 use crate::listen::refuse as refuse_socket;
-use crate::session::{Buffers, READ_BYTES, Session};
 use crate::slots::Slots;
 
-const INBOX: Token = Token(usize::MAX - 1);
 const EVENTS_PER_TURN: usize = 1024;
-/// What a coroutine may read before others get their turn, in bytes.
-const BYTES_PER_TURN: usize = 4 * READ_BYTES;
-
-thread_local! {
-    /// What this thread lends to the coroutine that it runs.
-    static BUFFERS: RefCell<Buffers> = RefCell::default();
-}
-
-/// A thread as others see it: where it takes new connections from.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    inbox: Mutex<Vec<OwnedFd>>,
-    waker: Waker,
-    load: AtomicU32,
-}
-
-impl Worker {
-    /// A worker, and what its thread is to make a [`Scheduler`] of.
-    ///
-    /// # Errors
-    /// When there is no descriptor for it.
-    pub(crate) fn new() -> io::Result<(Poll, Arc<Self>)> {
-        let poll = Poll::new()?;
-        let worker = Self {
-            inbox: Mutex::default(),
-            waker: Waker::new(poll.registry(), INBOX)?,
-            load: AtomicU32::new(0),
-        };
-        Ok((poll, Arc::new(worker)))
-    }
-
-    /// The connections that it serves or is to serve.
-    pub(crate) fn load(&self) -> u32 {
-        self.load.load(Ordering::Relaxed)
-    }
-
-    /// Makes it serve one more.
-    pub(crate) fn give(&self, socket: OwnedFd) {
-        self.load.fetch_add(1, Ordering::Relaxed);
-        self.inbox().push(socket);
-        // Fails only when the counter behind it is full of wake-ups.
-        let _ = self.waker.wake();
-    }
-
-    fn inbox(&self) -> std::sync::MutexGuard<'_, Vec<OwnedFd>> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Why a coroutine let others go on.
-enum Pause {
-    /// It had its share.
-    Turn,
-    /// Until a read brings something.
-    Readable,
-    /// Until a write is taken.
-    Writable,
-    /// Until then.
-    Until(Instant),
-}
-
-/// What is known of a socket without asking.
-#[derive(Default)]
-struct Readiness {
-    readable: Cell<bool>,
-    read_closed: Cell<bool>,
-    writable: Cell<bool>,
-}
-
-impl Readiness {
-    fn note(&self, event: Event) {
-        self.readable.set(self.readable.get() | event.is_readable());
-        self.read_closed
-            .set(self.read_closed.get() | event.is_read_closed());
-        self.writable.set(self.writable.get() | event.is_writable());
-    }
-}
-
 struct Task {
     coroutine: Coroutine<(), Pause, (), DefaultStack>,
     readiness: Rc<Readiness>,
@@ -155,14 +74,17 @@ impl Scheduler {
     ) -> io::Error {
         let mut ready = Ready::with_capacity(EVENTS_PER_TURN);
         loop {
-            match ready.wait(&self.poll, self.timeout()) {
+            let timeout = self.timeout();
+            if timeout != Some(Duration::ZERO) {
+                counters::thread_idles();
+            }
+            match ready.wait(&self.poll, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return error,
                 _ => {}
             }
             for event in ready.iter() {
                 if event.token == INBOX {
-                    let sockets = std::mem::take(&mut *self.worker.inbox());
-                    for socket in sockets {
+                    for socket in self.worker.take() {
                         self.begin(socket, serve, &refuse);
                     }
                 } else {
@@ -195,18 +117,17 @@ impl Scheduler {
         refuse: impl Fn(OwnedFd),
     ) {
         let Ok(stack) = self.stacks.take() else {
-            self.leave();
+            self.worker.leave();
             return refuse(socket);
         };
         let readiness = Rc::<Readiness>::default();
         let (own, descriptor) = (readiness.clone(), socket.as_raw_fd());
+        counters::task_begins();
         let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
-            serve(&Green {
-                socket,
-                readiness: own,
-                budget: Cell::new(BYTES_PER_TURN),
-                yielder,
-            });
+            counters::task_goes_on();
+            serve(&Green::new(socket, own, yielder));
+            counters::task_ended();
+            counters::task_pauses();
         });
         let slot = self.tasks.add(Task {
             coroutine,
@@ -270,100 +191,8 @@ impl Scheduler {
                 if let Some(task) = self.tasks.end(slot) {
                     self.stacks.give_back(task.coroutine.into_stack());
                 }
-                self.leave();
+                self.worker.leave();
             }
         }
     }
-
-    fn leave(&self) {
-        self.worker.load.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A connection as its own coroutine sees it: calls seem to block.
-pub(crate) struct Green<'a> {
-    socket: OwnedFd,
-    readiness: Rc<Readiness>,
-    /// What may still be read in this turn, in bytes.
-    budget: Cell<usize>,
-    yielder: &'a Yielder<(), Pause>,
-}
-
-impl Green<'_> {
-    /// Lets others go on, with this thread's buffers.
-    fn pause(&self, session: &mut Session, pause: Pause) {
-        BUFFERS.with_borrow_mut(|buffers| session.return_buffers(buffers));
-        self.budget.set(BYTES_PER_TURN);
-        self.yielder.suspend(pause);
-        BUFFERS.with_borrow_mut(|buffers| session.borrow_buffers(buffers));
-    }
-}
-
-impl AsRawFd for Green<'_> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-}
-
-impl blocking::Connection for Green<'_> {
-    fn socket(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-
-    fn receive(&self, session: &mut Session) -> Result<usize, Errno> {
-        let Readiness {
-            readable,
-            read_closed,
-            ..
-        } = &*self.readiness;
-        loop {
-            if !readable.get() {
-                self.pause(session, Pause::Readable);
-            } else if self.budget.get() == 0 {
-                self.pause(session, Pause::Turn);
-            }
-            let input = session.input();
-            let length = input.len();
-            let spare = input.spare_capacity_mut();
-            let room = spare.len().min(self.budget.get());
-            match recv(&self.socket, &mut spare[..room], RecvFlags::empty()) {
-                Ok((_, read)) => {
-                    // SAFETY: the kernel has written so many bytes behind the first `length`.
-                    unsafe { input.set_len(length + read) };
-                    // A short read has emptied the socket, and what comes later is a new event; only
-                    // the end of the stream may have been reported already.
-                    readable.set(read == room || read_closed.get());
-                    self.budget.set(self.budget.get() - read);
-                    return Ok(read);
-                }
-                Err(Errno::AGAIN) => readable.set(false),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn send(&self, session: &mut Session) -> Result<(), Errno> {
-        while !session.output().is_empty() {
-            match send(&self.socket, session.output(), SendFlags::NOSIGNAL) {
-                Ok(sent) => session.wrote(sent),
-                Err(Errno::AGAIN) => {
-                    self.readiness.writable.set(false);
-                    self.pause(session, Pause::Writable);
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn sleep(&self, session: &mut Session, time: Duration) {
-        self.pause(session, Pause::Until(Instant::now() + time));
-    }
-}
-
-/// Gives the thread's buffers back at the end of a coroutine.
-pub(crate) fn give_back(session: &mut Session) {
-    BUFFERS.with_borrow_mut(|buffers| session.return_buffers(buffers));
 }

@@ -14,7 +14,7 @@ use crate::errors::in_words;
 /// When to try again to make a connection after that has failed.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long a client may wait in line that has ended its side.
-const GRACE: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_secs(1);
 /// What a new connection is asked.
 const GREETING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// Frees what a session made its backend connection hold.

@@ -1,0 +1,136 @@
+//! The counters of schedulers in user space, read from their file as anyone would.
+
+#[path = "harness/server.rs"]
+#[allow(dead_code, missing_docs, reason = "each test file uses a part")]
+mod server;
+
+use std::path::{Path, PathBuf};
+
+use server::{Server, eventually};
+
+const MODELS: [&str; 2] = ["async-tasks", "green-threads"];
+
+/// What the file says, summed over threads.
+#[derive(Debug)]
+struct Counted {
+    threads: u32,
+    alive: u64,
+    switches: u64,
+    sampled: u64,
+    sampled_ns: u64,
+}
+
+/// A file for counters, removed when dropped.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir();
+        Self(folder.join(format!("connscope-{}-{name}", std::process::id())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+
+    fn read(&self, model: &str, pid: i32) -> Counted {
+        let bytes = std::fs::read(&self.0).expect("the file");
+        assert_eq!(&bytes[..8], b"cnscpcnt");
+        let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4"));
+        let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8"));
+        assert_eq!((u32_at(8), u32_at(12)), (1, pid as u32));
+        let name = std::str::from_utf8(&bytes[40..72]).expect("text");
+        assert_eq!(name.trim_end_matches('\0'), model);
+        let (first, distance, threads) = (u32_at(16), u32_at(20), u32_at(24));
+        let sum = |counter: usize| -> u64 {
+            let places = (0..threads).map(|thread| (first + thread * distance) as usize);
+            places.map(|place| u64_at(place + counter)).sum()
+        };
+        Counted {
+            threads,
+            alive: sum(0) - sum(8),
+            switches: sum(16),
+            sampled: sum(24),
+            sampled_ns: sum(32),
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn tasks_alive_and_switches_are_counted() {
+    for model in MODELS {
+        let file = File::new(model);
+        let options = ["--workers", "2", "--counters", file.path()];
+        let server = Server::start(model, &options);
+        let counted = || file.read(model, server.pid());
+        assert_eq!((counted().threads, counted().alive), (2, 0), "{model}");
+        let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.exchange(b"PING\r\n", b"+PONG\r\n");
+        }
+        eventually("all wait again", || counted().alive == 20);
+        let before = counted().switches;
+        for _ in 0..50 {
+            for client in &mut clients {
+                client.exchange(b"PING\r\n", b"+PONG\r\n");
+            }
+        }
+        // Each exchange is one switch to its task; a few may find the request not there yet.
+        let more = counted().switches - before;
+        assert!((999..1100).contains(&more), "{model}: {more} for 1000");
+        clients.truncate(5);
+        eventually("those that left are gone", || counted().alive == 5);
+        drop(clients);
+        eventually("all are gone", || counted().alive == 0);
+    }
+}
+
+/// Under a load that keeps it busy a switch is some tens of nanoseconds to some microseconds.
+#[test]
+fn the_time_of_switches_is_sampled() {
+    for model in MODELS {
+        let file = File::new(&format!("{model}-busy"));
+        let server = Server::start(model, &["--workers", "1", "--counters", file.path()]);
+        let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        let counted = || file.read(model, server.pid());
+        eventually("enough switches were timed", || {
+            for client in &mut clients {
+                client.send(b"WORK 20\r\n");
+            }
+            for client in &mut clients {
+                client.expect(b"+OK\r\n");
+            }
+            counted().sampled >= 20
+        });
+        let Counted {
+            switches,
+            sampled,
+            sampled_ns,
+            ..
+        } = counted();
+        println!("{model}: {switches} switches, {sampled} timed, {sampled_ns} ns");
+        let mean = sampled_ns / sampled;
+        assert!((5..1_000_000).contains(&mean), "{model}: {mean} ns");
+        assert!(sampled * 200 < switches, "{model}: {sampled} of {switches}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_named() {
+    let file = "/nowhere/at/all";
+    let output = std::process::Command::new(server::TARGET)
+        .args(["serve", "--model", "green-threads", "--counters", file])
+        .args(["--listen", "127.0.0.1:0"])
+        .output()
+        .expect("cannot run the program");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(file) && said.contains("--counters"), "{said}");
+    assert!(!Path::new(file).exists());
+}
