@@ -165,15 +165,16 @@ fn each_model_creates_the_tasks_it_is_named_for() {
 
 #[test]
 fn each_connection_of_churn_has_its_task() {
+    // More of them come until the second snapshot is taken: few while a busy host delays that.
     let report = compare(&[
         "--models",
-        &MODELS.join(","),
+        "process-per-connection,thread-per-connection",
         "--connections",
         "5",
         "--duration",
-        "1s",
+        "4s",
         "--rate",
-        "200",
+        "50",
         "--workload",
         "churn",
     ]);
@@ -184,7 +185,7 @@ fn each_connection_of_churn_has_its_task() {
         let measures = &target(&report, model, 5)["measures"];
         let created = number(&measures["creations"][kind]["count"]);
         // The ramp's five, and the requests of the warm-up and of the window.
-        assert_near("created", created, 5.0 + 1.2 * 200.0, 0.03);
+        assert_near("created", created, 5.0 + 4.2 * 50.0, 0.03);
         let client = &measures["client"];
         let set_ups = number(&client["set_up_latency"]["count"]);
         assert_near("connections made", set_ups, 200.0, 0.03);

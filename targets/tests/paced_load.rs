@@ -35,6 +35,7 @@ fn every_phase_in_turn_on_every_model() {
                 "500ms",
             ],
         );
+        let mut warming_up = Instant::now();
         for connections in [12, 25, 37, 50] {
             assert_eq!(
                 load.event(),
@@ -43,24 +44,29 @@ fn every_phase_in_turn_on_every_model() {
             if model == "process-per-connection" {
                 assert_eq!(server.children().len(), connections, "each has its process");
             }
+            warming_up = Instant::now();
             load.go_on();
         }
-        let warming_up = Instant::now();
         assert_eq!(load.event(), json!({"event": "measuring"}));
         let measuring = Instant::now();
         assert_eq!(load.event(), json!({"event": "measured"}));
         let measured = Instant::now();
         let (warm_up, window) = (measuring - warming_up, measured - measuring);
-        assert!((180..400).contains(&warm_up.as_millis()), "{warm_up:?}");
-        assert!((480..700).contains(&window.as_millis()), "{window:?}");
+        // Any of the three may be read late.
+        let both = warm_up + window;
+        assert!(warm_up.as_millis() >= 200, "{warm_up:?}");
+        assert!((700..2_000).contains(&both.as_millis()), "{both:?}");
         // The load goes on being offered.
         let before = context_switches(&server);
-        std::thread::sleep(Duration::from_millis(300));
-        let switches = context_switches(&server) - before;
-        assert!(
-            switches > 100,
-            "{model}: {switches} switches at 1000 requests/s"
-        );
+        let begun = Instant::now();
+        while context_switches(&server) - before < 100 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "{model}: {} switches at 1000 requests/s",
+                context_switches(&server) - before
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
         load.go_on();
         let done = load.event();
         assert_eq!(done["event"], "done", "{done}");
