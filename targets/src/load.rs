@@ -1,19 +1,22 @@
 //! The load generator: offers a workload to a server over many connections and reports what its
 //! clients saw. See `connscope-target load --help` for the loops, the paced protocol and examples.
 //!
-//! One thread. Requests fall due on a schedule whatever the answers do; a connection whose last
-//! request is not answered yet queues the next ones, and latency counts from when each was due.
+//! Requests fall due on a schedule whatever the answers do; a connection whose last request is not
+//! answered yet queues the next ones, and latency counts from when each was due. One thread offers
+//! the load, or several, each on its share of the connections.
 
 mod bookings;
 mod client;
 mod control;
 mod offer;
+mod plan;
 mod poller;
 mod ramp;
 mod run;
 mod schedule;
 mod summary;
 mod tally;
+mod threads;
 mod trials;
 mod workload;
 
@@ -44,6 +47,15 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode> {
         );
         Cli::command()
             .error(ErrorKind::ValueValidation, text)
+            .exit();
+    }
+    if options.threads > options.connections {
+        let text = format!(
+            "--threads {} with --connections {}: a thread without a connection has nothing to do",
+            options.threads, options.connections
+        );
+        Cli::command()
+            .error(ErrorKind::ArgumentConflict, text)
             .exit();
     }
     if options.workload == Workload::Churn && (options.stall || options.crash) {

@@ -1,14 +1,17 @@
 //! The commands: the same work for every concurrency model.
 
+mod about;
 mod booking;
+mod burning;
+mod context;
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-
-use redis_protocol::resp2::types::BorrowedFrame;
-use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 pub(crate) use booking::key_of_seat;
+pub(crate) use burning::{burn, thread_cpu};
+pub(crate) use context::Context;
+
+use about::{config, info};
 use booking::{Booking, Mode, Step};
 
 use crate::memory::Mapping;
@@ -24,58 +27,6 @@ const MAX_TOUCH_BYTES: u64 = 1 << 30;
 
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
-
-/// What commands can see of the server.
-pub(crate) struct Context<'a, L> {
-    /// The shared key-value state.
-    pub(crate) store: &'a Store<L>,
-    /// Connections being served now, by all threads of this process (of all processes, unless they
-    /// are counted apart).
-    pub(crate) clients: &'a AtomicU32,
-    /// What they are counted in by each process that serves some; `clients` is one of these.
-    pub(crate) all_clients: &'a [AtomicU32],
-    /// The most connections served at a time.
-    pub(crate) max_clients: u32,
-    /// The size of the state, in bytes: of `store`, and of what others have of it.
-    pub(crate) state_bytes: usize,
-    /// The model's name.
-    pub(crate) model: &'static str,
-    /// Whether `CRASH` does what it says.
-    pub(crate) allow_crash: bool,
-    /// The least CPU time that makes `WORK` a task to be done elsewhere ([`Outcome::Work`]).
-    pub(crate) heavy_work: Duration,
-}
-
-impl<L> Context<'_, L> {
-    /// Connections being served now, by all processes and threads.
-    pub(crate) fn count_clients(&self) -> u32 {
-        let counts = self.all_clients.iter();
-        counts.map(|count| count.load(Ordering::SeqCst)).sum()
-    }
-
-    /// Whether this process has an eighth more connections than there are for each on average.
-    pub(crate) fn has_more_than_its_share(&self) -> bool {
-        let share = self.count_clients() / self.all_clients.len() as u32;
-        self.clients.load(Ordering::SeqCst) > share + share / 8 + 1
-    }
-
-    /// Counts one more connection, unless as many as allowed are being served. Where several
-    /// processes count, two that reach for the last place at once may both not get it, but never both
-    /// do.
-    pub(crate) fn enter(&self) -> bool {
-        self.clients.fetch_add(1, Ordering::SeqCst);
-        let allowed = self.count_clients() <= self.max_clients;
-        if !allowed {
-            self.leave();
-        }
-        allowed
-    }
-
-    /// Counts one connection less.
-    pub(crate) fn leave(&self) {
-        self.clients.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 /// What one connection holds between commands.
 #[derive(Debug, Default)]
@@ -217,50 +168,6 @@ fn increment<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &m
     }
 }
 
-fn info<L: Lock>(context: &Context<'_, L>) -> String {
-    format!(
-        "# Server\r\nserver:connscope-target\r\nversion:{}\r\nmodel:{}\r\nprocess_id:{}\r\n\
-         \r\n# Clients\r\nconnected_clients:{}\r\nmaxclients:{}\r\n\
-         \r\n# Memory\r\nmaxmemory:{}\r\n",
-        env!("CARGO_PKG_VERSION"),
-        context.model,
-        std::process::id(),
-        context.count_clients(),
-        context.max_clients,
-        context.state_bytes,
-    )
-}
-
-/// What `redis-benchmark` and `redis-cli` ask for; any other parameter is not there.
-fn config<L: Lock>(request: Request<'_>, context: &Context<'_, L>, output: &mut Vec<u8>) {
-    let subcommand = request.argument(1);
-    if !subcommand.eq_ignore_ascii_case(b"GET") {
-        let text = format!("ERR unknown subcommand '{}'.", printable(subcommand));
-        return reply::error(output, &text);
-    }
-    if request.len() < 3 {
-        return wrong_number(output, b"config|get");
-    }
-    let known = [
-        ("save", String::new()),
-        ("appendonly", "no".to_owned()),
-        ("maxclients", context.max_clients.to_string()),
-        ("maxmemory", context.state_bytes.to_string()),
-    ];
-    let mut pairs = Vec::new();
-    for (name, value) in &known {
-        if request
-            .operands()
-            .skip(1)
-            .any(|asked| asked.eq_ignore_ascii_case(name.as_bytes()))
-        {
-            pairs.push(BorrowedFrame::BulkString(name.as_bytes()));
-            pairs.push(BorrowedFrame::BulkString(value.as_bytes()));
-        }
-    }
-    reply::array(output, &pairs);
-}
-
 fn work(request: Request<'_>, heavy: Duration, output: &mut Vec<u8>) -> Outcome {
     match bounded(request.argument(1), MAX_WORK_US).map(Duration::from_micros) {
         Some(cpu) if cpu >= heavy => return Outcome::Work(cpu),
@@ -300,7 +207,8 @@ fn touch(request: Request<'_>, held: &mut Held, output: &mut Vec<u8>) {
     reply::simple(output, "OK");
 }
 
-/// Replies 1 to who has the seat, 0 to who came too late.
+/// Replies 1 to who has the seat, 0 to who came too late; 1 more, or 1 less, for each time that the
+/// customer had to begin anew, which only `optimistic` makes them.
 fn book<L: Lock>(request: Request<'_>, store: &Store<L>, output: &mut Vec<u8>) -> Outcome {
     let seat = request.argument(1);
     if seat.len() > booking::MAX_NAME_BYTES {
@@ -324,8 +232,9 @@ fn take_step<L: Lock>(
     output: &mut Vec<u8>,
 ) -> Outcome {
     match booking.step(store) {
-        Ok(Step::Booked) => reply::integer(output, 1),
-        Ok(Step::Taken) => reply::integer(output, 0),
+        Ok(step @ (Step::Booked | Step::Taken)) => {
+            reply::integer(output, booking.answer(step == Step::Booked));
+        }
         Ok(step) => {
             let time = step.wait().unwrap_or_default();
             return Outcome::Wait(time, Waiting::Booking(booking));
@@ -346,28 +255,6 @@ fn crash(allowed: bool, output: &mut Vec<u8>) {
         unsafe { std::ptr::null_mut::<u8>().write_volatile(0) };
     }
     reply::error(output, "ERR CRASH is refused; serve with --allow-crash");
-}
-
-/// Burns `cpu` of this thread's own time: time spent preempted does not count.
-pub(crate) fn burn(cpu: Duration) {
-    let end = thread_cpu() + cpu;
-    // The clock of the thread's CPU time is a system call, the wall clock is not: so spin by the
-    // wall clock, then see how much of that was ours.
-    loop {
-        let missing = end.saturating_sub(thread_cpu());
-        if missing.is_zero() {
-            return;
-        }
-        let spin = Instant::now();
-        while spin.elapsed() < missing {
-            std::hint::spin_loop();
-        }
-    }
-}
-
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn bounded(text: &[u8], most: u64) -> Option<u64> {

@@ -41,7 +41,8 @@ type seat struct {
 	hold hold
 }
 
-// BOOK: replies 1 to who has the seat, 0 to who came too late.
+// BOOK: replies 1 to who has the seat, 0 to who came too late; 1 more, or 1 less, for each time that the
+// customer had to begin anew, which only optimistic makes them.
 func (s *session) book(r request) bool {
 	name, mode := r.argument(1), lowerCase(r.argument(2))
 	switch {
@@ -53,7 +54,7 @@ func (s *session) book(r request) bool {
 		return true
 	}
 	key := append([]byte("seat:"), name...)
-	customer := lastCustomer.Add(1)
+	customer, retries := lastCustomer.Add(1), int64(0)
 	for {
 		held, taken, err := s.server.store.look(key, mode == "lock", customer)
 		switch {
@@ -61,7 +62,7 @@ func (s *session) book(r request) bool {
 			s.failure(outOfMemory)
 			return true
 		case taken && held.until == 0:
-			s.integer(0)
+			s.integer(-retries)
 			return true
 		case taken:
 			if !s.wait(lookAgain) {
@@ -77,7 +78,11 @@ func (s *session) book(r request) bool {
 		case err != nil:
 			s.failure(outOfMemory)
 		case booked:
-			s.integer(1)
+			s.integer(1 + retries)
+		case mode == "optimistic":
+			// Another has bought it since it was looked at.
+			retries++
+			continue
 		default:
 			s.integer(0)
 		}

@@ -65,6 +65,8 @@ final class Booking {
     /** Until when the seat is held for this customer, under `Mode.LOCK`. */
     private long untilNs;
     private Step step;
+    /** How often the customer began anew, since another had bought the seat meanwhile. */
+    private long retries;
 
     Booking(byte[] from, int start, int end, Mode mode) {
         key = Arrays.copyOf(PREFIX, PREFIX.length + end - start);
@@ -80,13 +82,25 @@ final class Booking {
             }
             if (step == Step.THINK) {
                 session.sleep(THINKING_MS);
-                return store.update(key, this::buy) ? step : Step.FULL;
-            }
-            if (step != Step.LOOK_AGAIN) {
+                if (!store.update(key, this::buy)) {
+                    return Step.FULL;
+                }
+                if (step != Step.TAKEN || mode != Mode.OPTIMISTIC) {
+                    return step;
+                }
+                // Another has bought it since it was looked at.
+                retries++;
+            } else if (step == Step.LOOK_AGAIN) {
+                session.sleep(LOOK_AGAIN_MS);
+            } else {
                 return step;
             }
-            session.sleep(LOOK_AGAIN_MS);
         }
+    }
+
+    /** How often the customer began anew. */
+    long retries() {
+        return retries;
     }
 
     private byte[] look(byte[] old) {

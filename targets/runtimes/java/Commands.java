@@ -218,7 +218,7 @@ final class Commands {
         output.simple(OK);
     }
 
-    /** Replies 1 to who has the seat, 0 to who came too late. */
+    /** Replies 1 and the retries to who has the seat, the retries below 0 to who came too late. */
     private void book(Decoder request) throws IOException {
         if (request.length(1) > Booking.MAX_NAME_BYTES) {
             output.error("ERR name of a seat is longer than 128 bytes");
@@ -228,8 +228,8 @@ final class Commands {
             if (is(request, 2, mode.word)) {
                 var booking = new Booking(request.bytes, request.from(1), request.to(1), mode);
                 switch (booking.run(store, session)) {
-                    case BOOKED -> output.integer(1);
-                    case TAKEN -> output.integer(0);
+                    case BOOKED -> output.integer(1 + booking.retries());
+                    case TAKEN -> output.integer(-booking.retries());
                     default -> output.error(OUT_OF_MEMORY);
                 }
                 return;

@@ -17,7 +17,8 @@ const STDIN: u64 = u64::MAX;
 /// Signals, and lines from the supervisor.
 #[derive(Debug)]
 pub(crate) struct Control {
-    signals: Signals,
+    /// None for a thread that nobody speaks to.
+    signals: Option<Signals>,
     paced: bool,
     /// Newlines read and not yet used.
     lines: usize,
@@ -64,12 +65,9 @@ impl Control {
             .add(&signals, SIGNALS, EventFlags::IN)
             .context("cannot wait for signals")?;
         let mut control = Self {
-            signals,
+            signals: Some(signals),
             paced,
-            lines: 0,
-            ended: false,
-            over: false,
-            signal: None,
+            ..Self::none()
         };
         if paced {
             match poller.add(std::io::stdin(), STDIN, EventFlags::IN) {
@@ -82,12 +80,24 @@ impl Control {
         Ok(control)
     }
 
+    /// Of a thread that another one steers.
+    pub(crate) fn none() -> Self {
+        Self {
+            signals: None,
+            paced: false,
+            lines: 0,
+            ended: false,
+            over: false,
+            signal: None,
+        }
+    }
+
     /// Takes in what an event with a control token announces.
     pub(crate) fn take(&mut self, token: u64) {
         if token == STDIN {
             self.read_lines();
         }
-        while let Some(signal) = self.signals.next() {
+        while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
             self.signal = Some(signal);
         }
     }

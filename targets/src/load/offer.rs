@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::control::{Event, FIRST_CONTROL_TOKEN};
-use super::run::{Clock, Run, process_cpu};
+use super::plan::Plan;
+use super::run::{Effort, Run};
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::workload::Workload;
+use crate::work::thread_cpu;
 
 /// How long nothing may be answered while requests are outstanding, beyond what the longest
 /// request takes by its own wish.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long answers are waited for when the load has ended.
-const DRAIN_NS: u64 = 1_000_000_000;
-/// The longest wait, so that the end of patience is noticed, in nanoseconds.
+/// The longest wait, so that the end of patience is noticed, and what other threads say, in nanoseconds.
 const LONGEST_WAIT_NS: u64 = 100_000_000;
 
 /// The shortest sleep, in nanoseconds. At high rates a timer for each arrival would cost more CPU
@@ -36,62 +36,53 @@ enum Phase {
     Draining,
 }
 
-/// The load being offered. Times are in nanoseconds of the run.
+/// The load being offered by a thread. Times are in nanoseconds of the run.
 struct Offer<'r, 'o> {
     run: &'r mut Run<'o>,
-    clock: Clock,
+    plan: &'r Plan,
     /// `None` in a closed loop and for `idle`.
     schedule: Option<Schedule>,
     phase: Phase,
-    opens_ns: u64,
-    closes_ns: u64,
     drained_ns: u64,
     /// The next arrival.
     next: u64,
-    /// Requests sent and not answered, on all connections.
+    /// Requests sent and not answered, on all its connections.
     outstanding: u64,
-    /// When something was last answered, or first sent.
-    progress_ns: u64,
-    alive: usize,
     /// Each request has a connection of its own.
     churns: bool,
     /// Clients without a request that have lost a connection, maybe with more requests due.
     failed: Vec<usize>,
     cpu_at_opening: Duration,
+    cpu: Duration,
 }
 
 impl Run<'_> {
-    /// Offers the load to the connections made.
-    ///
-    /// # Errors
-    /// Why it ended early; what was counted until then stays.
-    pub(crate) fn offer(&mut self) -> Result<(), String> {
+    /// Offers the load to its share of the connections. The plan says why it ended early, if it did.
+    pub(super) fn offer_share(&mut self, plan: &Plan) {
         let options = self.options;
         let paced_by_schedule = !options.closed && options.workload != Workload::Idle;
-        let connections = self.clients.len();
-        let opens_ns = options.warm_up.as_nanos() as u64;
         let mut offer = Offer {
-            clock: Clock::start(),
-            schedule: paced_by_schedule.then(|| Schedule::new(options.rate, connections as u64)),
+            plan,
+            schedule: paced_by_schedule.then(|| Schedule::new(options.rate, self.share)),
             phase: Phase::WarmUp,
-            opens_ns,
-            closes_ns: opens_ns + options.duration.as_nanos() as u64,
             drained_ns: 0,
             next: 0,
             outstanding: 0,
-            progress_ns: 0,
-            alive: connections,
             churns: options.workload == Workload::Churn,
             failed: Vec::new(),
             cpu_at_opening: Duration::ZERO,
+            cpu: Duration::ZERO,
             run: self,
         };
-        let ended = offer.go();
+        if let Err(reason) = offer.go() {
+            plan.stop(reason);
+        }
         if offer.phase == Phase::Measuring {
             offer.close_window();
         }
         offer.give_up();
-        ended
+        let cpu = offer.cpu;
+        self.effort = Effort::of(cpu, self.window_ns, &self.tally);
     }
 }
 
@@ -102,11 +93,12 @@ impl Offer<'_, '_> {
         }
         if self.run.options.closed && self.run.options.workload != Workload::Idle {
             for index in 0..self.run.clients.len() {
-                self.send_next(index, self.clock.now_ns());
+                self.send_next(index, self.plan.clock.now_ns());
             }
         }
-        let mut now = self.clock.now_ns();
+        let mut now = self.plan.clock.now_ns();
         loop {
+            self.plan.check()?;
             self.change_phase(now)?;
             if self.phase == Phase::Draining && (self.all_finished() || now >= self.drained_ns) {
                 return Ok(());
@@ -115,13 +107,16 @@ impl Offer<'_, '_> {
             let more_due = self.arrivals();
             let timeout = if more_due { 0 } else { self.timeout() };
             let events = self.run.poll(timeout)?;
-            now = self.clock.now_ns();
+            now = self.plan.clock.now_ns();
             for event in 0..events {
                 let (token, flags) = self.run.poller.event(event);
                 if token >= FIRST_CONTROL_TOKEN {
                     self.run.control.take(token);
-                } else if !self.churns || self.is_made(token as usize, flags) {
-                    self.answer(token as usize, now);
+                    continue;
+                }
+                let index = self.run.share.index(token as usize);
+                if !self.churns || self.is_made(index, flags) {
+                    self.answer(index, now);
                 }
             }
             self.try_again(now);
@@ -130,39 +125,42 @@ impl Offer<'_, '_> {
     }
 
     fn change_phase(&mut self, now: u64) -> Result<(), String> {
-        if self.phase == Phase::WarmUp && now >= self.opens_ns {
+        if self.phase == Phase::WarmUp && now >= self.plan.opens_ns {
             self.phase = Phase::Measuring;
-            self.cpu_at_opening = process_cpu();
+            self.cpu_at_opening = thread_cpu();
             self.run.report(&Event::Measuring)?;
         }
-        if self.phase == Phase::Measuring && now >= self.closes_ns {
+        if self.phase == Phase::Measuring && now >= self.plan.closes_ns {
             self.close_window();
             self.phase = Phase::Lingering;
             self.run.report(&Event::Measured)?;
         }
-        if self.phase == Phase::Lingering
-            && (!self.run.control.is_paced() || self.run.control.take_last_line())
-        {
-            self.phase = Phase::Draining;
-            self.drained_ns = now + DRAIN_NS;
+        if self.phase == Phase::Lingering {
+            if !self.run.options.paced || self.run.control.take_last_line() {
+                self.plan.drain(now);
+            }
+            if let Some(until) = self.plan.drained_ns() {
+                self.phase = Phase::Draining;
+                self.drained_ns = until;
+            }
         }
         Ok(())
     }
 
     fn close_window(&mut self) {
-        self.run.window_ns = self.clock.now_ns().min(self.closes_ns) - self.opens_ns;
-        self.run.cpu = process_cpu() - self.cpu_at_opening;
+        self.run.window_ns = self.plan.clock.now_ns().min(self.plan.closes_ns) - self.plan.opens_ns;
+        self.cpu = thread_cpu() - self.cpu_at_opening;
     }
 
     /// Whether a request due at that time is still to be sent: without a supervisor nothing is
     /// due after the window, and after the supervisor's word only the window's requests matter.
     fn is_offered(&self, due_ns: u64) -> bool {
-        let beyond = self.run.control.is_paced() && self.phase < Phase::Draining;
-        beyond || due_ns < self.closes_ns
+        let beyond = self.run.options.paced && self.phase < Phase::Draining;
+        beyond || due_ns < self.plan.closes_ns
     }
 
     fn in_window(&self, time_ns: u64) -> bool {
-        (self.opens_ns..self.closes_ns).contains(&time_ns)
+        (self.plan.opens_ns..self.plan.closes_ns).contains(&time_ns)
     }
 
     /// Whether no request of the window is left to be handled or answered.
@@ -177,12 +175,16 @@ impl Offer<'_, '_> {
     }
 
     fn check_progress(&self, now: u64) -> Result<(), String> {
-        if self.alive == 0 {
+        if self.plan.has_lost_all() {
             return Err("the server closed all connections".to_owned());
         }
         let patience = PATIENCE + self.run.options.workload.longest_request();
-        let silent = Duration::from_nanos(now.saturating_sub(self.progress_ns));
-        if self.outstanding > 0 && silent > patience {
+        let silent = |since: u64| Duration::from_nanos(now.saturating_sub(since)) > patience;
+        // Others are answered where a server is slow with some connections only.
+        if self.outstanding > 0
+            && silent(self.plan.last_progress(self.run.share.thread()))
+            && silent(self.plan.last_progress_of_all())
+        {
             let outstanding = self.outstanding;
             return Err(format!(
                 "the server answered nothing for {PATIENCE:?} with {outstanding} requests outstanding"
@@ -194,8 +196,8 @@ impl Offer<'_, '_> {
     /// Nanoseconds until something is to be done without an event.
     fn timeout(&self) -> u64 {
         let phase_ns = match self.phase {
-            Phase::WarmUp => self.opens_ns,
-            Phase::Measuring => self.closes_ns,
+            Phase::WarmUp => self.plan.opens_ns,
+            Phase::Measuring => self.plan.closes_ns,
             Phase::Lingering => u64::MAX,
             Phase::Draining => self.drained_ns,
         };
@@ -204,7 +206,7 @@ impl Offer<'_, '_> {
             .map(|schedule| schedule.due_ns(self.next))
             .filter(|&due| self.is_offered(due))
             .unwrap_or(u64::MAX);
-        let now = self.clock.now_ns();
+        let now = self.plan.clock.now_ns();
         let until_arrival = arrival_ns.saturating_sub(now).max(SHORTEST_WAIT_NS);
         until_arrival
             .min(phase_ns.saturating_sub(now))

@@ -15,11 +15,13 @@ const EVENTS: usize = 64;
 /// An epoll instance.
 pub(crate) struct Poller {
     epoll: OwnedFd,
-    events: Vec<epoll::Event>,
+    /// As the C library has them, for those of rustix cannot go to another thread.
+    events: Vec<libc::epoll_event>,
 }
 
 impl Poller {
-    /// An instance without sources. Takes the calling thread's timer slack down to 1 ns.
+    /// An instance without sources. Takes the timer slack of the calling thread, and of those
+    /// that it makes from now on, down to 1 ns.
     ///
     /// # Errors
     /// When there is no descriptor for it.
@@ -46,6 +48,14 @@ impl Poller {
         epoll::add(&self.epoll, source, epoll::EventData::new_u64(token), flags)
     }
 
+    /// Reports `source` no more.
+    ///
+    /// # Errors
+    /// When it was not reported.
+    pub(crate) fn remove(&self, source: impl AsFd) -> rustix::io::Result<()> {
+        epoll::delete(&self.epoll, source)
+    }
+
     /// Waits at most `timeout_ns` for events, to be read with `event`. Answers how many.
     ///
     /// # Errors
@@ -66,7 +76,7 @@ impl Poller {
             tv_nsec: (timeout_ns % 1_000_000_000) as i64,
         };
         // SAFETY: the kernel writes at most `EVENTS` events to the vector's room for as many, and
-        // `epoll::Event` is its layout of them; they count only when it says how many it wrote.
+        // `epoll_event` is its layout of them; they count only when it says how many it wrote.
         let count = unsafe {
             let count = libc::syscall(
                 libc::SYS_epoll_pwait2,
@@ -89,6 +99,6 @@ impl Poller {
     /// Token and flags of an event of the last wait.
     pub(crate) fn event(&self, index: usize) -> (u64, EventFlags) {
         let event = self.events[index];
-        (event.data.u64(), event.flags)
+        (event.u64, EventFlags::from_bits_retain(event.events))
     }
 }

@@ -1,6 +1,8 @@
 //! Making the connections: in steps, each connection answered once before a step counts as done,
 //! so that the server's task for it exists.
 
+mod preparation;
+
 use std::time::{Duration, Instant};
 
 use redis_protocol::resp2::types::BorrowedFrame::BulkString;
@@ -10,7 +12,6 @@ use super::client::{Client, Received, Reply};
 use super::control::{Event, FIRST_CONTROL_TOKEN};
 use super::poller::EventFlags;
 use super::run::Run;
-use super::workload::Verdict;
 use crate::errors::in_words;
 use crate::protocol::reply::array;
 
@@ -20,9 +21,6 @@ const IN_PROGRESS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same with `--touch`: a server writes 1 GiB in much less.
 const PATIENCE_WITH_TOUCH: Duration = Duration::from_secs(60);
-/// Preparations sent at a time.
-const PREPARATIONS: u64 = 64;
-
 /// What a connection being made waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -113,7 +111,8 @@ impl Run<'_> {
     /// When the system lacks memory for it.
     pub(super) fn watch(&self, client: &Client, index: usize) -> Result<(), Errno> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        self.poller.add(client.socket()?, index as u64, flags)
+        let token = self.share.number(index) as u64;
+        self.poller.add(client.socket()?, token, flags)
     }
 
     fn ramp_event(&mut self, event: usize, step: &mut Step) -> Result<(), String> {
@@ -216,57 +215,6 @@ impl Run<'_> {
             "cannot make connection {index} to {server}: {}",
             in_words(error)
         )
-    }
-
-    /// Fills the server as the workload needs it, over the first connection, some requests at a
-    /// time.
-    fn prepare(&mut self) -> Result<(), String> {
-        let mut next = 0;
-        loop {
-            let mut batch = Vec::new();
-            let first = next;
-            while next < first + PREPARATIONS
-                && self.traffic.preparation(next, &mut self.request).is_some()
-            {
-                batch.extend_from_slice(&self.request);
-                next += 1;
-            }
-            if batch.is_empty() {
-                return Ok(());
-            }
-            self.clients[0]
-                .send(&batch)
-                .map_err(|error| format!("cannot prepare the server: {}", in_words(error)))?;
-            self.expect_prepared((next - first) as usize)?;
-        }
-    }
-
-    fn expect_prepared(&mut self, replies: usize) -> Result<(), String> {
-        let started = Instant::now();
-        let expected = b"+OK\r\n".repeat(replies);
-        loop {
-            match self.clients[0].receive_exactly(&expected) {
-                Some(Verdict::Right) => return Ok(()),
-                Some(_) => {
-                    self.tally.errors.error_replies += 1;
-                    return Err("cannot prepare the server: it did not accept a SET".to_owned());
-                }
-                None if started.elapsed() > PATIENCE => {
-                    self.tally.errors.timeouts += 1;
-                    return Err("cannot prepare the server: no answer".to_owned());
-                }
-                None => {}
-            }
-            for event in 0..self.poll(Duration::from_millis(100).as_nanos() as u64)? {
-                let (token, _) = self.poller.event(event);
-                if token >= FIRST_CONTROL_TOKEN {
-                    self.control.take(token);
-                    self.check_control()?;
-                } else if token != 0 {
-                    self.idle_event(token as usize)?;
-                }
-            }
-        }
     }
 
     /// Waits for the supervisor's next line, if there is a supervisor.

@@ -1,13 +1,13 @@
 //! One run of the load generator: what its phases share.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::client::Client;
 use super::control::{Control, Event};
 use super::poller::Poller;
+use super::schedule::Share;
 use super::summary::Summary;
 use super::tally::{Errors, Tally};
 use super::trials::Trials;
@@ -16,13 +16,13 @@ use crate::cli::Load;
 use crate::errors::in_words;
 use crate::limits::raise_open_files;
 
-/// The part of the window's time from which on the generator's one thread had no more to give.
+/// The part of the window's time from which on a thread of the generator had no more to give.
 const CPU_USED_UP: f64 = 0.95;
 
-/// Descriptors that are no connections.
+/// Descriptors that are no connections, but those of threads.
 const OTHER_DESCRIPTORS: u64 = 16;
 
-/// A run in progress.
+/// A run in progress; while load is offered by several threads, what one of them has of it.
 pub(crate) struct Run<'a> {
     /// What to do.
     pub(crate) options: &'a Load,
@@ -30,7 +30,9 @@ pub(crate) struct Run<'a> {
     pub(crate) poller: Poller,
     /// Signals and the supervisor.
     pub(crate) control: Control,
-    /// The connections.
+    /// What it has of the connections of all threads; a connection's token is its number among these.
+    pub(crate) share: Share,
+    /// The connections, each at its index in the share.
     pub(crate) clients: Vec<Client>,
     /// Requests and judgements.
     pub(crate) traffic: Traffic,
@@ -42,8 +44,38 @@ pub(crate) struct Run<'a> {
     pub(crate) request: Vec<u8>,
     /// How far the measured window went, in nanoseconds.
     pub(crate) window_ns: u64,
-    /// CPU time used in the window.
-    pub(crate) cpu: Duration,
+    /// What it took in the window.
+    pub(crate) effort: Effort,
+}
+
+/// What a thread had to do in the window to offer its load, or several had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Effort {
+    /// CPU time used.
+    cpu: Duration,
+    /// One could not have done more: it used up its CPU, or never came to handle some arrivals.
+    was_bottleneck: bool,
+    /// One was late for more of its arrivals than does no harm.
+    was_late: bool,
+}
+
+impl Effort {
+    /// Of a thread that used so much CPU time in so much time, and counted this.
+    pub(crate) fn of(cpu: Duration, window_ns: u64, tally: &Tally) -> Self {
+        let used_up = used_up_cpu(cpu.as_secs_f64(), window_ns as f64 / 1e9);
+        Self {
+            cpu,
+            was_bottleneck: used_up || tally.unhandled > 0,
+            was_late: tally.is_late(),
+        }
+    }
+
+    /// Takes in that of other threads.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.cpu += other.cpu;
+        self.was_bottleneck |= other.was_bottleneck;
+        self.was_late |= other.was_late;
+    }
 }
 
 impl<'a> Run<'a> {
@@ -52,7 +84,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When this process may not open so many connections, or cannot wait for them.
     pub(crate) fn new(options: &'a Load) -> Result<Self> {
-        let wanted = u64::from(options.connections) + OTHER_DESCRIPTORS;
+        let wanted = u64::from(options.connections + options.threads) + OTHER_DESCRIPTORS;
         let limit = raise_open_files(wanted);
         if limit < wanted {
             let connections = options.connections;
@@ -61,19 +93,34 @@ impl<'a> Run<'a> {
                  raise it with ulimit -n {wanted} or choose fewer with --connections"
             ));
         }
-        let poller = Poller::new().context("cannot make an epoll instance")?;
-        let control = Control::new(&poller, options.paced)?;
+        let share = Share::whole(options.connections as usize);
+        let traffic = Traffic::new(options.workload, options.booking);
+        let mut run = Self::empty(options, share, traffic)?;
+        run.control = Control::new(&run.poller, options.paced)?;
+        Ok(run)
+    }
+
+    /// What a thread with that share begins with, which this one steers.
+    ///
+    /// # Errors
+    /// When it cannot wait for connections.
+    pub(crate) fn for_thread(&self, share: Share) -> Result<Self> {
+        Self::empty(self.options, share, self.traffic.of_same_run())
+    }
+
+    fn empty(options: &'a Load, share: Share, traffic: Traffic) -> Result<Self> {
         Ok(Self {
             options,
-            poller,
-            control,
-            clients: Vec::with_capacity(options.connections as usize),
-            traffic: Traffic::new(options.workload, options.booking),
+            poller: Poller::new().context("cannot make an epoll instance")?,
+            control: Control::none(),
+            share,
+            clients: Vec::with_capacity(share.connections()),
+            traffic,
             tally: Tally::new(),
             trials: Trials::default(),
             request: Vec::with_capacity(256),
             window_ns: 0,
-            cpu: Duration::ZERO,
+            effort: Effort::default(),
         })
     }
 
@@ -110,19 +157,18 @@ impl<'a> Run<'a> {
 
     /// The result; `ended` says why the run ended early, if it did.
     pub(crate) fn summarize(&mut self, ended: Result<(), String>) -> Summary {
-        self.tally.errors.wrong_answers += self.traffic.lost_updates();
+        self.tally.errors.wrong_answers += self.traffic.wrong_in_the_whole();
         let Self {
             options,
             tally,
             traffic,
             trials,
+            effort,
             ..
         } = self;
         let seconds = self.window_ns as f64 / 1e9;
-        let cpu_seconds = self.cpu.as_secs_f64();
         let idle = options.workload == Workload::Idle;
         let reason = ended.err().or_else(|| failure(tally, idle));
-        let generator_was_bottleneck = used_up_cpu(cpu_seconds, seconds) || tally.unhandled > 0;
         Summary {
             workload: options.workload.name(),
             mode: if options.closed {
@@ -146,19 +192,21 @@ impl<'a> Run<'a> {
             send_lateness: tally.lateness().filter(|_| !options.closed),
             late_sends: tally.late_sends,
             late_send_max_seconds: tally.late_max_ns as f64 / 1e9,
-            generator_was_bottleneck,
-            latency_in_doubt: generator_was_bottleneck || tally.is_late(),
+            generator_was_bottleneck: effort.was_bottleneck,
+            latency_in_doubt: effort.was_bottleneck || effort.was_late,
             offered: tally.offered,
             errors: tally.errors,
             unanswered: tally.offered - tally.finished,
             oversold_seats: traffic.oversold(),
+            booking_retries: traffic.booking_retries(),
             trials: *trials,
-            cpu_seconds,
+            threads: options.threads,
+            cpu_seconds: effort.cpu.as_secs_f64(),
         }
     }
 }
 
-/// Whether the generator, which has one thread, could not have done more in the window.
+/// Whether a thread could not have done more in the window.
 fn used_up_cpu(cpu_seconds: f64, window_seconds: f64) -> bool {
     window_seconds > 0.0 && cpu_seconds >= CPU_USED_UP * window_seconds
 }
@@ -189,28 +237,6 @@ fn failure(tally: &Tally, idle: bool) -> Option<String> {
         .then(|| "no request was answered rightly".to_owned())
 }
 
-/// Nanoseconds since a moment: the time of a run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
-
-impl Clock {
-    /// Time 0 is now.
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    /// Nanoseconds since time 0.
-    pub(crate) fn now_ns(self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-}
-
-/// CPU time that this process has used.
-pub(crate) fn process_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +246,24 @@ mod tests {
         assert!(used_up_cpu(4.75, 5.0));
         assert!(!used_up_cpu(4.74, 5.0));
         assert!(!used_up_cpu(0.0, 0.0), "a window that never opened");
+    }
+
+    #[test]
+    fn one_thread_that_is_short_of_time_is_enough() {
+        let window = Duration::from_secs(5);
+        let effort = |cpu_ms, late_of_100| {
+            let mut tally = Tally::new();
+            (0..100).for_each(|at| tally.offer(if at < late_of_100 { 2_000_000 } else { 0 }));
+            let cpu = Duration::from_millis(cpu_ms);
+            Effort::of(cpu, window.as_nanos() as u64, &tally)
+        };
+        let mut all = effort(2_000, 0);
+        all.add(effort(2_000, 1));
+        assert_eq!((all.was_bottleneck, all.was_late), (false, false));
+        assert_eq!(all.cpu, Duration::from_secs(4));
+        // 80 % of two threads, and 1.3 % of all arrivals.
+        all.add(effort(4_900, 0));
+        all.add(effort(10, 3));
+        assert_eq!((all.was_bottleneck, all.was_late), (true, true));
     }
 }

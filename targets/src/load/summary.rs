@@ -39,11 +39,11 @@ pub(crate) struct Summary {
     pub(crate) late_sends: u64,
     /// The latest of all arrivals.
     pub(crate) late_send_max_seconds: f64,
-    /// The generator itself limited the load: it used up its CPU, 95 % of the window's time or more
-    /// on its one thread, or it never came to handle some arrivals.
+    /// The generator itself limited the load: one of its threads used up its CPU, 95 % of the window's
+    /// time or more, or never came to handle some arrivals.
     pub(crate) generator_was_bottleneck: bool,
     /// Latencies may be the generator's own rather than the server's: it was the bottleneck, or more
-    /// than 1 % of the arrivals were handled more than 1 ms late, for whatever reason.
+    /// than 1 % of a thread's arrivals were handled more than 1 ms late, for whatever reason.
     pub(crate) latency_in_doubt: bool,
     /// Requests that fell due in the window.
     #[serde(skip)]
@@ -54,10 +54,15 @@ pub(crate) struct Summary {
     pub(crate) unanswered: u64,
     /// Seats sold to more than one customer; null but for `booking`.
     pub(crate) oversold_seats: Option<u64>,
+    /// How often customers began anew, since another had bought the seat meanwhile; null but for
+    /// `booking`.
+    pub(crate) booking_retries: Option<u64>,
     /// What was tried when the load was over.
     #[serde(flatten)]
     pub(crate) trials: Trials,
-    /// CPU time of the generator in the window.
+    /// Threads that offered the load.
+    pub(crate) threads: u32,
+    /// CPU time of all of them in the window.
     pub(crate) cpu_seconds: f64,
 }
 
@@ -114,6 +119,9 @@ impl Summary {
         if let Some(oversold) = self.oversold_seats {
             line("oversold", format!("{oversold} seats"));
         }
+        if let Some(retries) = self.booking_retries {
+            line("retries", format!("{retries} of a purchase"));
+        }
         for (name, text) in self.trials.lines() {
             line(name, text);
         }
@@ -136,9 +144,13 @@ impl Summary {
     }
 
     fn generator_line(&self) -> String {
+        let threads = match self.threads {
+            1 => String::new(),
+            threads => format!(", {threads} threads"),
+        };
         let share = match self.duration_seconds > 0.0 {
             true => format!(
-                " ({:.0} % of one)",
+                " ({:.0} % of one{threads})",
                 self.cpu_seconds * 100.0 / self.duration_seconds
             ),
             false => String::new(),

@@ -72,6 +72,14 @@ impl Errors {
             _ => self.reset += 1,
         }
     }
+
+    fn add(&mut self, other: Self) {
+        self.refused += other.refused;
+        self.reset += other.reset;
+        self.error_replies += other.error_replies;
+        self.wrong_answers += other.wrong_answers;
+        self.timeouts += other.timeouts;
+    }
 }
 
 /// How long after its intended start the generator handled an arrival, in seconds: its own share of
@@ -128,6 +136,21 @@ impl Tally {
             answered_in_window: 0,
             errors: Errors::default(),
         }
+    }
+
+    /// Adds what another thread counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.latencies.add(&other.latencies);
+        self.set_ups.add(&other.set_ups);
+        add(&mut self.lateness, &other.lateness);
+        self.offered += other.offered;
+        self.finished += other.finished;
+        self.answers += other.answers;
+        self.late_sends += other.late_sends;
+        self.late_max_ns = self.late_max_ns.max(other.late_max_ns);
+        self.unhandled += other.unhandled;
+        self.answered_in_window += other.answered_in_window;
+        self.errors.add(other.errors);
     }
 
     /// A request fell due and was handled so much later.
@@ -207,6 +230,14 @@ impl Latencies {
         self.min_ns = self.min_ns.min(latency_ns);
     }
 
+    fn add(&mut self, other: &Self) {
+        add(&mut self.histogram, &other.histogram);
+        self.is_bound |= other.is_bound;
+        self.sum_ns += other.sum_ns;
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.min_ns = self.min_ns.min(other.min_ns);
+    }
+
     fn summary(&self) -> Option<Latency> {
         let count = self.histogram.len();
         let percentile = |part| quantile(&self.histogram, part, self.max_ns);
@@ -229,6 +260,11 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).expect("constant bounds are valid")
 }
 
+/// Exact: both have the same buckets.
+fn add(histogram: &mut Histogram<u64>, other: &Histogram<u64>) {
+    histogram.add(other).expect("the same bounds");
+}
+
 /// A quantile in seconds. A bucket's upper end may lie above the longest value in it.
 fn quantile(histogram: &Histogram<u64>, part: f64, max_ns: u64) -> f64 {
     histogram.value_at_quantile(part).min(max_ns) as f64 / 1e9
@@ -249,6 +285,49 @@ mod tests {
         assert!(latency.is_bound);
         assert!(latency.p90_seconds < 2e-6, "{latency:?}");
         assert!(latency.p99_seconds > 1.99, "{latency:?}");
+    }
+
+    #[test]
+    fn two_threads_together_are_as_one_that_counted_all() {
+        let mut tallies = [Tally::new(), Tally::new(), Tally::new()];
+        for number in 0..10_000_u64 {
+            let latency_ns = (number * 7_919) % 65_537 * 1_000;
+            for at in [0, 1 + (number % 2) as usize] {
+                let tally = &mut tallies[at];
+                tally.offer(latency_ns / 50);
+                match number % 100 {
+                    0 => tally.give_up(latency_ns),
+                    1 => tally.never_handled(LATE_NS + latency_ns),
+                    _ => tally.answer(latency_ns),
+                }
+                tally.set_up(latency_ns * 2);
+                tally.errors.count(Errno::CONNREFUSED);
+            }
+        }
+        let [one, mut sum, other] = tallies;
+        sum.add(&other);
+        let counted = |tally: &Tally| {
+            let each = [&tally.latencies, &tally.set_ups].map(|latencies| &latencies.histogram);
+            let all = each.into_iter().chain([&tally.lateness]);
+            let buckets = |histogram: &Histogram<u64>| {
+                let buckets = histogram.iter_recorded();
+                buckets
+                    .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
+                    .collect::<Vec<_>>()
+            };
+            all.map(buckets).collect::<Vec<_>>()
+        };
+        // Not printed: thousands of buckets.
+        assert!(counted(&sum) == counted(&one), "the same buckets");
+        let text = |tally: &Tally| {
+            let told = (tally.latency(), tally.set_up_latency(), tally.lateness());
+            let (offered, finished, answers) = (tally.offered, tally.finished, tally.answers);
+            let late = (tally.late_sends, tally.late_max_ns, tally.unhandled);
+            let counts = (offered, finished, answers, late, tally.answered_in_window);
+            format!("{told:?} {counts:?} {:?}", tally.errors)
+        };
+        assert_eq!(text(&sum), text(&one));
+        assert_eq!(sum.latency().expect("requests").count, 10_000);
     }
 
     #[test]

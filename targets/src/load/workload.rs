@@ -1,30 +1,19 @@
 //! What the load generator requests, and what the answers must be.
 
+mod counter;
+mod wire;
+
 use std::time::Duration;
 
 use clap::ValueEnum;
 
+use self::counter::Counter;
+use self::wire::{CLEAR_COUNTER, INCR, PING, WAIT_5, WORK_50, WORK_100, get, is_value_of, set};
 use super::bookings::{Booking, Bookings};
 use super::client::Reply;
 
 /// Keys of `get-set`.
 pub(crate) const KEYS: u64 = 10_000;
-/// Bytes of each value of `get-set`.
-const VALUE_BYTES: usize = 100;
-const DIGITS: usize = 10;
-
-// The requests as they are sent, so that none is encoded anew.
-const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
-const INCR: &[u8] = b"*2\r\n$4\r\nINCR\r\n$17\r\nconnscope:counter\r\n";
-const CLEAR_COUNTER: &[u8] = b"*3\r\n$3\r\nSET\r\n$17\r\nconnscope:counter\r\n$1\r\n0\r\n";
-const WORK_50: &[u8] = b"*2\r\n$4\r\nWORK\r\n$2\r\n50\r\n";
-const WORK_100: &[u8] = b"*2\r\n$4\r\nWORK\r\n$3\r\n100\r\n";
-const WAIT_5: &[u8] = b"*2\r\n$4\r\nWAIT\r\n$1\r\n5\r\n";
-/// Up to the ten digits of the key; a line end follows them.
-const GET_KEY: &[u8] = b"*2\r\n$3\r\nGET\r\n$14\r\nkey:";
-/// Up to the ten digits of the key, which `VALUE` and the value follow.
-const SET_KEY: &[u8] = b"*3\r\n$3\r\nSET\r\n$14\r\nkey:";
-const VALUE: &[u8] = b"\r\n$100\r\n";
 
 /// A kind of request traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,25 +90,12 @@ pub(crate) struct Traffic {
     bookings: Bookings,
 }
 
-/// What is known of the counter of `counter`.
-#[derive(Debug)]
-struct Counter {
-    lowest: i64,
-    highest: i64,
-    answers: i64,
-}
-
 impl Traffic {
     /// Traffic of `workload`; `booking` is for that workload alone.
     pub(crate) fn new(workload: Workload, booking: Booking) -> Self {
-        let counter = Counter {
-            lowest: i64::MAX,
-            highest: i64::MIN,
-            answers: 0,
-        };
         Self {
             workload,
-            counter,
+            counter: Counter::default(),
             bookings: Bookings::new(booking),
         }
     }
@@ -146,7 +122,7 @@ impl Traffic {
             }
             Workload::Counter => {
                 request.extend_from_slice(INCR);
-                Expected::Above(self.counter.highest)
+                Expected::Above(self.counter.highest())
             }
             Workload::Cpu => {
                 request.extend_from_slice(WORK_100);
@@ -163,6 +139,21 @@ impl Traffic {
         }
     }
 
+    /// Traffic of the same run, for another thread; nothing is known of it yet.
+    pub(crate) fn of_same_run(&self) -> Self {
+        Self {
+            workload: self.workload,
+            counter: Counter::default(),
+            bookings: self.bookings.of_same_run(),
+        }
+    }
+
+    /// Takes in the answers to other requests of the same run.
+    pub(crate) fn add(&mut self, others: &Self) {
+        self.counter.add(&others.counter);
+        self.bookings.add(&others.bookings);
+    }
+
     /// Judges an answer.
     pub(crate) fn judge(&mut self, expected: Expected, reply: Reply<'_>) -> Verdict {
         let right = match (expected, reply) {
@@ -170,9 +161,7 @@ impl Traffic {
             (Expected::Pong, Reply::Simple(b"PONG")) | (Expected::Ok, Reply::Simple(b"OK")) => true,
             (Expected::ValueOf(key), Reply::Bulk(value)) => is_value_of(key, value),
             (Expected::Above(floor), Reply::Integer(sum)) => {
-                self.counter.lowest = self.counter.lowest.min(sum);
-                self.counter.highest = self.counter.highest.max(sum);
-                self.counter.answers += 1;
+                self.counter.answer(sum);
                 sum > floor
             }
             (Expected::Seat(seat), Reply::Integer(answer)) => self.bookings.answer(seat, answer),
@@ -185,24 +174,19 @@ impl Traffic {
         }
     }
 
-    /// Wrong answers that show only in the whole: increments that were lost, so that a sum was
-    /// answered twice.
-    pub(crate) fn lost_updates(&self) -> u64 {
-        let Counter {
-            lowest,
-            highest,
-            answers,
-        } = self.counter;
-        if answers == 0 {
-            return 0;
-        }
-        let distinct = highest.saturating_sub(lowest).saturating_add(1);
-        (answers - distinct).max(0) as u64
+    /// Wrong answers that show only in the whole: lost increments, and seats that nobody has or too many.
+    pub(crate) fn wrong_in_the_whole(&self) -> u64 {
+        self.counter.lost_updates() + self.bookings.impossible()
     }
 
     /// Seats sold to more than one customer; `None` if none was to be sold.
     pub(crate) fn oversold(&self) -> Option<u64> {
         (self.workload == Workload::Booking).then(|| self.bookings.oversold())
+    }
+
+    /// How often customers of seats began anew; `None` if no seat was to be sold.
+    pub(crate) fn booking_retries(&self) -> Option<u64> {
+        (self.workload == Workload::Booking).then(|| self.bookings.retries())
     }
 
     /// Writes preparation `index` to `request`: what must be in the server before the run. `None`
@@ -216,39 +200,6 @@ impl Traffic {
         }
         Some(())
     }
-}
-
-fn get(key: u64, request: &mut Vec<u8>) {
-    for part in [GET_KEY, &digits(key), b"\r\n"] {
-        request.extend_from_slice(part);
-    }
-}
-
-fn set(key: u64, request: &mut Vec<u8>) {
-    let parts: [&[u8]; 5] = [SET_KEY, &digits(key), VALUE, &value_of(key), b"\r\n"];
-    for part in parts {
-        request.extend_from_slice(part);
-    }
-}
-
-/// The key's ten digits ten times over: nobody else's value.
-fn value_of(key: u64) -> [u8; VALUE_BYTES] {
-    let digits = digits(key);
-    std::array::from_fn(|index| digits[index % DIGITS])
-}
-
-fn is_value_of(key: u64, value: &[u8]) -> bool {
-    let digits = digits(key);
-    value.len() == VALUE_BYTES && value.chunks_exact(DIGITS).all(|chunk| chunk == digits)
-}
-
-fn digits(mut number: u64) -> [u8; DIGITS] {
-    let mut digits = [b'0'; DIGITS];
-    for digit in digits.iter_mut().rev() {
-        *digit += (number % 10) as u8;
-        number /= 10;
-    }
-    digits
 }
 
 /// Spreads consecutive numbers evenly (the finaliser of splitmix64).
@@ -274,38 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_as_they_would_be_encoded() {
-        use redis_protocol::resp2::types::BorrowedFrame::BulkString;
-
-        let value = b"0000000007".repeat(10);
-        let cases: [(&[u8], &[&[u8]]); 6] = [
-            (PING, &[b"PING"]),
-            (INCR, &[b"INCR", b"connscope:counter"]),
-            (CLEAR_COUNTER, &[b"SET", b"connscope:counter", b"0"]),
-            (WORK_50, &[b"WORK", b"50"]),
-            (WORK_100, &[b"WORK", b"100"]),
-            (WAIT_5, &[b"WAIT", b"5"]),
-        ];
-        let (mut get_7, mut set_7) = (Vec::new(), Vec::new());
-        get(7, &mut get_7);
-        set(7, &mut set_7);
-        let built: [(&[u8], &[&[u8]]); 2] = [
-            (&get_7, &[b"GET", b"key:0000000007"]),
-            (&set_7, &[b"SET", b"key:0000000007", &value]),
-        ];
-        for (request, arguments) in cases.into_iter().chain(built) {
-            let frames: Vec<_> = arguments.iter().map(|bytes| BulkString(bytes)).collect();
-            let mut encoded = Vec::new();
-            crate::protocol::reply::array(&mut encoded, &frames);
-            assert_eq!(
-                request.escape_ascii().to_string(),
-                encoded.escape_ascii().to_string()
-            );
-        }
-    }
-
-    #[test]
     fn values_are_told_apart() {
+        use self::wire::value_of;
+
         let mut traffic = Traffic::new(Workload::GetSet, Booking::default());
         let (right, wrong) = (value_of(17), value_of(71));
         let expected = Expected::ValueOf(17);
@@ -328,10 +250,26 @@ mod tests {
         for sum in [1, 2, 3, 3, 4] {
             traffic.judge(Expected::Above(0), Reply::Integer(sum));
         }
-        assert_eq!(traffic.lost_updates(), 1);
+        assert_eq!(traffic.wrong_in_the_whole(), 1);
         assert_eq!(
             traffic.judge(Expected::Above(4), Reply::Integer(4)),
             Verdict::Wrong
         );
+    }
+
+    #[test]
+    fn sums_answered_to_two_threads_are_judged_together() {
+        let mut traffic = Traffic::new(Workload::Counter, Booking::default());
+        let mut other = traffic.of_same_run();
+        for sum in [1, 3, 4] {
+            traffic.judge(Expected::Above(0), Reply::Integer(sum));
+        }
+        for sum in [2, 3, 5] {
+            other.judge(Expected::Above(0), Reply::Integer(sum));
+        }
+        traffic.add(&other);
+        assert_eq!(traffic.wrong_in_the_whole(), 1, "3 twice");
+        traffic.add(&traffic.of_same_run());
+        assert_eq!(traffic.wrong_in_the_whole(), 1, "one that answered nothing");
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Booking {
     buys: bool,
     /// What the seat was held with, under `Mode::Lock`.
     hold: Hold,
+    /// How often the customer began anew, since another had bought the seat meanwhile.
+    retries: u32,
 }
 
 /// What came of a step.
@@ -95,29 +97,46 @@ impl Booking {
             mode,
             buys: false,
             hold: Hold::default(),
+            retries: 0,
         }
     }
 
-    /// Looks or buys.
+    /// Looks or buys; looks anew where another has bought since the last look.
     ///
     /// # Errors
     /// When the store has no room for what is known of the seat.
     pub(crate) fn step<L: Lock>(&mut self, store: &Store<L>) -> Result<Step, Full> {
+        loop {
+            let step = self.try_step(store)?;
+            self.buys = step == Some(Step::Think);
+            match step {
+                Some(step) => return Ok(step),
+                None => self.retries += 1,
+            }
+        }
+    }
+
+    /// What the customer is told: 1 and the retries if the seat is theirs, else the retries below 0.
+    pub(crate) fn answer(&self, has_seat: bool) -> i64 {
+        let retries = i64::from(self.retries);
+        if has_seat { 1 + retries } else { -retries }
+    }
+
+    /// `None` where another has bought the seat since this customer looked.
+    fn try_step<L: Lock>(&mut self, store: &Store<L>) -> Result<Option<Step>, Full> {
         let now_ns = now_ns();
         if self.mode == Mode::Lock && !self.buys {
             self.hold = Hold::from(now_ns);
         }
-        let step = store.update(&self.key, |old| {
+        store.update(&self.key, |old| {
             let mut seat = old.map_or_else(Seat::default, Seat::read);
             let before = seat;
             let step = match self.buys {
                 true => self.buy(&mut seat),
-                false => self.look(&mut seat, now_ns),
+                false => Some(self.look(&mut seat, now_ns)),
             };
             (step, (seat != before).then(|| seat.text()))
-        })?;
-        self.buys = step == Step::Think;
-        Ok(step)
+        })
     }
 
     fn look(&self, seat: &mut Seat, now_ns: u64) -> Step {
@@ -133,18 +152,15 @@ impl Booking {
         Step::Think
     }
 
-    fn buy(&self, seat: &mut Seat) -> Step {
-        let may_buy = match self.mode {
-            Mode::None => true,
-            Mode::Lock => seat.hold == self.hold,
-            Mode::Optimistic => seat.sold == 0,
-        };
-        if !may_buy {
-            return Step::Taken;
+    fn buy(&self, seat: &mut Seat) -> Option<Step> {
+        match self.mode {
+            Mode::Lock if seat.hold != self.hold => return Some(Step::Taken),
+            Mode::Optimistic if seat.sold > 0 => return None,
+            _ => {}
         }
         seat.sold += 1;
         seat.hold = Hold::default();
-        Step::Booked
+        Some(Step::Booked)
     }
 }
 
@@ -213,17 +229,17 @@ mod tests {
     use super::*;
     use crate::store::{MIN_BYTES, SingleThread};
 
-    /// Two customers who look at the same time, then go on as often as they want to.
-    fn two_customers(mode: Mode) -> (Vec<Step>, Vec<u8>) {
+    /// Customers who look at the same time, then go on as often as they want to: what they are told.
+    fn customers(count: usize, mode: Mode) -> (Vec<i64>, Vec<u8>) {
         let store = Store::<SingleThread>::new(MIN_BYTES).expect("a store");
-        let mut customers = [Booking::of(b"1", mode), Booking::of(b"1", mode)];
+        let mut customers: Vec<_> = (0..count).map(|_| Booking::of(b"1", mode)).collect();
         let mut ends = Vec::new();
         let mut going: Vec<_> = customers.iter_mut().collect();
         while !going.is_empty() {
             going.retain_mut(|customer| {
                 let step = customer.step(&store).expect("room");
                 if step.wait().is_none() {
-                    ends.push(step);
+                    ends.push(customer.answer(step == Step::Booked));
                 }
                 step.wait().is_some()
             });
@@ -234,15 +250,16 @@ mod tests {
 
     #[test]
     fn with_nothing_between_them_both_have_it() {
-        let sold_twice = (vec![Step::Booked, Step::Booked], b"2".to_vec());
-        assert_eq!(two_customers(Mode::None), sold_twice);
+        assert_eq!(customers(2, Mode::None), (vec![1, 1], b"2".to_vec()));
     }
 
     #[test]
-    fn otherwise_one_has_it() {
-        let sold_once = (vec![Step::Booked, Step::Taken], b"1".to_vec());
-        assert_eq!(two_customers(Mode::Optimistic), sold_once);
-        assert_eq!(two_customers(Mode::Lock), sold_once);
+    fn otherwise_one_has_it_and_who_looked_in_vain_looks_again() {
+        let sold_once = b"1".to_vec();
+        let lock = customers(4, Mode::Lock);
+        assert_eq!(lock, (vec![1, 0, 0, 0], sold_once.clone()));
+        let optimistic = customers(4, Mode::Optimistic);
+        assert_eq!(optimistic, (vec![1, -1, -1, -1], sold_once));
     }
 
     #[test]

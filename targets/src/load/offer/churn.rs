@@ -14,7 +14,8 @@ impl Run<'_> {
     /// # Errors
     /// When that is refused at once.
     pub(super) fn connect_again(&mut self, index: usize, now_ns: u64) -> Result<(), Errno> {
-        self.clients[index].connect_again(self.options.connect, index, now_ns)?;
+        let number = self.share.number(index);
+        self.clients[index].connect_again(self.options.connect, number, now_ns)?;
         self.watch(&self.clients[index], index)
     }
 }

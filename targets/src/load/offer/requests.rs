@@ -17,7 +17,7 @@ impl Offer<'_, '_> {
         };
         for _ in 0..ARRIVALS_PER_TURN {
             let due = schedule.due_ns(self.next);
-            let now = self.clock.now_ns();
+            let now = self.plan.clock.now_ns();
             if due > now || !self.is_offered(due) {
                 return false;
             }
@@ -42,10 +42,13 @@ impl Offer<'_, '_> {
         let client = &mut run.clients[index];
         let (number, due_ns) = match self.schedule {
             Some(schedule) => {
-                let number = schedule.index(index, client.sent);
-                (number, schedule.due_ns(number))
+                let arrival = schedule.index(index, client.sent);
+                (schedule.number(arrival), schedule.due_ns(arrival))
             }
-            None => (index as u64 + client.sent * self.alive as u64, now),
+            None => {
+                let turn = client.sent * run.share.connections_of_all() as u64;
+                (run.share.number(index) as u64 + turn, now)
+            }
         };
         let expected = run.traffic.request(number, &mut run.request);
         client.sent += 1;
@@ -56,7 +59,7 @@ impl Offer<'_, '_> {
         let client = &mut run.clients[index];
         client.pending = Some(Pending { due_ns, expected });
         if self.outstanding == 0 {
-            self.progress_ns = now;
+            self.plan.progress(run.share.thread(), now);
         }
         self.outstanding += 1;
         if self.schedule.is_none() && self.in_window(due_ns) {
@@ -97,7 +100,7 @@ impl Offer<'_, '_> {
         if self.has_next(index, client.due > client.sent) {
             let now = match self.schedule {
                 Some(_) => seen,
-                None => self.clock.now_ns(),
+                None => self.plan.clock.now_ns(),
             };
             self.send_next(index, now);
         }
@@ -107,7 +110,7 @@ impl Offer<'_, '_> {
         let counted = self.in_window(pending.due_ns);
         let arrived_in_window = self.in_window(now);
         self.outstanding -= 1;
-        self.progress_ns = now;
+        self.plan.progress(self.run.share.thread(), now);
         let tally = &mut self.run.tally;
         tally.finished += u64::from(counted);
         match verdict {
@@ -138,7 +141,7 @@ impl Offer<'_, '_> {
         let client = &mut self.run.clients[index];
         if let Some(pending) = client.pending.take() {
             self.outstanding -= 1;
-            self.give_up_one(pending.due_ns, self.clock.now_ns());
+            self.give_up_one(pending.due_ns, self.plan.clock.now_ns());
         }
         self.run.tally.errors.count(error);
         if self.churns {
@@ -146,7 +149,7 @@ impl Offer<'_, '_> {
             self.failed.push(index);
         } else {
             self.run.clients[index].alive = false;
-            self.alive -= 1;
+            self.plan.lose();
         }
     }
 
@@ -154,7 +157,7 @@ impl Offer<'_, '_> {
     /// for their connection, and those that the generator never came to handle, which were offered
     /// late.
     pub(super) fn give_up(&mut self) {
-        let now = self.clock.now_ns();
+        let now = self.plan.clock.now_ns();
         for index in 0..self.run.clients.len() {
             let client = &self.run.clients[index];
             let queued = client.sent..client.due;
@@ -172,8 +175,8 @@ impl Offer<'_, '_> {
         let Some(schedule) = self.schedule else {
             return;
         };
-        let first = self.next.max(schedule.arrivals_before(self.opens_ns));
-        for arrival in first..schedule.arrivals_before(self.closes_ns.min(now)) {
+        let first = self.next.max(schedule.arrivals_before(self.plan.opens_ns));
+        for arrival in first..schedule.arrivals_before(self.plan.closes_ns.min(now)) {
             self.run.tally.never_handled(now - schedule.due_ns(arrival));
         }
     }
