@@ -35,6 +35,9 @@ pub struct Client {
     pub set_up_latency: Option<Latency>,
     /// Seats sold to more than one customer; none where no seats were.
     pub oversold_seats: Option<u64>,
+    /// How often customers of seats began anew, since another had bought the seat meanwhile; none where
+    /// no seats were sold.
+    pub booking_retries: Option<u64>,
     /// How one request that burns CPU time held others up: the median of the repeats' medians, and the
     /// longest of all; none unless it was tried.
     pub stall: Option<Stall>,
@@ -141,10 +144,8 @@ impl Client {
             throughput_per_second: throughput,
             latency: latency(|c| c.latency),
             set_up_latency: latency(|c| c.set_up_latency),
-            oversold_seats: repeats
-                .iter()
-                .filter_map(|c| c.oversold_seats)
-                .reduce(|a, b| a + b),
+            oversold_seats: sum_of_known(repeats, |c| c.oversold_seats),
+            booking_retries: sum_of_known(repeats, |c| c.booking_retries),
             stall: stall(repeats),
             crash: crash(repeats),
             errors: errors_by_kind.total(),
@@ -159,6 +160,15 @@ impl Client {
             method: method.to_owned(),
         })
     }
+}
+
+/// None where none has one.
+fn sum_of_known(
+    repeats: &[&snapshot::Client],
+    figure: fn(&snapshot::Client) -> Option<u64>,
+) -> Option<u64> {
+    let known = repeats.iter().filter_map(|c| figure(c));
+    known.reduce(|a, b| a + b)
 }
 
 /// Percentiles are the median of the repeats' that have them.

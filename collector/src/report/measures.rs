@@ -99,6 +99,8 @@ pub struct TimeInState {
     pub blocked_seconds: f64,
     /// `blocked_seconds` by what the tasks slept on; every reason is there.
     pub blocked_by_reason_seconds: BTreeMap<&'static str, f64>,
+    /// The time on locks for each right answer that arrived in the window, in seconds.
+    pub blocked_on_locks_per_request_seconds: Option<f64>,
     pub method: String,
 }
 
@@ -248,14 +250,18 @@ impl ContextSwitches {
 
 impl TimeInState {
     pub(super) fn of(totals: &Totals, basis: &Basis<'_>) -> Self {
+        let blocked_by_reason_seconds: BTreeMap<_, _> = REASONS
+            .into_iter()
+            .zip(totals.blocked_ns.map(seconds))
+            .collect();
+        let on_locks = blocked_by_reason_seconds.get("lock");
         Self {
             running_seconds: totals.running_ns as f64 / 1e9,
             runnable_seconds: totals.runnable_ns as f64 / 1e9,
             blocked_seconds: seconds(totals.blocked_ns.iter().sum()),
-            blocked_by_reason_seconds: REASONS
-                .into_iter()
-                .zip(totals.blocked_ns.map(seconds))
-                .collect(),
+            blocked_on_locks_per_request_seconds: on_locks
+                .and_then(|&seconds| per_request(seconds, basis.answered)),
+            blocked_by_reason_seconds,
             method: method(basis.recording, "time_in_state"),
         }
     }

@@ -35,6 +35,10 @@ pub struct Client {
     /// Seats sold to more than one customer; none but for `booking`.
     #[serde(default)]
     pub oversold_seats: Option<u64>,
+    /// How often customers of seats began anew, since another had bought the seat meanwhile; none but for
+    /// `booking`.
+    #[serde(default)]
+    pub booking_retries: Option<u64>,
     /// Arrivals that the generator itself handled more than 1 ms late.
     pub late_sends: u64,
     /// The latest of all arrivals.

@@ -152,6 +152,7 @@ pub(crate) fn client(model: &Model, connections: u32, wobble: f64) -> Client {
         }),
         set_up_latency: None,
         oversold_seats: None,
+        booking_retries: None,
         stall: None,
         crash: None,
         late_sends: 0,

@@ -10,6 +10,7 @@ mod figures;
 mod histograms;
 mod in_kernel;
 mod marginal;
+mod profiles;
 mod repeats;
 mod sample;
 mod switch_latency;

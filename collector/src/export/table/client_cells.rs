@@ -20,6 +20,27 @@ pub(super) fn oversold(c: &Column<'_>) -> Figure {
     tried(seats.map(|seats| units::count(seats as f64)))
 }
 
+/// How often customers began anew, where seats were sold.
+pub(super) fn booking_retries(c: &Column<'_>) -> Figure {
+    let retries = client(c).and_then(|client| client.booking_retries);
+    tried(retries.map(|retries| units::count(retries as f64)))
+}
+
+/// Time that tasks slept on locks, for each request: where some did, and always where all connections
+/// want the same key.
+pub(super) fn on_locks_per_request(c: &Column<'_>) -> Figure {
+    let Some(client) = client(c).filter(|_| c.has_clients()) else {
+        return Figure::Absent;
+    };
+    let Some(times) = &c.kernel.time_in_state else {
+        return Figure::Missing(c.unavailable(&["time_in_state"]));
+    };
+    match times.blocked_on_locks_per_request_seconds {
+        Some(0.0) if client.workload != "counter" => Figure::Absent,
+        time => Figure::of(time.map(units::time), || c.no_client()),
+    }
+}
+
 /// Delays of others by a request that burns CPU time, where that was tried.
 pub(super) fn stall(
     c: &Column<'_>,

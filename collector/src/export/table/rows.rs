@@ -7,7 +7,9 @@ use super::cells::{
     marginal, mean_blocked, mean_tasks, own, sent_late, shootdown, slice, stolen, switches,
     switches_per_request, throughput, wait, wait_max, wait_total,
 };
-use super::client_cells::{lost_by_crash, oversold, serves_again, set_up, stall};
+use super::client_cells::{
+    booking_retries, lost_by_crash, on_locks_per_request, oversold, serves_again, set_up, stall,
+};
 use super::column::Column;
 use super::counter_cells::{hardware, software, task_clock};
 use super::fault_cells::{
@@ -38,6 +40,7 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("connect to answer p50", |c| set_up(c, |l| l.p50_seconds)),
             ("connect to answer p99", |c| set_up(c, |l| l.p99_seconds)),
             ("oversold seats", oversold),
+            ("purchases tried again", booking_retries),
             ("beside 100 ms of CPU p50", |c| {
                 stall(c, |s| s.with, |d| d.p50_seconds)
             }),
@@ -73,6 +76,7 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("run-queue depth mean", depth),
             ("blocked p50", |c| blocked(c, |d| d.p50_seconds)),
             ("blocked p99", |c| blocked(c, |d| d.p99_seconds)),
+            ("on locks, per request", on_locks_per_request),
         ],
     ),
     (
