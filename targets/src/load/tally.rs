@@ -1,15 +1,15 @@
 //! What is counted in the measured window.
 
+mod latencies;
+
 use hdrhistogram::Histogram;
 use rustix::io::Errno;
 
+pub(crate) use self::latencies::Latency;
+use self::latencies::{Latencies, add, histogram, quantile};
+
 /// An arrival handled so much after it was due is late, in nanoseconds.
 pub(crate) const LATE_NS: u64 = 1_000_000;
-/// Latencies are kept to this part of their value: three decimal digits.
-pub(crate) const RELATIVE_ERROR: f64 = 1e-3;
-/// The longest latency told apart, in nanoseconds: 2 h, more than a run may last.
-const MAX_LATENCY_NS: u64 = 7_200_000_000_000;
-
 /// Counts of requests whose intended start lies in the window.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -35,17 +35,6 @@ pub(crate) struct Tally {
     pub(crate) answered_in_window: u64,
     /// Requests that failed, in the whole run.
     pub(crate) errors: Errors,
-}
-
-/// Latencies of requests, one by one.
-#[derive(Debug)]
-struct Latencies {
-    histogram: Histogram<u64>,
-    /// Some are of requests that were never answered.
-    is_bound: bool,
-    sum_ns: u128,
-    max_ns: u64,
-    min_ns: u64,
 }
 
 /// Failures in the whole run, ramp and warm-up included: none of them is in the latencies.
@@ -92,32 +81,6 @@ pub(crate) struct Lateness {
     pub(crate) p99_seconds: f64,
     /// The latest, exactly.
     pub(crate) max_seconds: f64,
-}
-
-/// Latencies in seconds, counted from the intended start. A request that was never answered is in
-/// them with the time for which it was waited: left out, the slowest would be the ones missing.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub(crate) struct Latency {
-    /// Requests in it.
-    pub(crate) count: u64,
-    /// Unanswered requests are among them: percentiles and longest are lower bounds.
-    pub(crate) is_bound: bool,
-    /// Their sum.
-    pub(crate) sum_seconds: f64,
-    /// The shortest, exactly.
-    pub(crate) min_seconds: f64,
-    /// Half were no longer.
-    pub p50_seconds: f64,
-    /// 90 % were no longer.
-    pub p90_seconds: f64,
-    /// 99 % were no longer.
-    pub p99_seconds: f64,
-    /// 99.9 % were no longer.
-    pub p99_9_seconds: f64,
-    /// The longest, exactly.
-    pub(crate) max_seconds: f64,
-    /// The percentiles are right to this part of their value.
-    pub(crate) relative_error: f64,
 }
 
 impl Tally {
@@ -177,8 +140,7 @@ impl Tally {
 
     /// A request was given up so long after it was due.
     pub(crate) fn give_up(&mut self, waited_ns: u64) {
-        self.latencies.is_bound = true;
-        self.latencies.record(waited_ns);
+        self.latencies.record_unanswered(waited_ns);
     }
 
     /// A connection was made for a request, and answered so long after that was begun.
@@ -210,64 +172,6 @@ impl Tally {
     pub(crate) fn set_up_latency(&self) -> Option<Latency> {
         self.set_ups.summary()
     }
-}
-
-impl Latencies {
-    fn new() -> Self {
-        Self {
-            histogram: histogram(),
-            is_bound: false,
-            sum_ns: 0,
-            max_ns: 0,
-            min_ns: u64::MAX,
-        }
-    }
-
-    fn record(&mut self, latency_ns: u64) {
-        self.histogram.saturating_record(latency_ns);
-        self.sum_ns += u128::from(latency_ns);
-        self.max_ns = self.max_ns.max(latency_ns);
-        self.min_ns = self.min_ns.min(latency_ns);
-    }
-
-    fn add(&mut self, other: &Self) {
-        add(&mut self.histogram, &other.histogram);
-        self.is_bound |= other.is_bound;
-        self.sum_ns += other.sum_ns;
-        self.max_ns = self.max_ns.max(other.max_ns);
-        self.min_ns = self.min_ns.min(other.min_ns);
-    }
-
-    fn summary(&self) -> Option<Latency> {
-        let count = self.histogram.len();
-        let percentile = |part| quantile(&self.histogram, part, self.max_ns);
-        (count > 0).then(|| Latency {
-            count,
-            is_bound: self.is_bound,
-            sum_seconds: self.sum_ns as f64 / 1e9,
-            min_seconds: self.min_ns as f64 / 1e9,
-            p50_seconds: percentile(0.5),
-            p90_seconds: percentile(0.9),
-            p99_seconds: percentile(0.99),
-            p99_9_seconds: percentile(0.999),
-            max_seconds: self.max_ns as f64 / 1e9,
-            relative_error: RELATIVE_ERROR,
-        })
-    }
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).expect("constant bounds are valid")
-}
-
-/// Exact: both have the same buckets.
-fn add(histogram: &mut Histogram<u64>, other: &Histogram<u64>) {
-    histogram.add(other).expect("the same bounds");
-}
-
-/// A quantile in seconds. A bucket's upper end may lie above the longest value in it.
-fn quantile(histogram: &Histogram<u64>, part: f64, max_ns: u64) -> f64 {
-    histogram.value_at_quantile(part).min(max_ns) as f64 / 1e9
 }
 
 #[cfg(test)]
