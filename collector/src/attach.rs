@@ -3,4 +3,5 @@
 pub mod bound;
 pub mod cgroup;
 pub mod launched;
+pub mod models;
 pub mod process;

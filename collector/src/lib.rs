@@ -21,3 +21,4 @@ pub mod report;
 pub mod sample;
 pub mod series;
 pub mod snapshot;
+pub mod user_space;

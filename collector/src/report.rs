@@ -33,6 +33,7 @@ pub mod student;
 pub mod switch_latency;
 mod target;
 pub mod tlb;
+pub mod user_space;
 mod window;
 
 pub use error::{Error, Problem};
@@ -78,6 +79,7 @@ pub fn check(run: &Run) -> Result<(), Error> {
         add_unseen(&mut Lost::new(), run)?;
         add_losses(&mut Lost::new(), run)?;
         counters::check(run)?;
+        user_space::check(run)?;
         Observer::default().add(run)
     };
     check().map_err(|problem| problem.of(run))

@@ -5,6 +5,7 @@ mod given_up;
 
 use crate::counters::TargetCounters;
 use crate::snapshot::{Map, Method, Program, Role, Snapshot, Statistics, Unavailable};
+use crate::user_space;
 use conversions::{loss, role, window};
 use probe_ebpf::{
     Assignment, Error, GroupRule, Options, Watch,
@@ -25,6 +26,8 @@ pub struct Sampler {
     watch: Watch,
     /// By target, where they were asked for.
     counters: Vec<TargetCounters>,
+    /// By target, where it has a scheduler in user space.
+    user_space: Vec<Option<user_space::Source>>,
     /// What could not be had besides the measures of the watch.
     lacking: Vec<Unavailable>,
     /// By group, of the last reading what a probe that fails shows no more.
@@ -53,6 +56,7 @@ impl Sampler {
         Ok(Self {
             watch: Watch::load(&rules.collect::<Vec<_>>(), options)?,
             counters: Vec::new(),
+            user_space: (0..targets).map(|_| None).collect(),
             lacking: Vec::new(),
             last: Vec::new(),
         })
@@ -75,6 +79,11 @@ impl Sampler {
             thread_group,
             process_group,
         })
+    }
+
+    /// Reads from now on what the scheduler in user space of that target does, if it has one.
+    pub fn add_user_space(&mut self, target: usize, source: Option<user_space::Source>) {
+        self.user_space[target] = source;
     }
 
     /// Opens perf counters of all that is watched now, and of what that creates later.
@@ -101,6 +110,8 @@ impl Sampler {
     /// If the kernel refuses to be read.
     pub fn read(&mut self) -> Result<Vec<Snapshot>, Error> {
         let sample = self.watch.read()?;
+        let sources = self.user_space.iter_mut().map(Option::as_mut);
+        let user_space: Vec<_> = sources.map(|source| Some(source?.read())).collect();
         let (counters, lacking): (Vec<_>, Vec<_>) =
             self.counters.iter_mut().map(TargetCounters::read).unzip();
         lacking
@@ -119,6 +130,7 @@ impl Sampler {
             statistics,
             maps: self.maps(),
             counters: None,
+            user_space: None,
             observer_cpu_ns: observer.cpu_ns,
             observer_rss_bytes: observer.rss_bytes,
         };
@@ -128,12 +140,14 @@ impl Sampler {
         self.last = roles.iter().map(given_up::shown).collect();
         let mut roles = roles.into_iter().peekable();
         let mut counters = counters.into_iter();
+        let mut user_space = user_space.into_iter();
         let mut snapshots = Vec::new();
         while roles.peek().is_some() {
             let roles = roles.by_ref().take(ROLES.len()).collect();
             snapshots.push(Snapshot {
                 roles,
                 counters: counters.next(),
+                user_space: user_space.next().flatten(),
                 ..same_for_all.clone()
             });
         }

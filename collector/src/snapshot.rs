@@ -16,6 +16,7 @@ pub mod faults;
 mod observer;
 mod own;
 mod switch_latency;
+pub mod user_space;
 
 pub use client::{Client, ClientErrors, ClientLatency, Crash, Delays, SendLateness, Stall};
 pub use observer::{Map, Program, Statistics};
@@ -141,6 +142,9 @@ pub struct Snapshot {
     /// What perf counters of the tasks have counted, where they were asked for.
     #[serde(default)]
     pub counters: Option<counters::Counters>,
+    /// What its scheduler in user space has counted; none of a target without one that we started.
+    #[serde(default)]
+    pub user_space: Option<user_space::UserSpace>,
 }
 
 /// The tasks of one role.

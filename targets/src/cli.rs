@@ -41,7 +41,7 @@ pub(crate) enum Command {
     #[command(after_help = LOAD_EXAMPLES)]
     Load(Load),
     /// List the concurrency models, one per line
-    Models,
+    Models(Models),
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -88,7 +88,8 @@ pub(crate) struct Serve {
     /// Threads of a pool that grows while some of them wait [default: 1024]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=32768))]
     pub(crate) max_workers: Option<u16>,
-    /// File to keep counters of a scheduler in user space in (docs/counters.md); best on a tmpfs
+    /// File to keep counters of a scheduler in user space in (docs/counters.md); best on a tmpfs, or
+    /// an open one by its descriptor: /proc/self/fd/3
     #[arg(long, value_name = "FILE")]
     pub(crate) counters: Option<PathBuf>,
     /// Options of the pooler.
@@ -183,6 +184,14 @@ fn refuse(message: &str) -> ! {
         .get_or_insert_default()
         .error(ErrorKind::ArgumentConflict, message)
         .exit()
+}
+
+/// Options of `models`.
+#[derive(Debug, Args)]
+pub(crate) struct Models {
+    /// Form of the list; as JSON it says too which options each model takes
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
 }
 
 fn shared_state(text: &str) -> Result<usize, String> {

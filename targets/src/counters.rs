@@ -19,6 +19,8 @@ use crate::memory::{Mapping, PAGE_BYTES};
 const MAGIC: u64 = u64::from_le_bytes(*b"cnscpcnt");
 /// Raised whenever what is there already changes its place or meaning.
 const VERSION: u32 = 1;
+/// Where the files are that are open already, by descriptor.
+const DESCRIPTORS: &str = "/proc/self/fd";
 /// Of so many switches, the time of one is taken.
 const SAMPLED_ONE_IN: u32 = 256;
 
@@ -203,17 +205,19 @@ impl Own {
     }
 }
 
-/// A new file in place of what may be there, which others may still have mapped.
+/// A new file in place of what may be there, which others may still have mapped; or that behind a
+/// descriptor that was handed to us, which may have no name.
 fn in_file(path: &Path, bytes: usize) -> std::io::Result<Mapping> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if path.parent() != Some(Path::new(DESCRIPTORS)) {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        options.create_new(true);
     }
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)?;
+    let file = options.open(path)?;
     file.set_len(bytes as u64)?;
     Ok(Mapping::of_file(&file, bytes)?)
 }

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             serve::run(&options).map(|()| ExitCode::SUCCESS)
         }
         Command::Load(options) => load::run(&options),
-        Command::Models => models::list().map(|()| ExitCode::SUCCESS),
+        Command::Models(options) => models::list(options.format).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("connscope-target: {error:#}");

@@ -15,12 +15,14 @@ mod thread_pool;
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 pub(crate) use self::pooler::{Pool, PoolMode};
+use crate::cli::Format;
 use crate::serve::Server;
 
 /// A way to serve many connections.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Model {
     /// Its name on the command line, in reports and in `INFO`.
     pub(crate) name: &'static str,
@@ -29,6 +31,7 @@ pub(crate) struct Model {
     /// The options that it takes of those that not every model takes.
     pub(crate) options: &'static [&'static str],
     /// Serves until asked to end.
+    #[serde(skip)]
     pub(crate) serve: fn(Server) -> Result<()>,
 }
 
@@ -53,17 +56,39 @@ pub(crate) fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.name == name)
 }
 
-/// Prints the models that can be served, one per line. A reader that has seen enough is no error.
+/// A model as programs read it.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    model: &'static Model,
+    /// Why nobody can count what it switches in user space, if it does that uncounted.
+    uncounted_switches: Option<&'static str>,
+}
+
+/// Prints the models that can be served: for people one per line, for programs all with their options. A
+/// reader that has seen enough is no error.
 ///
 /// # Errors
 /// When standard output cannot be written to.
-pub(crate) fn list() -> Result<()> {
+pub(crate) fn list(format: Format) -> Result<()> {
+    let mut models = MODELS.iter().filter(|model| foreign::can_serve(model.name));
     let mut output = std::io::stdout().lock();
-    let written = MODELS
-        .iter()
-        .filter(|model| foreign::can_serve(model.name))
-        .try_for_each(|model| writeln!(output, "{:<24} {}", model.name, model.about))
-        .and_then(|()| output.flush());
+    let written = match format {
+        Format::Table => {
+            models.try_for_each(|model| writeln!(output, "{:<24} {}", model.name, model.about))
+        }
+        Format::Json => {
+            let listed = |model| Listed {
+                model,
+                uncounted_switches: foreign::uncounted_switches(model.name),
+            };
+            let listed: Vec<_> = models.map(listed).collect();
+            serde_json::to_string(&listed)
+                .map_err(std::io::Error::from)
+                .and_then(|list| writeln!(output, "{list}"))
+        }
+    };
+    let written = written.and_then(|()| output.flush());
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to standard output"),

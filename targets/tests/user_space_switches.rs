@@ -121,6 +121,56 @@ fn the_time_of_switches_is_sampled() {
     }
 }
 
+/// A file without a name that the server was started with is used as it is.
+#[test]
+fn counters_may_be_behind_a_descriptor() {
+    for model in MODELS {
+        let memory = rustix::fs::memfd_create("counters", rustix::fs::MemfdFlags::empty());
+        let memory = std::fs::File::from(memory.expect("a file in memory"));
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&memory);
+        let theirs = format!("/proc/self/fd/{descriptor}");
+        let server = Server::start(model, &["--workers", "2", "--counters", &theirs]);
+        // Ours of the same number is the same file.
+        let file = std::mem::ManuallyDrop::new(File(PathBuf::from(theirs)));
+        let _client = server.connect();
+        eventually("it is counted", || {
+            let counted = file.read(model, server.pid());
+            (counted.threads, counted.alive) == (2, 1)
+        });
+    }
+}
+
+/// What programs are told of the models: those that count are those that take the option.
+#[test]
+fn the_list_says_who_counts() {
+    let output = std::process::Command::new(server::TARGET)
+        .args(["models", "--format", "json"])
+        .output()
+        .expect("cannot run the program");
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("a list");
+    let named = |holds: &dyn Fn(&serde_json::Value) -> bool| -> Vec<String> {
+        let models = list.iter().filter(|model| holds(model));
+        let names = models.filter_map(|model| model["name"].as_str());
+        names.map(str::to_owned).collect()
+    };
+    assert_eq!(named(&|_| true), server::models());
+    let takes = |model: &serde_json::Value, option: &str| {
+        let options = model["options"].as_array().expect("options");
+        options.iter().any(|taken| taken == option)
+    };
+    assert_eq!(named(&|model| takes(model, "--counters")), MODELS);
+    assert_eq!(named(&|model| takes(model, "--backend")), ["pooler"]);
+    // Of other languages' runtimes, where they were built.
+    let hidden = named(&|model| !model["uncounted_switches"].is_null());
+    let runtimes = ["goroutines", "virtual-threads"];
+    let built = server::models();
+    let built: Vec<_> = built
+        .iter()
+        .filter(|name| runtimes.contains(&name.as_str()))
+        .collect();
+    assert_eq!(hidden.iter().collect::<Vec<_>>(), built);
+}
+
 #[test]
 fn a_file_that_cannot_be_made_is_named() {
     let file = "/nowhere/at/all";

@@ -3,10 +3,12 @@
 
 use super::bound::bind;
 use super::cgroup::{Cgroup, Hierarchy};
+use super::models::Model;
 use crate::{
     errors::in_words,
     interrupt::Interrupt,
     lines::{Lines, Silence},
+    user_space::Source,
 };
 use anyhow::{Context, Result, anyhow, bail};
 use std::{
@@ -27,9 +29,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How much later than its sockets a dying process may be gone.
 const DYING: Duration = Duration::from_millis(300);
 
-/// What the list of models says behind one that forwards requests to another server.
-const NEEDS_BACKEND: &str = "(needs --backend)";
-/// The model of the server that is put behind such a one.
+/// The model of the server that is put behind one that forwards requests to another.
 const BACKEND_MODEL: &str = "event-loop";
 
 /// The `connscope-target` binary.
@@ -70,34 +70,21 @@ impl TargetBinary {
     /// # Errors
     /// If it cannot be run.
     pub fn models(&self) -> Result<Vec<String>> {
-        let lines = self.list()?;
-        let names = lines
-            .lines()
-            .filter_map(|line| line.split_whitespace().next());
-        let names: Vec<_> = names.map(str::to_owned).collect();
-        if names.is_empty() {
-            bail!(
-                "cannot use {}: it serves no models; give the connscope-target binary with --target-binary",
-                self.0.display()
-            );
-        }
-        Ok(names)
+        Ok(self.list()?.into_iter().map(|model| model.name).collect())
     }
 
-    /// Whether the model forwards requests to another server, as its list of models says.
-    fn needs_backend(&self, model: &str) -> Result<bool> {
-        let lines = self.list()?;
-        let mut own = lines
-            .lines()
-            .filter(|line| line.split_whitespace().next() == Some(model));
-        Ok(own.any(|line| line.ends_with(NEEDS_BACKEND)))
+    /// The model of that name.
+    fn model(&self, name: &str) -> Result<Model> {
+        let found = self.list()?.into_iter().find(|model| model.name == name);
+        found.ok_or_else(|| anyhow!("{} does not serve {name}", self.0.display()))
     }
 
-    fn list(&self) -> Result<String> {
-        let output =
-            self.command().arg("models").output().map_err(|error| {
-                anyhow!("cannot run {}: {}", self.0.display(), in_words(&error))
-            })?;
+    fn list(&self) -> Result<Vec<Model>> {
+        let mut command = self.command();
+        command.args(["models", "--format", "json"]);
+        let output = command
+            .output()
+            .map_err(|error| anyhow!("cannot run {}: {}", self.0.display(), in_words(&error)))?;
         if !output.status.success() {
             bail!(
                 "{} models: {}",
@@ -105,7 +92,13 @@ impl TargetBinary {
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        match Model::list(&output.stdout) {
+            Ok(models) if !models.is_empty() => Ok(models),
+            _ => bail!(
+                "cannot use {}: it serves no models; give the connscope-target binary with --target-binary",
+                self.0.display()
+            ),
+        }
     }
 
     /// A command of it that cannot outlive us, and that Ctrl-C at our terminal does not reach.
@@ -125,6 +118,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its memory account, where the host has one. Behind the child: dropped after it.
     pub cgroup: Option<Cgroup>,
+    /// Where to learn what its scheduler in user space does, if it has one.
+    pub user_space: Option<Source>,
     /// The server that it forwards requests to, if it does: not watched, and in no cgroup of ours.
     _backend: Option<Box<Server>>,
 }
@@ -142,10 +137,11 @@ impl Server {
         hierarchy: Option<&Hierarchy>,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let backend = match binary.needs_backend(model)? {
+        let model = binary.model(model)?;
+        let backend = match model.needs_backend() {
             true => Some(Self::start_one(
                 binary,
-                BACKEND_MODEL,
+                &binary.model(BACKEND_MODEL)?,
                 options,
                 None,
                 None,
@@ -153,24 +149,26 @@ impl Server {
             )?),
             false => None,
         };
-        Self::start_one(binary, model, options, backend, hierarchy, interrupt)
+        Self::start_one(binary, &model, options, backend, hierarchy, interrupt)
     }
 
     fn start_one(
         binary: &TargetBinary,
-        model: &str,
+        model: &Model,
         options: &[&str],
         backend: Option<Self>,
         hierarchy: Option<&Hierarchy>,
         interrupt: &Interrupt,
     ) -> Result<Self> {
+        let name = model.name.as_str();
         let cgroup = hierarchy
-            .map(|hierarchy| hierarchy.create(model))
+            .map(|hierarchy| hierarchy.create(name))
             .transpose()?;
         let mut command = binary.command();
         command
-            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
+            .args(["serve", "--model", name, "--listen", "127.0.0.1:0"])
             .args(options);
+        let user_space = published(model, &mut command);
         if let Some(backend) = &backend {
             command.args(["--backend", &backend.address.to_string()]);
         }
@@ -187,16 +185,17 @@ impl Server {
         }
         let mut child = command
             .spawn()
-            .with_context(|| format!("cannot start {model}"))?;
+            .with_context(|| format!("cannot start {name}"))?;
         let lines = Lines::of(child.stdout.take().ok_or_else(|| anyhow!("no stdout"))?)?;
         let mut server = Self {
             child,
             lines,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             cgroup,
+            user_space,
             _backend: backend.map(Box::new),
         };
-        server.address = server.wait_until_listening(model, interrupt)?;
+        server.address = server.wait_until_listening(name, interrupt)?;
         Ok(server)
     }
 
@@ -248,6 +247,19 @@ impl Server {
             said => said.trim_start_matches("connscope-target: ").to_owned(),
         }
     }
+}
+
+/// Where what the model does in user space will be found, if it schedules tasks there. One that counts
+/// gets a file for it.
+fn published(model: &Model, command: &mut Command) -> Option<Source> {
+    if !model.counts_switches() {
+        return model.uncounted_switches.clone().map(Source::Nowhere);
+    }
+    let source = Source::new();
+    if let Some(path) = source.hand_to(command) {
+        command.args(["--counters", &path]);
+    }
+    Some(source)
 }
 
 impl Drop for Server {

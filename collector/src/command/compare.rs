@@ -17,6 +17,7 @@ use crate::{
     report,
     sample::Sampler,
     snapshot::{Method, Recording, Run, Unavailable},
+    user_space,
 };
 use anyhow::{Context, Result, bail};
 use std::{fmt::Display, process::ExitCode, time::Duration};
@@ -81,7 +82,7 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
         methods: methods
             .into_iter()
             .chain(of_memory(bench.hierarchy))
-            .chain([own::method()])
+            .chain([own::method(), user_space::method()])
             .collect(),
         unavailable,
         incomplete: (!failures.is_empty()).then(|| failures.join("; ")),

@@ -67,6 +67,7 @@ pub(crate) fn measure(
     let mut server = Server::start(binary, model, options, bench.hierarchy, interrupt)?;
     let pid = server.pid();
     sampler.add(0, pid)?;
+    sampler.add_user_space(0, server.user_space.take());
     let mut seen = Seen {
         before: read(&mut sampler)?,
         start: None,

@@ -26,6 +26,7 @@ mod rows;
 mod switch_latency;
 mod text;
 mod units;
+mod user_space_cells;
 
 use footnotes::Footnotes;
 use text::Pen;

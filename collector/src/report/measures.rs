@@ -18,6 +18,7 @@ use super::method::method;
 use super::own::Own;
 use super::switch_latency::{Looked, SwitchLatency};
 use super::tlb::{AddressSpaceSwitches, TlbFlushes};
+use super::user_space::UserSpaceSwitches;
 use super::window::Group;
 use crate::snapshot::{REASONS, Recording, Totals};
 
@@ -33,6 +34,8 @@ pub struct Measures {
     pub software_counters: Option<SoftwareCounters>,
     /// What those of the CPU say, likewise.
     pub hardware_counters: Option<HardwareCounters>,
+    /// What its scheduler in user space did, where it has one.
+    pub user_space_switches: Option<UserSpaceSwitches>,
 }
 
 /// What the kernel said of a group of tasks. A measure is none where it could not be had; the

@@ -35,6 +35,10 @@ const SOFTWARE_COUNTERS: &str = "perf software events on each task of the target
 const HARDWARE_COUNTERS: &str = "perf events of the CPU on each task of the target, inherited by what it \
     creates, user and kernel mode; divided by the share of the time in which they counted";
 
+const USER_SPACE: &str = "all threads together; one switch in so many is timed, from where a task stops \
+    until the next goes on, if the thread had nothing to wait for in between; mean of those in the \
+    window, less what taking the time adds; tasks from the beginning of the watch";
+
 /// What was made of the figures that were read.
 const MADE_OF_THEM: &[(&str, &str)] = &[
     ("memory_accounted", ACCOUNTED),
@@ -46,6 +50,7 @@ const MADE_OF_THEM: &[(&str, &str)] = &[
     ("fault_classes", FAULT_CLASSES),
     ("software_counters", SOFTWARE_COUNTERS),
     ("hardware_counters", HARDWARE_COUNTERS),
+    ("user_space_switches", USER_SPACE),
     ("creation_latency", CREATION_LATENCY),
     ("creation_latency_in_kernel", CREATION_LATENCY_IN_KERNEL),
 ];

@@ -14,6 +14,7 @@ use super::observer::{Lost, add_losses, add_unseen};
 use super::own::Own;
 use super::spread::Spreads;
 use super::switch_latency::Looked;
+use super::user_space::UserSpaceSwitches;
 use super::window::{Group, Window};
 use crate::snapshot::{MemoryPoint, Recording, Run, TargetKind};
 
@@ -137,6 +138,8 @@ impl Target {
                     .map_err(|problem| problem.of(last))?,
                 hardware_counters: HardwareCounters::of(runs(), recording)
                     .map_err(|problem| problem.of(last))?,
+                user_space_switches: UserSpaceSwitches::of(runs(), &basis)
+                    .map_err(|problem| problem.of(last))?,
             },
             spread: Spreads::of(windows),
             roles: roles(windows, &basis)?,
@@ -240,7 +243,7 @@ fn incomplete(windows: &[Window<'_>]) -> Option<String> {
 }
 
 /// The middle value; of an even number the lower of the middle two; 0 of none.
-fn lower_median(values: impl IntoIterator<Item = u64>) -> u64 {
+pub(super) fn lower_median(values: impl IntoIterator<Item = u64>) -> u64 {
     let mut sorted: Vec<_> = values.into_iter().collect();
     sorted.sort_unstable();
     sorted

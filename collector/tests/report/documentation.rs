@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::counters::counted;
 use super::sample::{attach, compare};
+use super::user_space::scheduled;
 
 const DOCUMENT: &str = include_str!("../../../docs/json.md");
 
@@ -65,6 +66,7 @@ fn every_field_is_documented_and_none_besides() {
     let mut with_gaps = compare(2);
     with_gaps.unavailable = attach().unavailable;
     with_gaps.runs.iter_mut().for_each(counted);
+    with_gaps.runs.iter_mut().for_each(scheduled);
     fields(&json(&with_gaps), &mut names);
     fields(&json(&attach()), &mut names);
     let documented = documented(parts().0);

@@ -15,5 +15,6 @@ mod repeats;
 mod sample;
 mod switch_latency;
 mod tables;
+mod user_space;
 mod watch;
 mod wrong;

@@ -27,12 +27,30 @@ pub(crate) const VIRTUAL_THREADS: Model = Model {
     serve: |server| become_program(&server, VIRTUAL_THREADS.name),
 };
 
-/// The models served by programs of their own.
-const FOREIGN: [&str; 2] = [GOROUTINES.name, VIRTUAL_THREADS.name];
+/// The models served by programs of their own, and why nobody can count what their runtimes switch in
+/// user space.
+const FOREIGN: [(&str, &str); 2] = [
+    (
+        GOROUTINES.name,
+        "the Go runtime keeps no count of its switches between goroutines; what is seen of it is its \
+         threads",
+    ),
+    (
+        VIRTUAL_THREADS.name,
+        "the Java runtime keeps no count of its switches between virtual threads; what is seen of it \
+         is its threads",
+    ),
+];
 
 /// Whether this model is served by a program of its own.
 pub(crate) fn is_foreign(model: &str) -> bool {
-    FOREIGN.contains(&model)
+    uncounted_switches(model).is_some()
+}
+
+/// Why nobody can count what this model switches in user space, if it does that uncounted.
+pub(crate) fn uncounted_switches(model: &str) -> Option<&'static str> {
+    let (_, why) = FOREIGN.iter().find(|(name, _)| *name == model)?;
+    Some(why)
 }
 
 /// Whether this model can be served here: its program, if it has one of its own, was built.

@@ -12,6 +12,10 @@ const METHODS: &[(&str, Method)] = &[
     ("switches", |m| {
         Some(&m.kernel.context_switches.as_ref()?.method)
     }),
+    ("in user space", |m| {
+        let switches = m.user_space_switches.as_ref()?;
+        switches.counted.as_ref().map(|_| &switches.method)
+    }),
     ("run-queue wait", |m| {
         Some(&m.kernel.run_queue_wait.as_ref()?.method)
     }),

@@ -21,6 +21,7 @@ use super::footnotes::Footnotes;
 use super::grid;
 use super::switch_latency::{between_spaces, same_space};
 use super::units;
+use super::user_space_cells::{alive, begun, mean_time, per_request, per_second, timed};
 
 type Cell = fn(&Column<'_>) -> Figure;
 
@@ -77,6 +78,17 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("blocked p50", |c| blocked(c, |d| d.p50_seconds)),
             ("blocked p99", |c| blocked(c, |d| d.p99_seconds)),
             ("on locks, per request", on_locks_per_request),
+        ],
+    ),
+    (
+        "In user space",
+        &[
+            ("tasks alive at the end", alive),
+            ("tasks begun", begun),
+            ("switches per request", per_request),
+            ("switches", per_second),
+            ("switch took, mean", mean_time),
+            ("switches timed", timed),
         ],
     ),
     (
