@@ -68,10 +68,14 @@ impl Watched {
     }
 
     /// A request on each connection at once, and all their answers: the server runs only when all are
-    /// there, and so finds every one of them.
+    /// there, and so finds every one of them, each with its task at rest: what it answers before it has
+    /// looked for more is no sign of that.
     fn ask_all(&mut self) {
+        wait_for("rest", || {
+            (self.all_are('S') && self.all_are('S')).then_some(())
+        });
         kill(self.server.pid(), SIGSTOP);
-        wait_for("stop", || self.is_stopped().then_some(()));
+        wait_for("stop", || self.all_are('T').then_some(()));
         for client in &mut self.clients {
             client.write_all(b"PING\r\n").expect("it takes requests");
         }
@@ -83,14 +87,14 @@ impl Watched {
         }
     }
 
-    /// Each of its threads has got the signal.
-    fn is_stopped(&self) -> bool {
+    /// Whether each of its threads is in that state.
+    fn all_are(&self, state: char) -> bool {
         let threads = fs::read_dir(format!("/proc/{}/task", self.server.pid())).expect("it runs");
         threads.flatten().all(|thread| {
             let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
             stat.rsplit(") ")
                 .next()
-                .is_some_and(|rest| rest.starts_with('T'))
+                .is_some_and(|rest| rest.starts_with(state))
         })
     }
 }
