@@ -10,12 +10,16 @@ use std::process::ExitCode;
 /// The benchmark that is run only with tracers to compare with.
 const PEER: &str = "peer";
 
+/// The benchmark that measures the reference servers which have a limit, or all when asked to.
+const MODELS: &str = "server_cpu";
+
 /// Runs the benchmark of this name, or all of them; given commands of tracers, the one that
-/// compares them with our probes.
-pub(crate) fn run(name: Option<&str>, peers: &[String]) -> Result<ExitCode> {
+/// compares them with our probes; asked for all models, the one that measures reference servers.
+pub(crate) fn run(name: Option<&str>, peers: &[String], all_models: bool) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     let known = workspace.targets("bench");
     let (names, arguments) = match peers {
+        [] if all_models => (vec![MODELS.to_owned()], all_models_arguments()),
         [] => (choose(&known, name)?, Vec::new()),
         peers => (vec![PEER.to_owned()], peer_arguments(peers)),
     };
@@ -39,6 +43,10 @@ fn peer_arguments(peers: &[String]) -> Vec<String> {
     let peers = peers.iter().flat_map(|peer| ["--peer", peer]);
     let arguments = std::iter::once("--").chain(peers);
     arguments.map(str::to_owned).collect()
+}
+
+fn all_models_arguments() -> Vec<String> {
+    ["--", "--all-models"].map(str::to_owned).to_vec()
 }
 
 fn choose(known: &[&str], name: Option<&str>) -> Result<Vec<String>> {

@@ -124,6 +124,7 @@ rounds than there are.
 Examples:
   cargo xtask bench
   cargo xtask bench slow_down
+  cargo xtask bench --all-models
   cargo xtask bench --peer runqlat.bt
   cargo xtask bench --peer 'connscope attach --pid {pid}' --peer 'cpudist-bpfcc -p {pid}'")]
 struct BenchArgs {
@@ -132,6 +133,10 @@ struct BenchArgs {
     /// Compare this tracer with our probes instead (may be repeated)
     #[arg(long = "peer", value_name = "COMMAND", conflicts_with = "name")]
     peers: Vec<String>,
+    /// Measure the CPU time that a request takes of every reference server, not only of those
+    /// which server_cpu holds to a limit
+    #[arg(long, conflicts_with_all = ["name", "peers"])]
+    all_models: bool,
     #[command(flatten)]
     setup: SetupArgs,
 }
@@ -194,7 +199,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Bench(args) => {
             args.setup.unless_refused(Purpose::Build)?;
-            bench::run(args.name.as_deref(), &args.peers)
+            bench::run(args.name.as_deref(), &args.peers, args.all_models)
         }
     }
 }

@@ -149,13 +149,7 @@ impl Server {
 
     /// The processes that this server has forked.
     pub(crate) fn children(&self) -> Vec<i32> {
-        let pid = self.pid();
-        let path = format!("/proc/{pid}/task/{pid}/children");
-        let children = std::fs::read_to_string(path).unwrap_or_default();
-        children
-            .split_whitespace()
-            .map(|pid| pid.parse().expect("a pid"))
-            .collect()
+        children_of(self.pid())
     }
 }
 
@@ -172,14 +166,29 @@ pub(crate) fn signal_process(pid: i32, signal: i32) {
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "cannot signal {pid}");
 }
 
+/// The processes that the main thread of a process has forked.
+pub(crate) fn children_of(pid: i32) -> Vec<i32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = std::fs::read_to_string(path).unwrap_or_default();
+    children
+        .split_whitespace()
+        .map(|pid| pid.parse().expect("a pid"))
+        .collect()
+}
+
 /// User and system time of a process, in ticks of 10 ms.
 pub(crate) fn cpu_ticks(pid: i32) -> u64 {
     ticks(pid, 11..13)
 }
 
-/// The same with that of the children that have ended and been waited for.
-pub(crate) fn cpu_ticks_with_children(pid: i32) -> u64 {
-    ticks(pid, 11..15)
+/// User time of a process and of the children that it has waited for, and system time, in such ticks.
+pub(crate) fn cpu_ticks_by_kind(pid: i32) -> [u64; 2] {
+    [[11, 13], [12, 14]].map(|fields| {
+        fields
+            .map(|field| ticks(pid, field..field + 1))
+            .iter()
+            .sum()
+    })
 }
 
 /// The sum of fields of `/proc/PID/stat`, from 0 behind the name.

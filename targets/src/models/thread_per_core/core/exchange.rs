@@ -20,15 +20,23 @@ impl Core<'_> {
                 part_here = Some(part);
                 return;
             }
-            self.addresses[usize::from(core)].send(Message::Execute {
+            let message = Message::Execute {
                 from: own,
                 connection: name,
                 part,
-            });
+            };
+            self.outbox.send(core, message);
         });
         if let Some(mut part) = part_here {
             part.execute(&self.desk.context, &mut self.decoder);
             self.take_back(name, own, part);
+        }
+    }
+
+    /// Reads what other cores have sent.
+    pub(super) fn read_all(&mut self) {
+        while let Some(message) = self.letter_box.take() {
+            self.read(message);
         }
     }
 
@@ -40,11 +48,12 @@ impl Core<'_> {
                 mut part,
             } => {
                 part.execute(&self.desk.context, &mut self.decoder);
-                self.addresses[usize::from(from)].send(Message::Executed {
+                let message = Message::Executed {
                     by: self.desk.own,
                     connection,
                     part,
-                });
+                };
+                self.outbox.send(from, message);
             }
             Message::Executed {
                 by,
