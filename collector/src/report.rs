@@ -27,6 +27,7 @@ pub mod memory;
 pub mod method;
 pub mod observer;
 pub mod own;
+pub mod ranking;
 mod share;
 pub mod spread;
 pub mod student;
@@ -40,6 +41,7 @@ pub use error::{Error, Problem};
 pub use target::{Role, Target};
 
 use observer::{Lost, Observer, add_losses, add_unseen};
+use ranking::Ranking;
 use target::targets;
 use window::Window;
 
@@ -61,6 +63,8 @@ pub struct Report {
     pub window_seconds: Option<f64>,
     /// One entry for each target and number of connections.
     pub targets: Vec<Target>,
+    /// The order of the servers compared; none of fewer than two, or of running processes.
+    pub ranking: Option<Ranking>,
     /// What could not be measured, and why.
     pub unavailable: Vec<Unavailable>,
     /// What was not seen, by probe.
@@ -108,13 +112,16 @@ pub fn build(recording: &Recording) -> Result<Report, Error> {
             observer.add(run).map_err(|problem| problem.of(run))?;
         }
     }
+    let window_seconds = windows.iter().map(|window| window.seconds).reduce(f64::max);
+    let targets = targets(windows, recording)?;
     Ok(Report {
         schema: SCHEMA,
         command: recording.command.clone(),
         incomplete: recording.incomplete.clone(),
         host: recording.host.clone(),
-        window_seconds: windows.iter().map(|window| window.seconds).reduce(f64::max),
-        targets: targets(windows, recording)?,
+        window_seconds,
+        ranking: Ranking::of(&targets),
+        targets,
         unavailable: recording.unavailable.clone(),
         lost,
         observer,

@@ -84,6 +84,9 @@ pub struct Run {
     pub end: Snapshot,
     /// Memory of the target's own cgroup while connections were added, one point per step.
     pub memory_points: Vec<MemoryPoint>,
+    /// What the target's address spaces reserved at the same steps.
+    #[serde(default)]
+    pub reserved_points: Vec<MemoryPoint>,
     /// What some of its processes held of their own when the window had closed.
     #[serde(default)]
     pub own: Option<OwnMemory>,
@@ -103,12 +106,14 @@ pub enum TargetKind {
     Process,
 }
 
-/// Bytes a target's cgroup held with so many connections open and at rest.
+/// Bytes a target's cgroup held, or its address spaces reserved, with so many connections open and at
+/// rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPoint {
     /// Open connections.
     pub connections: u32,
-    /// Bytes charged to the cgroup, kernel memory included.
+    /// Bytes charged to the cgroup, kernel memory included; or of private writable mappings, summed
+    /// over address spaces.
     pub bytes: u64,
 }
 
@@ -284,8 +289,8 @@ pub enum State {
     Blocked,
 }
 
-/// Resident memory as the kernel accounts it to an address space. Pages shared with other
-/// processes are in the account of each.
+/// Memory as the kernel accounts it to an address space, resident but for what is reserved. Pages
+/// shared with other processes are in the account of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// Anonymous pages.
@@ -296,6 +301,9 @@ pub struct Memory {
     pub shared_bytes: u64,
     /// Page tables.
     pub page_table_bytes: u64,
+    /// Private writable mappings, touched or not: what may come to be memory of its own.
+    #[serde(default)]
+    pub reserved_bytes: u64,
 }
 
 /// A log-linear histogram: `2^sub_bits` buckets to each power of two, bucket `i` below that

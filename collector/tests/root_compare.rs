@@ -1,7 +1,7 @@
 //! The main job against workloads of known size.
 
 use serde_json::Value;
-use std::process::Command;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 const MIB: f64 = 1_048_576.0;
 const MODELS: [&str; 3] = [
@@ -89,6 +89,69 @@ fn a_mebibyte_touched_by_each_connection_is_a_mebibyte_of_marginal_memory() {
     // It is the server behind a pooler that touches it, which is not watched.
     let pooler = difference("pooler");
     assert!(pooler.abs() < 0.05 * MIB, "pooler: {pooler}");
+}
+
+/// A thread's stack is address space, of which a connection touches little: by as much as stacks are
+/// larger, more is reserved, and no more is held.
+#[test]
+fn larger_stacks_are_reserved_and_not_held() {
+    const KIB: f64 = 1024.0;
+    let memory = |model: &str, options: &str, connections: &str| {
+        let server = served_with(options);
+        let report = compare(&[
+            "--models",
+            model,
+            "--connections",
+            connections,
+            "--duration",
+            "200ms",
+            "--rate",
+            "500",
+            "--target-binary",
+            server.to_str().expect("a plain path"),
+        ]);
+        let connections = connections.parse().expect("a number");
+        target(&report, model, connections)["measures"]["memory"].clone()
+    };
+    let slope = |memory: &Value, figure: &str| number(&memory[figure]["value"]);
+    let [reserved, touched] = [
+        "reserved_bytes_per_connection",
+        "marginal_bytes_per_connection",
+    ];
+    let small = memory("thread-per-connection", "--stack-size 256KiB", "100");
+    let large = memory("thread-per-connection", "--stack-size 1MiB", "100");
+    let grown = |figure: &str| slope(&large, figure) - slope(&small, figure);
+    assert_near("reserved", grown(reserved), 768.0 * KIB, 0.05);
+    assert_near("one stack", slope(&large, reserved), 1024.0 * KIB, 0.05);
+    assert!(
+        grown(touched).abs() < 0.05 * 768.0 * KIB,
+        "{} bytes touched of larger stacks",
+        grown(touched)
+    );
+    let event_loop = slope(&memory("event-loop", "", "100"), reserved);
+    assert!(
+        event_loop < 16.0 * KIB,
+        "{event_loop} bytes reserved for a socket"
+    );
+    // Each process has the whole of its address space to itself.
+    let processes = memory("process-per-connection", "", "50");
+    let accounted = &processes["accounted"];
+    let each = number(&accounted["reserved_bytes"]) / number(&accounted["address_spaces"]);
+    assert_near("a process", slope(&processes, reserved), each, 0.05);
+}
+
+/// The reference servers' program, with more options for those it serves.
+fn served_with(options: &str) -> tempfile::TempPath {
+    let binary = Path::new(env!("CARGO_BIN_EXE_connscope")).with_file_name("connscope-target");
+    let script = format!(
+        "#!/bin/sh\ncase $1 in serve) set -- \"$@\" {options};; esac\nexec '{}' \"$@\"\n",
+        binary.display()
+    );
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), script).expect("a script");
+    std::fs::set_permissions(file.path(), Permissions::from_mode(0o700)).expect("it is ours");
+    // Closed: what is open for writing cannot be run.
+    file.into_temp_path()
 }
 
 /// What the workload puts into the server's shared state is no part of what a connection costs.

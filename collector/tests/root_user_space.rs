@@ -111,6 +111,7 @@ fn reported(before: Snapshot, start: Snapshot, end: Snapshot) -> Report {
         start,
         end,
         memory_points: Vec::new(),
+        reserved_points: Vec::new(),
         own: None,
         client: None,
         incomplete: None,

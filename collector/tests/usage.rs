@@ -45,6 +45,22 @@ fn models() {
     );
 }
 
+/// A reference server of another language's runtime is a program of its own, which may be missing.
+#[test]
+fn a_model_that_was_not_built_is_named_with_a_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let alone = folder.path().join("connscope-target");
+    std::fs::copy(program::target(), &alone).expect("a copy");
+    let alone = alone.to_str().expect("a plain path");
+    for model in ["goroutines", "virtual-threads"] {
+        let arguments = ["compare", "--target-binary", alone, "--models", model];
+        let said = refuses(&arguments, &[model]);
+        let expected =
+            format!("connscope: the model {model} was not built; build it by: cargo xtask build\n");
+        assert_eq!(said, expected);
+    }
+}
+
 #[test]
 fn numbers_of_connections() {
     refuses_value(

@@ -207,6 +207,7 @@ struct task_record {
 	__s64 file_bytes;
 	__s64 shared_bytes;
 	__u64 page_table_bytes;
+	__u64 reserved_bytes; /* private writable mappings, touched or not */
 	/* Of this task, and not in the figures of its address space; less than 0 if it freed more. */
 	__s64 pending_anonymous_bytes;
 	__s64 pending_file_bytes;

@@ -101,6 +101,8 @@ struct percpu_counter {
 
 struct mm_struct {
 	atomic_long_t pgtables_bytes;
+	unsigned long data_vm;	/* pages of private writable mappings, without stack_vm */
+	unsigned long stack_vm; /* pages of mappings that grow: the main stack */
 	struct percpu_counter rss_stat[4]; /* since 6.2 */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
-/* Resident pages of an address space, summed as the kernel sums them for /proc/PID/status. */
+/* Pages of an address space, resident and reserved, summed as the kernel sums them for /proc/PID/status. */
 #ifndef CONNSCOPE_MEMORY_H
 #define CONNSCOPE_MEMORY_H
 
@@ -76,6 +76,7 @@ static __always_inline void read_memory(struct task_record *record, struct mm_st
 	record->file_bytes = resident_bytes(mm, MM_FILEPAGES);
 	record->shared_bytes = resident_bytes(mm, MM_SHMEMPAGES);
 	record->page_table_bytes = mm->pgtables_bytes.counter;
+	record->reserved_bytes = (mm->data_vm + mm->stack_vm) * PAGE_SIZE;
 }
 
 /*

@@ -251,6 +251,7 @@ mod tests {
             file_bytes,
             shared_bytes,
             page_table_bytes,
+            reserved_bytes,
             pending_anonymous_bytes,
             pending_file_bytes,
             pending_shared_bytes,

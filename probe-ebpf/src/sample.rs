@@ -216,7 +216,7 @@ pub enum State {
     Blocked,
 }
 
-/// Resident bytes of an address space.
+/// Bytes of an address space, resident but for those reserved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Anonymous pages.
@@ -227,6 +227,8 @@ pub struct Memory {
     pub shared_bytes: u64,
     /// Page tables.
     pub page_table_bytes: u64,
+    /// Private writable mappings, touched or not.
+    pub reserved_bytes: u64,
 }
 
 impl Memory {
@@ -294,6 +296,7 @@ impl TaskSample {
                 file_bytes: record.file_bytes.max(0) as u64,
                 shared_bytes: record.shared_bytes.max(0) as u64,
                 page_table_bytes: record.page_table_bytes,
+                reserved_bytes: record.reserved_bytes,
             }),
             kernel_stack_bytes: record.kernel_stack_bytes,
             address_space: record.mm,

@@ -25,6 +25,7 @@ fn status(pid: u32) -> Memory {
         file_bytes: kilobytes("RssFile:") * 1024,
         shared_bytes: kilobytes("RssShmem:") * 1024,
         page_table_bytes: kilobytes("VmPTE:") * 1024,
+        reserved_bytes: (kilobytes("VmData:") + kilobytes("VmStk:")) * 1024,
     }
 }
 
@@ -87,6 +88,7 @@ fn resident_pages_equal_proc_page_for_page() {
         near(after.file_bytes, kernel.file_bytes);
         near(after.shared_bytes, kernel.shared_bytes);
         assert_eq!(after.page_table_bytes, kernel.page_table_bytes);
+        assert_eq!(after.reserved_bytes, kernel.reserved_bytes);
         assert_eq!(
             after.shared_bytes - before.shared_bytes,
             pages as u64 * 4096,
@@ -140,6 +142,47 @@ fn pages_that_each_thread_touches_are_in_their_one_account() {
     let after = accounted(&watch.read().expect("read"))[0];
     let grown = after.shared_bytes - before.shared_bytes;
     assert_eq!(grown, (10 * THREADS * 4096) as u64);
+}
+
+/// Of mappings, those count that may come to hold memory of their own, and before they do.
+#[test]
+fn what_is_reserved_is_private_and_writable_touched_or_not() {
+    const BYTES: usize = 96 << 20;
+    let map = |protection, flags| {
+        // SAFETY: a new anonymous mapping that nothing looks into.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                BYTES,
+                protection,
+                libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | flags,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(start, libc::MAP_FAILED, "mmap");
+    };
+    let (read, write) = (libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE);
+    let kinds = [
+        (write, libc::MAP_PRIVATE, BYTES),
+        (write, libc::MAP_SHARED, 0),
+        (read, libc::MAP_PRIVATE, 0),
+        (libc::PROT_NONE, libc::MAP_PRIVATE, 0),
+    ];
+    for (protection, flags, reserved) in kinds {
+        let mut workload = Workload::new(move || move || map(protection, flags));
+        let mut watch = watch_books(workload.pid);
+        let before = accounted(&watch.read().expect("read"))[0];
+        workload.run();
+        let after = accounted(&watch.read().expect("read"))[0];
+        assert_eq!(
+            after.reserved_bytes - before.reserved_bytes,
+            reserved as u64,
+            "protection {protection}, flags {flags:#x}"
+        );
+        let touched = after.anonymous_bytes - before.anonymous_bytes;
+        assert!(touched < 1 << 20, "{touched} bytes touched by mapping");
+    }
 }
 
 /// An address space is in the report once, however many tasks share it.

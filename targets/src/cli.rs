@@ -192,6 +192,9 @@ pub(crate) struct Models {
     /// Form of the list; as JSON it says too which options each model takes
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
+    /// List those that cannot be served here instead, since their programs were not built
+    #[arg(long)]
+    pub(crate) not_built: bool,
 }
 
 fn shared_state(text: &str) -> Result<usize, String> {

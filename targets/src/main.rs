@@ -34,7 +34,9 @@ fn main() -> ExitCode {
             serve::run(&options).map(|()| ExitCode::SUCCESS)
         }
         Command::Load(options) => load::run(&options),
-        Command::Models(options) => models::list(options.format).map(|()| ExitCode::SUCCESS),
+        Command::Models(options) => {
+            models::list(options.format, !options.not_built).map(|()| ExitCode::SUCCESS)
+        }
     };
     result.unwrap_or_else(|error| {
         eprintln!("connscope-target: {error:#}");

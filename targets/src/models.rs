@@ -65,13 +65,15 @@ struct Listed {
     uncounted_switches: Option<&'static str>,
 }
 
-/// Prints the models that can be served: for people one per line, for programs all with their options. A
+/// Prints the models that can be served, or those that cannot: for people one per line, for programs all with their options. A
 /// reader that has seen enough is no error.
 ///
 /// # Errors
 /// When standard output cannot be written to.
-pub(crate) fn list(format: Format) -> Result<()> {
-    let mut models = MODELS.iter().filter(|model| foreign::can_serve(model.name));
+pub(crate) fn list(format: Format, served: bool) -> Result<()> {
+    let mut models = MODELS
+        .iter()
+        .filter(|model| foreign::can_serve(model.name) == served);
     let mut output = std::io::stdout().lock();
     let written = match format {
         Format::Table => {

@@ -226,5 +226,9 @@ fn what_was_not_built_is_named_with_a_remedy() {
         let listed = String::from_utf8_lossy(&listed).into_owned();
         let mut names = listed.lines().filter_map(|line| line.split(' ').next());
         assert!(names.all(|name| name != model), "{listed}");
+        let lacking = run(&["models", "--not-built"]).expect("it runs").stdout;
+        let lacking = String::from_utf8_lossy(&lacking).into_owned();
+        let names: Vec<_> = lacking.lines().map(|line| line.split(' ').next()).collect();
+        assert_eq!(names, FOREIGN.map(Some), "{lacking}");
     }
 }

@@ -4,7 +4,8 @@
 #[allow(dead_code, missing_docs, reason = "each test file uses a part")]
 mod server;
 
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -87,6 +88,37 @@ fn the_drain_is_bounded_in_time() {
             scope.spawn(move || drain_of_busy_server(&model));
         }
     });
+}
+
+/// While it drains, a client that comes is refused by the kernel: it may go elsewhere at once.
+#[test]
+fn who_comes_while_a_server_drains_is_not_kept_waiting() {
+    std::thread::scope(|scope| {
+        for model in models() {
+            scope.spawn(move || {
+                // On a busy host the drain may be over before we have looked.
+                let seen = (0..5).any(|_| is_refused_while_draining(&model));
+                assert!(seen, "{model} listens until it ends");
+            });
+        }
+    });
+}
+
+/// Whether a client was refused while another was still being served.
+fn is_refused_while_draining(model: &str) -> bool {
+    let server = Server::start(model, &[]);
+    let mut busy = server.connect();
+    busy.exchange(b"PING\r\nWAIT 60000\r\n", b"+PONG\r\n");
+    signal_process(server.pid(), libc::SIGTERM);
+    eventually("nobody is let in", || {
+        TcpStream::connect(server.address).is_err()
+    });
+    let is_open = |stream: &TcpStream| {
+        stream.set_nonblocking(true).expect("it is a socket");
+        let answer = stream.peek(&mut [0]);
+        answer.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    is_open(&busy.stream)
 }
 
 fn drain_of_busy_server(model: &str) {

@@ -7,6 +7,7 @@ mod names;
 mod source;
 
 use crate::cargo;
+use crate::fuzz;
 use crate::workspace::{self, Workspace};
 use anyhow::Result;
 use std::fmt;
@@ -75,7 +76,7 @@ fn formatting() -> Result<bool> {
 
 fn lints() -> Result<bool> {
     // In the release profile, like the tests, to share what both build.
-    succeeds(&[
+    let ours = succeeds(&[
         "clippy",
         "--release",
         "--workspace",
@@ -83,7 +84,8 @@ fn lints() -> Result<bool> {
         "--",
         "-D",
         "warnings",
-    ])
+    ])?;
+    Ok(fuzz::lints()? && ours)
 }
 
 fn succeeds(args: &[&str]) -> Result<bool> {

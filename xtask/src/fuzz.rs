@@ -18,6 +18,25 @@ const LONGEST_INPUT: u32 = 4096;
 /// One input may take so many seconds.
 const LONGEST_TRY_S: u32 = 10;
 
+/// Whether clippy has nothing to say of what is built for it alone: without the instrumentation.
+pub(crate) fn lints() -> Result<bool> {
+    let target = Workspace::read()?.target_directory.join("fuzz");
+    let status = cargo::command(["clippy", "--release", "--locked", "--target", &platform()])
+        .current_dir(workspace::root().join("targets/fuzz"))
+        .arg("--target-dir")
+        .arg(&target)
+        .args(["--", "-D", "warnings"])
+        .env("RUSTFLAGS", "--cfg fuzzing")
+        .status()
+        .context("cannot run cargo clippy")?;
+    Ok(status.success())
+}
+
+/// Flags for another target than the host's, though it is the same, spare build scripts.
+fn platform() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
 /// Tries inputs for so many seconds. What was found worth keeping stays in the target folder, and
 /// is where the next run begins.
 pub(crate) fn run(seconds: u32) -> Result<()> {
@@ -28,8 +47,7 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    // Flags for another target than the host's, though it is the same, spare build scripts.
-    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let platform = platform();
     let status = cargo::command(["build", "--release", "--locked", "--target", &platform])
         .current_dir(&sources)
         .arg("--target-dir")

@@ -70,18 +70,28 @@ impl TargetBinary {
     /// # Errors
     /// If it cannot be run.
     pub fn models(&self) -> Result<Vec<String>> {
-        Ok(self.list()?.into_iter().map(|model| model.name).collect())
+        Ok(self
+            .list(&[])?
+            .into_iter()
+            .map(|model| model.name)
+            .collect())
     }
 
     /// The model of that name.
     fn model(&self, name: &str) -> Result<Model> {
-        let found = self.list()?.into_iter().find(|model| model.name == name);
+        let found = self.list(&[])?.into_iter().find(|model| model.name == name);
         found.ok_or_else(|| anyhow!("{} does not serve {name}", self.0.display()))
     }
 
-    fn list(&self) -> Result<Vec<Model>> {
+    /// Whether it has that model but not the model's own program.
+    pub fn lacks(&self, model: &str) -> bool {
+        let lacking = self.list(&["--not-built"]).unwrap_or_default();
+        lacking.iter().any(|lacking| lacking.name == model)
+    }
+
+    fn list(&self, options: &[&str]) -> Result<Vec<Model>> {
         let mut command = self.command();
-        command.args(["models", "--format", "json"]);
+        command.args(["models", "--format", "json"]).args(options);
         let output = command
             .output()
             .map_err(|error| anyhow!("cannot run {}: {}", self.0.display(), in_words(&error)))?;

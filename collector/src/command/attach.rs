@@ -216,6 +216,7 @@ fn attached(pid: u32, name: String, first: Snapshot, last: Snapshot) -> Run {
         start: first,
         end: last,
         memory_points: Vec::new(),
+        reserved_points: Vec::new(),
         own: None,
         client: None,
         incomplete: None,

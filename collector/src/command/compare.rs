@@ -192,11 +192,11 @@ fn chosen_models(args: &Compare, binary: &TargetBinary) -> Result<Vec<String>> {
     let known = binary.models()?;
     each_once("--models", &args.models)?;
     if let Some(unknown) = args.models.iter().find(|model| !known.contains(model)) {
-        return Err(Usage(format!(
-            "unknown model {unknown:?}; known are {}",
-            known.join(", ")
-        ))
-        .into());
+        let why = match binary.lacks(unknown) {
+            true => format!("the model {unknown} was not built; build it by: cargo xtask build"),
+            false => format!("unknown model {unknown:?}; known are {}", known.join(", ")),
+        };
+        return Err(Usage(why).into());
     }
     Ok(if args.models.is_empty() {
         known

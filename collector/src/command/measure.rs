@@ -44,6 +44,7 @@ struct Seen {
     start: Option<Snapshot>,
     end: Option<Snapshot>,
     memory_points: Vec<MemoryPoint>,
+    reserved_points: Vec<MemoryPoint>,
     own: Option<OwnMemory>,
     lacking: Option<Unavailable>,
     client: Option<Client>,
@@ -73,6 +74,7 @@ pub(crate) fn measure(
         start: None,
         end: None,
         memory_points: Vec::new(),
+        reserved_points: Vec::new(),
         own: None,
         lacking: None,
         client: None,
@@ -99,6 +101,7 @@ pub(crate) fn measure(
         start,
         end,
         memory_points: seen.memory_points,
+        reserved_points: seen.reserved_points,
         own: seen.own,
         client: seen.client,
         incomplete: seen.trouble,
@@ -129,7 +132,7 @@ fn follow(
         match load.next(limit, bench.interrupt, watch_server) {
             Ok(Event::Connected { connections }) => {
                 thread::sleep(SETTLE);
-                seen.add_memory_point(server, connections)?;
+                seen.add_memory_points(server, sampler, connections)?;
                 // All that serves them is there and at rest.
                 if bench.counters && connections == plan.connections {
                     sampler.count_events()?;
@@ -177,7 +180,18 @@ fn why(silence: &Silence) -> String {
 }
 
 impl Seen {
-    fn add_memory_point(&mut self, server: &Server, connections: u32) -> Result<()> {
+    /// What reading the tasks takes comes before the next connections, and never in the window: 1 us a
+    /// process, ten times while connecting.
+    fn add_memory_points(
+        &mut self,
+        server: &Server,
+        sampler: &mut Sampler,
+        connections: u32,
+    ) -> Result<()> {
+        self.reserved_points.push(MemoryPoint {
+            connections,
+            bytes: reserved_bytes(&read(sampler)?),
+        });
         if let Some(cgroup) = &server.cgroup {
             self.memory_points.push(MemoryPoint {
                 connections,
@@ -234,6 +248,14 @@ fn cpu_ns(snapshot: &Snapshot) -> u64 {
         role.ended.cpu_ns + living
     };
     snapshot.roles.iter().map(of_role).sum()
+}
+
+/// What all address spaces together have reserved.
+fn reserved_bytes(snapshot: &Snapshot) -> u64 {
+    let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
+    tasks
+        .filter_map(|task| Some(task.memory.as_ref()?.reserved_bytes))
+        .sum()
 }
 
 fn read(sampler: &mut Sampler) -> Result<Snapshot> {

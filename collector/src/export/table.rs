@@ -22,6 +22,7 @@ mod footnotes;
 mod grid;
 mod methods;
 mod notes;
+mod ranking;
 mod rows;
 mod switch_latency;
 mod text;
@@ -42,6 +43,7 @@ pub(super) fn write(report: &Report, style: &Style, out: &mut dyn io::Write) -> 
     }
     compare::write(report, style, pen, &mut footnotes, out)?;
     attach::write(report, style, pen, &mut footnotes, out)?;
+    ranking::write(report, style, pen, out)?;
     notes::write(report, style, pen, &footnotes, out)
 }
 

@@ -1,5 +1,5 @@
-//! What one more connection adds to the memory of a server: a straight line through the memory it
-//! held at rest with so many connections open.
+//! What one more connection adds to the memory of a server, or to what it reserves: a straight line
+//! through what it had at rest with so many connections open.
 
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ pub struct Point {
     pub repeat: u64,
     /// Open connections.
     pub connections: u32,
-    /// Bytes charged to the target's cgroup.
+    /// Bytes charged to the target's cgroup, or reserved.
     pub bytes: u64,
 }
 
@@ -94,7 +94,7 @@ impl Marginal {
     /// that is known.
     ///
     /// The interval is never narrower than the counter allows: it moves in batches that each of
-    /// the host's `cpus` keeps ([`COUNTER_BATCH_BYTES`]).
+    /// the host's `cpus` keeps ([`COUNTER_BATCH_BYTES`]); 0 for what is exact.
     #[must_use]
     pub fn of(
         repeats: &[&[MemoryPoint]],

@@ -223,6 +223,7 @@ impl KernelMeasures {
                 accounted: known(&["memory", "memory_accounted"]).then_some(accounted),
                 own_bytes: None,
                 marginal_bytes_per_connection: marginal,
+                reserved_bytes_per_connection: None,
             },
         }
     }
@@ -232,6 +233,14 @@ impl KernelMeasures {
     /// The same with what processes held of their own.
     pub(super) fn with_own(mut self, own: Option<Own>) -> Self {
         self.memory.own_bytes = own;
+        self
+    }
+}
+
+impl KernelMeasures {
+    /// The same with what one more connection reserves.
+    pub(super) fn with_reserved(mut self, reserved: Marginal) -> Self {
+        self.memory.reserved_bytes_per_connection = Some(reserved);
         self
     }
 }

@@ -1,4 +1,4 @@
-//! Resident memory as the kernel accounts it to tasks.
+//! Memory as the kernel accounts it to tasks: resident, and reserved.
 
 use serde::Serialize;
 
@@ -16,13 +16,17 @@ pub struct Memory {
     /// What one more connection adds to the whole target; of whole targets only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub marginal_bytes_per_connection: Option<Marginal>,
+    /// What one more connection adds to the private writable mappings of the whole target, touched or
+    /// not; of whole targets only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved_bytes_per_connection: Option<Marginal>,
 }
 
 /// Resident memory of living tasks at the end of the window; over several repeats their mean.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Accounted {
     /// Anonymous pages, summed over address spaces. A page still shared after `fork(2)` is in the
-    /// account of each process. This and the next three: bytes; none where the account of no
+    /// account of each process. This and the next four: bytes; none where the account of no
     /// address space is at hand (that of a process is listed with one of its threads).
     pub anonymous_bytes: Option<u64>,
     /// Pages of file mappings in the address space that has most of them; not summed, since that
@@ -32,6 +36,8 @@ pub struct Accounted {
     pub shared_bytes: Option<u64>,
     /// Page tables, summed over address spaces.
     pub page_table_bytes: Option<u64>,
+    /// Private writable mappings, summed over address spaces: not resident, but what may come to be.
+    pub reserved_bytes: Option<u64>,
     /// Kernel stacks, summed over tasks.
     pub kernel_stack_bytes: u64,
     /// Address spaces accounted.
@@ -61,6 +67,7 @@ impl Held {
             held.address_spaces += 1;
             held.spaces.anonymous_bytes += space.anonymous_bytes;
             held.spaces.page_table_bytes += space.page_table_bytes;
+            held.spaces.reserved_bytes += space.reserved_bytes;
             held.spaces.file_bytes = held.spaces.file_bytes.max(space.file_bytes);
             held.spaces.shared_bytes = held.spaces.shared_bytes.max(space.shared_bytes);
         }
@@ -89,6 +96,7 @@ impl Accounted {
             file_bytes: space(|held| held.spaces.file_bytes),
             shared_bytes: space(|held| held.spaces.shared_bytes),
             page_table_bytes: space(|held| held.spaces.page_table_bytes),
+            reserved_bytes: space(|held| held.spaces.reserved_bytes),
             kernel_stack_bytes: mean(|held| held.kernel_stack_bytes),
             address_spaces: mean(|held| held.address_spaces),
             per_connection_bytes: connections

@@ -4,12 +4,15 @@
 use crate::snapshot::Recording;
 
 const ACCOUNTED: &str = "living tasks at the end of the window, mean over repeats; anonymous pages, \
-    page tables and kernel stacks are summed (an anonymous page still shared after fork counts in \
+    page tables, kernel stacks and what is reserved are summed (an anonymous page still shared after fork counts in \
     each process), file and shared pages are those of the address space with most of them; per \
     connection: (anonymous + page tables + kernel stacks) / connections, the server's own included";
 const MARGINAL: &str = "memory of the target's own cgroup, kernel memory included, by least squares \
     over connections at rest, with an intercept for each repeat; 95 % interval by Student's t, no narrower than the counter's \
     batches of 64 pages a CPU allow";
+const RESERVED: &str = "private writable mappings, touched or not, summed over the target's address \
+    spaces; by least squares over connections at rest, with an intercept for each repeat; 95 % interval by \
+    Student's t";
 const CLIENT: &str = "load generator, from the intended start to the answer; over repeats: sums, \
     and the median of the repeats' percentiles";
 const CREATIONS: &str = "from the beginning of the watch to the end of the window";
@@ -43,6 +46,7 @@ const USER_SPACE: &str = "all threads together; one switch in so many is timed, 
 const MADE_OF_THEM: &[(&str, &str)] = &[
     ("memory_accounted", ACCOUNTED),
     ("marginal_bytes_per_connection", MARGINAL),
+    ("reserved_bytes_per_connection", RESERVED),
     ("client", CLIENT),
     ("creations", CREATIONS),
     ("first_run", FIRST_RUN),

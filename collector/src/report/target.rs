@@ -20,9 +20,11 @@ use crate::snapshot::{MemoryPoint, Recording, Run, TargetKind};
 
 /// The measure's name in the recording.
 const MARGINAL: &str = "marginal_bytes_per_connection";
+const RESERVED: &str = "reserved_bytes_per_connection";
 
 /// Why a running process has no slope.
 const NO_CGROUP: &str = "no cgroup of its own was read";
+const NO_RAMP: &str = "no connections were added while it was watched";
 
 /// A target with so many connections. Counts and distributions are sums over its repeats.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -132,7 +134,8 @@ impl Target {
             tasks: lower_median(windows.iter().map(Window::tasks)),
             measures: Measures {
                 kernel: KernelMeasures::of(&all, &held, Some(marginal(windows, recording)), &basis)
-                    .with_own(own(windows, None, recording)),
+                    .with_own(own(windows, None, recording))
+                    .with_reserved(reserved(windows, recording)),
                 client: Client::of(&clients, &method(recording, "client")),
                 software_counters: SoftwareCounters::of(runs(), recording)
                     .map_err(|problem| problem.of(last))?,
@@ -228,6 +231,19 @@ fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {
         why_not,
         method(recording, MARGINAL),
     )
+}
+
+/// The kernel's count of mapped pages is exact: no CPU keeps a batch of it.
+fn reserved(windows: &[Window<'_>], recording: &Recording) -> Marginal {
+    let points: Vec<&[MemoryPoint]> = windows
+        .iter()
+        .map(|window| window.run.reserved_points.as_slice())
+        .collect();
+    let why_not = match windows[0].run.kind {
+        TargetKind::Reference => None,
+        TargetKind::Process => Some(NO_RAMP),
+    };
+    Marginal::of(&points, 0, why_not, method(recording, RESERVED))
 }
 
 fn incomplete(windows: &[Window<'_>]) -> Option<String> {

@@ -53,6 +53,7 @@ fn task(task: sample::TaskSample) -> Task {
             file_bytes: memory.file_bytes,
             shared_bytes: memory.shared_bytes,
             page_table_bytes: memory.page_table_bytes,
+            reserved_bytes: memory.reserved_bytes,
         }),
         kernel_stack_bytes: task.kernel_stack_bytes,
     }

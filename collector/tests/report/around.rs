@@ -243,6 +243,10 @@ pub(crate) fn methods() -> Vec<Method> {
             "marginal_bytes_per_connection",
             "memory.current of the target's own cgroup (v2)",
         ),
+        (
+            "reserved_bytes_per_connection",
+            "mm_struct.data_vm and stack_vm by iter/task",
+        ),
     ];
     let method = |(measure, method): (&str, &str)| Method {
         measure: measure.to_owned(),

@@ -69,6 +69,11 @@ fn every_field_is_documented_and_none_besides() {
     with_gaps.runs.iter_mut().for_each(scheduled);
     fields(&json(&with_gaps), &mut names);
     fields(&json(&attach()), &mut names);
+    // Of models told apart, and of one that is not ranked.
+    let mut repeated = compare(3);
+    let last = repeated.runs.last_mut().unwrap();
+    last.incomplete = Some("the server died".to_owned());
+    fields(&json(&repeated), &mut names);
     let documented = documented(parts().0);
     let missing: Vec<_> = names.difference(&documented).collect();
     let stale: Vec<_> = documented.difference(&names).collect();

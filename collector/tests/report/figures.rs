@@ -70,6 +70,7 @@ pub(crate) fn small() -> Run {
         start,
         end,
         memory_points: Vec::new(),
+        reserved_points: Vec::new(),
         own: None,
         client: client.map(|client| connscope::snapshot::Client {
             requests: 700,

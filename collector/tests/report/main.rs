@@ -11,6 +11,7 @@ mod histograms;
 mod in_kernel;
 mod marginal;
 mod profiles;
+mod ranking;
 mod repeats;
 mod sample;
 mod switch_latency;

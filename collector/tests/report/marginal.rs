@@ -1,8 +1,13 @@
 //! Slopes and their intervals against worked examples from elsewhere.
 
-use connscope::report::marginal::{Marginal, Point, fit};
-use connscope::report::student::t_quantile;
+use connscope::report::{
+    self,
+    marginal::{Marginal, Point, fit},
+    student::t_quantile,
+};
 use connscope::snapshot::MemoryPoint;
+
+use super::sample::{MODELS, attach, recording, run};
 
 #[track_caller]
 fn close(told: f64, expected: f64, tolerance: f64) {
@@ -153,6 +158,39 @@ fn too_little_has_no_slope_and_says_why() {
         let reason = marginal.reason.unwrap();
         assert!(reason.contains(expected), "{reason}");
     }
+}
+
+/// What is reserved is a slope of its own beside what is touched, and its counter is exact.
+#[test]
+fn what_one_more_reserves_is_told_apart_from_what_it_touches() {
+    for (model, reserves) in [(0, 3_200_000.0), (1, 2_101_248.0), (2, 0.0)] {
+        let runs = vec![run(&MODELS[model], 1_000, 1), run(&MODELS[model], 1_000, 2)];
+        let report = report::build(&recording("compare", runs)).unwrap();
+        let memory = &report.targets[0].measures.kernel.memory;
+        let reserved = memory.reserved_bytes_per_connection.as_ref().unwrap();
+        close(reserved.value.unwrap(), reserves, 1e-6);
+        let [lower, upper] = reserved.confidence_95.unwrap();
+        assert!(upper - lower < 1e-3, "{lower}, {upper}");
+        assert_eq!(
+            (reserved.points, reserved.connections),
+            (18, Some([0, 1_000]))
+        );
+        let touched = memory.marginal_bytes_per_connection.as_ref().unwrap();
+        let bytes = MODELS[model].bytes_per_connection as f64;
+        close(touched.value.unwrap(), bytes, bytes * 0.05);
+        // Of a role there is neither.
+        let role = &report.targets[0].roles[0].measures.memory;
+        assert_eq!(role.reserved_bytes_per_connection, None);
+    }
+    let process = report::build(&attach()).unwrap();
+    let memory = &process.targets[0].measures.kernel.memory;
+    let reserved = memory.reserved_bytes_per_connection.as_ref().unwrap();
+    assert_eq!(reserved.value, None);
+    let reason = reserved.reason.as_deref().unwrap();
+    assert!(reason.contains("no connections were added"), "{reason}");
+    // The main process and its 40 children.
+    let accounted = memory.accounted.as_ref().unwrap();
+    assert_eq!(accounted.reserved_bytes, Some(41 * 3_200_000));
 }
 
 /// Points that a coarse counter lays on a line are not known to lie on it.

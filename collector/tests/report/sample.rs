@@ -30,6 +30,7 @@ pub(crate) struct Model {
     pub(crate) latency_seconds: f64,
     pub(crate) bytes_per_connection: u64,
     pub(crate) base_bytes: u64,
+    pub(crate) reserves: u64,
 }
 
 pub(crate) const MODELS: [Model; 3] = [
@@ -43,6 +44,7 @@ pub(crate) const MODELS: [Model; 3] = [
         latency_seconds: 142e-6,
         bytes_per_connection: 168_400,
         base_bytes: 2_900_000,
+        reserves: 3_200_000,
     },
     Model {
         name: "thread-per-connection",
@@ -54,6 +56,7 @@ pub(crate) const MODELS: [Model; 3] = [
         latency_seconds: 117e-6,
         bytes_per_connection: 27_300,
         base_bytes: 2_100_000,
+        reserves: 2_101_248,
     },
     Model {
         name: "event-loop",
@@ -65,6 +68,7 @@ pub(crate) const MODELS: [Model; 3] = [
         latency_seconds: 88e-6,
         bytes_per_connection: 1_460,
         base_bytes: 1_900_000,
+        reserves: 0,
     },
 ];
 
@@ -101,6 +105,7 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
         start,
         end,
         memory_points: points(model, connections, &mut numbers),
+        reserved_points: reserved(model, connections),
         own: Some(own(model, tasks)),
         client: Some(client(model, connections, wobble)),
         incomplete: None,
@@ -120,6 +125,18 @@ fn points(model: &Model, connections: u32, numbers: &mut Numbers) -> Vec<MemoryP
         .map(|connections| MemoryPoint {
             connections,
             bytes: held(connections, numbers),
+        })
+        .collect()
+}
+
+/// What the kernel keeps of mappings is exact.
+fn reserved(model: &Model, connections: u32) -> Vec<MemoryPoint> {
+    let steps = connections.min(8);
+    (0..=steps)
+        .map(|step| connections * step / steps)
+        .map(|connections| MemoryPoint {
+            connections,
+            bytes: 3_200_000 + u64::from(connections) * model.reserves,
         })
         .collect()
 }
@@ -221,6 +238,7 @@ pub(crate) fn task(pid: u32, tid: u32, comm: &str, anonymous_bytes: Option<u64>)
             file_bytes: 1_700_000,
             shared_bytes: 900_000,
             page_table_bytes: 86_016,
+            reserved_bytes: 3_200_000,
         }),
         kernel_stack_bytes: 16_384,
     }
@@ -321,6 +339,7 @@ pub(crate) fn attach() -> Recording {
     run.before = run.start.clone();
     run.client = None;
     run.memory_points.clear();
+    run.reserved_points.clear();
     for snapshot in [&mut run.before, &mut run.start, &mut run.end] {
         for (role, name) in snapshot.roles.iter_mut().zip(["main", "child"]) {
             role.name = name.to_owned();

@@ -35,6 +35,10 @@ pub static PROBE: Probe = Probe {
             name: "memory_accounted",
             method: "mm_struct.rss_stat summed over CPUs and pgtables_bytes, by iter/task",
         },
+        Measure {
+            name: "reserved_bytes_per_connection",
+            method: "mm_struct.data_vm and stack_vm by iter/task",
+        },
     ],
     start: None,
 };

@@ -17,6 +17,7 @@ final class Server {
     private static final long DRAIN_MS = 1300;
     /** How long to leave the listener alone after an error that only time can cure. */
     private static final long PAUSE_MS = 10;
+    private static final int STANDARD_ERROR = 2;
     private static final byte[] REFUSED =
             "-ERR max number of clients reached\r\n".getBytes(StandardCharsets.US_ASCII);
 
@@ -39,7 +40,7 @@ final class Server {
 
     /** Serves each client that comes in a virtual thread of its own, until the listener is closed. */
     void acceptAll() throws InterruptedException {
-        spare = NativeMemory.duplicate(0);
+        openSpare();
         while (true) {
             try {
                 SocketChannel connection = listener.accept();
@@ -51,9 +52,11 @@ final class Server {
             } catch (ClosedChannelException closed) {
                 return;
             } catch (IOException error) {
-                // No descriptors, or a connection that failed before it was accepted.
-                if (String.valueOf(error.getMessage()).contains("Too many open files")) {
-                    refuseWithSpare();
+                switch (Lack.of(error)) {
+                    case DESCRIPTORS -> refuseWithSpare();
+                    case MEMORY -> Thread.sleep(PAUSE_MS);
+                    // A connection that failed before it was accepted.
+                    case NONE -> {}
                 }
             }
         }
@@ -72,7 +75,16 @@ final class Server {
     private boolean begin(SocketChannel connection) {
         lock.lock();
         try {
-            return connections.size() < options.maxConnections && connections.add(connection);
+            if (connections.size() >= options.maxConnections) {
+                return false;
+            }
+            if (stopping) {
+                connection.shutdownInput();
+            }
+            return connections.add(connection);
+        } catch (IOException gone) {
+            // Its thread will notice.
+            return connections.add(connection);
         } finally {
             lock.unlock();
         }
@@ -95,17 +107,27 @@ final class Server {
         if (spare >= 0) {
             NativeMemory.close(spare);
             try {
-                // It may have gone meanwhile: then the next one is.
-                refuse(listener.accept());
-                refused = true;
+                // It may have gone meanwhile, and the next one may find descriptors: not waited for.
+                listener.configureBlocking(false);
+                SocketChannel connection = listener.accept();
+                listener.configureBlocking(true);
+                if (connection != null) {
+                    refuse(connection);
+                    refused = true;
+                }
             } catch (IOException error) {
-                // As if nobody had come.
+                // As if nobody had come; of a listener that was closed the next accept tells.
             }
         }
-        spare = NativeMemory.duplicate(0);
+        openSpare();
         if (!refused) {
             Thread.sleep(PAUSE_MS);
         }
+    }
+
+    /** Not one for the listener, which would be listening on when it is closed. */
+    private void openSpare() {
+        spare = NativeMemory.duplicate(STANDARD_ERROR);
     }
 
     /** Ends by status 0 once SIGTERM or SIGINT came and all connections have ended, or time is up. */
@@ -145,6 +167,7 @@ final class Server {
     static void refuse(SocketChannel connection) {
         try {
             // The empty send buffer of a new connection takes this at once.
+            connection.configureBlocking(false);
             connection.write(ByteBuffer.wrap(REFUSED));
         } catch (IOException gone) {
             // Nobody to tell.

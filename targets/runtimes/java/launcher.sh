@@ -18,7 +18,9 @@ done
 #   starts small and grows with the connections.
 # UseCompactObjectHeaders: a connection is a few dozen small objects.
 # -UsePerfData: no file in /tmp. -XX:+DisableAttachMechanism: no file there either, on SIGQUIT.
+# LC_ALL: the server knows errors by what the C library calls them.
 # enable-native-access: WORK, TOUCH and CRASH are system calls that Java has no other way to.
+export LC_ALL=C
 exec "$runtime/connscope-target" --library-path "$runtime/@LIBRARIES@" "$runtime/@HOME@/bin/java" \
     -XX:+UseSerialGC -Xms32m -Xmn16m -XX:+UseCompactObjectHeaders -XX:-UsePerfData \
     -XX:+DisableAttachMechanism -Xss"$stack" --enable-native-access=ALL-UNNAMED \

@@ -3,6 +3,7 @@
 use super::{Built, Place};
 use crate::host::find_program;
 use anyhow::{Context, Result, bail};
+use std::path::Path;
 use std::process::Command;
 
 /// What the sources ask for (`go.mod`): Debian 12 has it.
@@ -18,13 +19,9 @@ pub(super) fn build(place: &Place) -> Result<Built> {
     let Some(go) = find_program("go") else {
         return left_out("there is no go in PATH".to_owned());
     };
-    let output = Command::new(&go)
-        .arg("version")
-        .output()
-        .with_context(|| format!("cannot run {}", go.display()))?;
-    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = version_of(&go)?;
     if parse(&version).is_none_or(|version| version < OLDEST) {
-        return left_out(format!("{} is {:?}", go.display(), version.trim()));
+        return left_out(format!("{} is {:?}", go.display(), version));
     }
     eprintln!("building the reference server goroutines");
     let status = Command::new(&go)
@@ -43,6 +40,21 @@ pub(super) fn build(place: &Place) -> Result<Built> {
         true => Ok(Built::Done),
         false => bail!("go build failed, see above"),
     }
+}
+
+/// What the toolchain in PATH says it is, if there is one.
+pub(super) fn version() -> Option<String> {
+    version_of(&find_program("go")?).ok()
+}
+
+fn version_of(go: &Path) -> Result<String> {
+    let output = Command::new(go)
+        .arg("version")
+        // Not that of a newer one which it would fetch.
+        .env("GOTOOLCHAIN", "local")
+        .output()
+        .with_context(|| format!("cannot run {}", go.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The version in what `go version` says: `go version go1.19.8 linux/amd64`.

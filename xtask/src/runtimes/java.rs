@@ -28,7 +28,7 @@ const LINKER: &str = "connscope-target";
 /// Unpacks the runtime, unless it is there.
 pub(super) fn unpack(cache: &Path) -> Result<()> {
     let runtime = runtime(cache);
-    if runtime.exists() {
+    if is_unpacked(&runtime) {
         return Ok(());
     }
     ensure!(
@@ -56,13 +56,17 @@ pub(super) fn unpack(cache: &Path) -> Result<()> {
         format!("{LIBRARIES}/ld-linux-x86-64.so.2"),
         partial.join(LINKER),
     )?;
+    // One of another version.
+    if runtime.exists() {
+        fs::remove_dir_all(&runtime)?;
+    }
     // Last: one that was interrupted is not taken for a whole one.
     Ok(fs::rename(&partial, &runtime)?)
 }
 
 pub(super) fn build(place: &Place) -> Result<Built> {
     let runtime = runtime(&place.cache);
-    if !runtime.exists() {
+    if !is_unpacked(&runtime) {
         let reason = "its Java is not unpacked; run cargo xtask setup";
         return Ok(Built::LeftOut(reason.to_owned()));
     }
@@ -104,6 +108,18 @@ pub(super) fn build(place: &Place) -> Result<Built> {
 
 fn runtime(cache: &Path) -> PathBuf {
     cache.join("jdk")
+}
+
+/// Whether the version that is wanted is there.
+fn is_unpacked(runtime: &Path) -> bool {
+    runtime.join(HOME).is_dir()
+}
+
+/// What the runtime says it is; without it a server that was built is of no use.
+pub(super) fn version(cache: &Path) -> String {
+    let release = runtime(cache).join(HOME).join("release");
+    let said = fs::read_to_string(release).unwrap_or_else(|_| "not unpacked".to_owned());
+    format!("{HOME}\n{said}")
 }
 
 /// A short run of Java: no time for the second compiler.

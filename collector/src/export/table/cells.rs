@@ -197,7 +197,15 @@ pub(super) fn first_run(c: &Column<'_>, figure: fn(&Distribution) -> Option<f64>
 }
 
 pub(super) fn marginal(c: &Column<'_>) -> Figure {
-    let Some(marginal) = &c.kernel.memory.marginal_bytes_per_connection else {
+    slope(c, c.kernel.memory.marginal_bytes_per_connection.as_ref())
+}
+
+pub(super) fn reserved(c: &Column<'_>) -> Figure {
+    slope(c, c.kernel.memory.reserved_bytes_per_connection.as_ref())
+}
+
+fn slope(c: &Column<'_>, marginal: Option<&Marginal>) -> Figure {
+    let Some(marginal) = marginal else {
         return Figure::Absent;
     };
     if c.target.kind == TargetKind::Process && marginal.points == 0 {

@@ -57,6 +57,10 @@ const METHODS: &[(&str, Method)] = &[
         let marginal = m.kernel.memory.marginal_bytes_per_connection.as_ref()?;
         marginal.value.map(|_| &marginal.method)
     }),
+    ("one more reserves", |m| {
+        let reserved = m.kernel.memory.reserved_bytes_per_connection.as_ref()?;
+        reserved.value.map(|_| &reserved.method)
+    }),
     ("accounted", |m| {
         Some(&m.kernel.memory.accounted.as_ref()?.method)
     }),

@@ -4,8 +4,8 @@ use super::calls::{call, copied, created_unseen, in_kernel, p50, p99, per_page, 
 use super::cells::{
     accounted, accounted_per_connection, address_space_time, address_spaces, blocked, cpu,
     cpu_per_request, created, depth, errors, first_run, flushes, if_any, latency, latency_max,
-    marginal, mean_blocked, mean_tasks, own, sent_late, shootdown, slice, stolen, switches,
-    switches_per_request, throughput, wait, wait_max, wait_total,
+    marginal, mean_blocked, mean_tasks, own, reserved, sent_late, shootdown, slice, stolen,
+    switches, switches_per_request, throughput, wait, wait_max, wait_total,
 };
 use super::client_cells::{
     booking_retries, lost_by_crash, on_locks_per_request, oversold, serves_again, set_up, stall,
@@ -203,6 +203,7 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
         "Memory",
         &[
             ("one more connection", marginal),
+            ("one more reserves", reserved),
             ("accounted/connection", accounted_per_connection),
             ("own, each process", own),
             ("anonymous", |c| accounted(c, |a| a.anonymous_bytes)),
@@ -210,6 +211,7 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("kernel stacks", |c| {
                 accounted(c, |a| Some(a.kernel_stack_bytes))
             }),
+            ("reserved", |c| accounted(c, |a| a.reserved_bytes)),
         ],
     ),
     (
