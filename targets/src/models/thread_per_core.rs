@@ -13,7 +13,6 @@
 //! Needs Linux 6.1, for rings that only do their kernel work when their thread asks for it.
 
 mod batch;
-mod bell;
 mod buffers;
 mod connection;
 mod core;

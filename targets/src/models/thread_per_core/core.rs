@@ -2,18 +2,17 @@
 
 mod clients;
 mod exchange;
-mod waiting;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use super::connection::{Connection, Turn};
 use super::desk::Desk;
-use super::mail::{Address, LetterBox, Outbox};
+use super::mail::{Address, LetterBox};
 use super::ring::{Answer, Ring, Task};
 use crate::listen::Listener;
 use crate::protocol::Decoder;
@@ -21,12 +20,16 @@ use crate::serve::DRAIN;
 use crate::session::Buffers;
 use crate::slots::{Name, Slots};
 
+/// How often a core looks whether all others have drained.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A core.
 pub(super) struct Core<'a> {
     ring: Ring,
     desk: Desk<'a>,
     letter_box: LetterBox,
-    outbox: Outbox,
+    /// Of all cores, in their order.
+    addresses: Vec<Address>,
     /// `None` once asked to end.
     listener: Option<Listener>,
     /// The ring accepts clients.
@@ -62,7 +65,7 @@ impl<'a> Core<'a> {
             ring,
             desk,
             letter_box,
-            outbox: Outbox::new(addresses),
+            addresses,
             listener: Some(listener),
             accepting: false,
             accept_at: None,
@@ -82,7 +85,7 @@ impl<'a> Core<'a> {
     /// # Errors
     /// When the kernel has no answers.
     pub(super) fn run(mut self) -> Result<()> {
-        self.ring.watch(self.letter_box.bell().descriptor());
+        self.ring.watch(self.letter_box.bell());
         self.accept();
         let (mut answers, mut sending) = (Vec::new(), Vec::new());
         while !self.is_over() {
@@ -101,7 +104,9 @@ impl<'a> Core<'a> {
             for answer in answers.drain(..) {
                 self.take(answer);
             }
-            self.read_all();
+            while let Some(message) = self.letter_box.take() {
+                self.read(message);
+            }
             self.fire_timers();
             self.connections.free_ended();
         }
@@ -116,12 +121,41 @@ impl<'a> Core<'a> {
             .is_some_and(|end| is_done || Instant::now() >= end)
     }
 
+    /// Waits for an answer, a message or a timer. Whether all requests were handed over.
+    fn wait(&mut self) -> std::io::Result<bool> {
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let look = self.end_at.map(|end| end.min(Instant::now() + LOOK));
+        let next = [timer, self.accept_at, look].into_iter().flatten().min();
+        let mut timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+        if !self.queue.is_empty() || self.has_more_to_do() {
+            timeout = Some(Duration::ZERO);
+        }
+        self.letter_box.fall_asleep();
+        if let Some(message) = self.letter_box.take() {
+            self.letter_box.wake_up();
+            self.read(message);
+            return self.ring.wait(Some(Duration::ZERO));
+        }
+        let waited = self.ring.wait(timeout);
+        self.letter_box.wake_up();
+        waited
+    }
+
+    /// Whether a connection goes on as soon as its output is handed over, of which no answer may tell.
+    fn has_more_to_do(&mut self) -> bool {
+        let (connections, desk) = (&mut self.connections, &self.desk);
+        self.handed_over.iter().any(|&slot| {
+            let connection = connections.get(slot);
+            connection.is_some_and(|connection| connection.has_more_to_do(desk))
+        })
+    }
+
     fn take(&mut self, answer: Answer) {
         match answer.task {
             Task::Accept => self.take_client(answer),
             Task::Receive(slot) => self.take_received(slot, answer),
             Task::SendPatiently(slot) => self.take_sent(slot, answer),
-            Task::Ring if !answer.more => self.ring.watch(self.letter_box.bell().descriptor()),
+            Task::Ring if !answer.more => self.ring.watch(self.letter_box.bell()),
             // Those that could not send all at once were seen to first.
             Task::Ring | Task::Cancel | Task::Send(_) => {}
         }

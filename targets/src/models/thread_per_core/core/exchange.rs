@@ -20,23 +20,15 @@ impl Core<'_> {
                 part_here = Some(part);
                 return;
             }
-            let message = Message::Execute {
+            self.addresses[usize::from(core)].send(Message::Execute {
                 from: own,
                 connection: name,
                 part,
-            };
-            self.outbox.send(core, message);
+            });
         });
         if let Some(mut part) = part_here {
             part.execute(&self.desk.context, &mut self.decoder);
             self.take_back(name, own, part);
-        }
-    }
-
-    /// Reads what other cores have sent.
-    pub(super) fn read_all(&mut self) {
-        while let Some(message) = self.letter_box.take() {
-            self.read(message);
         }
     }
 
@@ -48,12 +40,11 @@ impl Core<'_> {
                 mut part,
             } => {
                 part.execute(&self.desk.context, &mut self.decoder);
-                let message = Message::Executed {
+                self.addresses[usize::from(from)].send(Message::Executed {
                     by: self.desk.own,
                     connection,
                     part,
-                };
-                self.outbox.send(from, message);
+                });
             }
             Message::Executed {
                 by,
