@@ -99,6 +99,7 @@ fn answer(input: &[u8], piece: usize) -> Answer {
         clients: &clients,
         all_clients: std::slice::from_ref(&clients),
         max_clients: 1,
+        state_bytes: store.bytes(),
         model: "fuzz",
         allow_crash: false,
         // So that none is done here.

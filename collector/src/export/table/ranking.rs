@@ -9,8 +9,10 @@ use super::units;
 use crate::report::Report;
 use crate::report::ranking::{Contender, Ranked};
 
-/// What the table calls a figure, and its unit.
-const FIGURES: [(&str, &str, fn(f64) -> String); 6] = [
+/// A figure's name in reports, what the table calls it, and how it writes it.
+type Figure = (&'static str, &'static str, fn(f64) -> String);
+
+const FIGURES: [Figure; 6] = [
     ("throughput_per_second", "throughput", units::rate),
     ("latency_p99_seconds", "latency p99", units::time),
     (
