@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::fs::OpenOptions;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -211,15 +212,33 @@ fn in_file(path: &Path, bytes: usize) -> std::io::Result<Mapping> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     if path.parent() != Some(Path::new(DESCRIPTORS)) {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_counters(path)?;
         options.create_new(true);
     }
     let file = options.open(path)?;
     file.set_len(bytes as u64)?;
     Ok(Mapping::of_file(&file, bytes)?)
+}
+
+/// Removes a file with counters, or an empty one, and nothing else.
+fn remove_counters(path: &Path) -> std::io::Result<()> {
+    let kind = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found?.file_type(),
+    };
+    let mut start = Vec::new();
+    if kind.is_file() {
+        let file = std::fs::File::open(path)?;
+        file.take(size_of_val(&MAGIC) as u64)
+            .read_to_end(&mut start)?;
+    }
+    if !kind.is_file() || !(start.is_empty() || start == MAGIC.to_le_bytes()) {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::AlreadyExists,
+            "there is something else",
+        ));
+    }
+    std::fs::remove_file(path)
 }
 
 /// What taking the time takes: the least of many.

@@ -40,10 +40,8 @@ fn late_sends_are_the_generators_own() {
     assert!(number(&result, "latency/max_seconds") >= most, "{result}");
     // A quarter of the arrivals was 0 to 500 ms late.
     assert_eq!(number(&result, "send_lateness/max_seconds"), most);
-    assert!(
-        number(&result, "send_lateness/p50_seconds") < 5e-3,
-        "{result}"
-    );
+    let p50 = number(&result, "send_lateness/p50_seconds");
+    assert!(p50 < 5e-3 + away, "{away}: {result}");
     let p99 = number(&result, "send_lateness/p99_seconds");
     assert!((0.45..0.7 + away).contains(&p99), "{p99}: {result}");
     assert_eq!(result["latency_in_doubt"], true, "{result}");

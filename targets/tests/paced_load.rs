@@ -1,5 +1,7 @@
 //! The protocol between a paced load and the program that supervises it.
 
+#[path = "harness/disturbance.rs"]
+mod disturbance;
 #[path = "harness/generator.rs"]
 #[allow(dead_code, missing_docs, reason = "each test file uses a part")]
 mod generator;
@@ -10,6 +12,7 @@ mod server;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use disturbance::Disturbance;
 use generator::{Paced, TARGET, number};
 use serde_json::json;
 use server::{Server, models};
@@ -18,6 +21,7 @@ use server::{Server, models};
 fn every_phase_in_turn_on_every_model() {
     for model in models() {
         let server = Server::start(&model, &[]);
+        let disturbance = Disturbance::watch();
         let mut load = Paced::start(
             server.address,
             &[
@@ -55,7 +59,12 @@ fn every_phase_in_turn_on_every_model() {
         // Any of the three may be read late.
         let both = warm_up + window;
         assert!(warm_up.as_millis() >= 200, "{warm_up:?}");
-        assert!((700..2_000).contains(&both.as_millis()), "{both:?}");
+        let late = disturbance.seconds();
+        assert!(both >= Duration::from_millis(700), "{both:?}");
+        assert!(
+            both.as_secs_f64() < 1.0 + late,
+            "{both:?}, CPUs away for {late} s"
+        );
         // The load goes on being offered.
         let before = context_switches(&server);
         let begun = Instant::now();

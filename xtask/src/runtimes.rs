@@ -159,9 +159,8 @@ fn remove(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// What was built from one source with Go 1.19, in a folder of its own.
-    fn built(name: &str) -> Place {
-        let root = std::env::temp_dir().join(format!("connscope-{name}-{}", std::process::id()));
+    /// What was built from one source with Go 1.19 in this folder.
+    fn built(root: &Path) -> Place {
         let place = Place {
             sources: root.join("sources"),
             program: root.join("program"),
@@ -179,7 +178,8 @@ mod tests {
 
     #[test]
     fn what_was_built_otherwise_is_built_anew() {
-        let place = built("built");
+        let folder = tempfile::tempdir().unwrap();
+        let place = built(folder.path());
         let up_to_date = |toolchain| is_up_to_date(&place, toolchain).unwrap();
         assert!(up_to_date(Some("go1.19")) && up_to_date(None));
         assert!(!up_to_date(Some("go1.24")), "another toolchain");
@@ -199,6 +199,5 @@ mod tests {
         fs::remove_file(place.sources.join("more.go")).unwrap();
         fs::remove_file(place.stamp()).unwrap();
         assert!(!up_to_date(Some("go1.19")), "it is not known with what");
-        fs::remove_dir_all(place.cache.parent().unwrap()).unwrap();
     }
 }

@@ -116,8 +116,13 @@ impl Ranking {
     pub(super) fn of(targets: &[Target]) -> Option<Self> {
         let servers = || targets.iter().filter(|t| t.kind == TargetKind::Reference);
         let connections = servers().map(|target| target.connections).max()?;
-        let servers: Vec<&Target> = servers().filter(|t| t.connections == connections).collect();
-        if servers.len() < 2 {
+        let (servers, fewer): (Vec<&Target>, Vec<_>) =
+            servers().partition(|target| target.connections == connections);
+        let is_there = |name: &str| servers.iter().any(|server| server.name == name);
+        let mut missing: Vec<&str> = fewer.iter().map(|target| target.name.as_str()).collect();
+        missing.retain(|name| !is_there(name));
+        missing.dedup();
+        if servers.len() + missing.len() < 2 {
             return None;
         }
         let repeated = servers
@@ -132,18 +137,29 @@ impl Ranking {
         Some(Self {
             connections,
             reason,
-            by: telling.map(|headline| headline.rank(&servers)).collect(),
+            by: telling
+                .map(|headline| headline.rank(&servers, &missing))
+                .collect(),
         })
     }
 }
 
 impl Headline {
-    fn rank(&self, servers: &[&Target]) -> Ranked {
-        let (mut contenders, mut not_ranked) = (Vec::new(), Vec::new());
+    fn rank(&self, servers: &[&Target], missing: &[&str]) -> Ranked {
+        let mut contenders = Vec::new();
+        let mut not_ranked: Vec<_> = missing
+            .iter()
+            .map(|name| NotRanked {
+                name: (*name).to_owned(),
+                reason: "it was not measured with so many connections".to_owned(),
+            })
+            .collect();
+        let repeats = servers.iter().map(|server| server.repeats).max();
         for server in servers {
             let name = server.name.clone();
             let estimate = match server.incomplete {
                 Some(_) => Err("it was not measured to the end"),
+                None if Some(server.repeats) < repeats => Err("not all its repeats were measured"),
                 None => (self.estimate)(server),
             };
             match estimate {

@@ -114,6 +114,25 @@ fn nothing_is_ranked_without_three_repeats_or_something_to_compare() {
     assert_eq!(report::build(&attach()).unwrap().ranking, None);
 }
 
+#[test]
+fn who_was_not_measured_as_often_or_at_all_is_named() {
+    let mut runs = Vec::new();
+    for repeat in 1..=3 {
+        runs.extend(MODELS.iter().map(|model| run(model, 10, repeat)));
+        runs.push(run(&MODELS[0], 100, repeat));
+    }
+    runs.extend((1..=2).map(|repeat| run(&MODELS[1], 100, repeat)));
+    let ranking = report::build(&recording("compare", runs)).unwrap().ranking;
+    let ranking = ranking.expect("models to rank");
+    assert_eq!(ranking.connections, Some(100));
+    let ranked = by(&ranking, "cpu_per_request_seconds");
+    assert_eq!(names(&ranked.places), [[MODELS[0].name]]);
+    let left_out = |name: &str| ranked.not_ranked.iter().find(|model| model.name == name);
+    let reason = |name: &str| left_out(name).expect("it is named").reason.as_str();
+    assert!(reason(MODELS[1].name).contains("not all its repeats"));
+    assert!(reason(MODELS[2].name).contains("so many connections"));
+}
+
 /// Latencies in ms by model and repeat, of which the mean and its interval follow by hand: of 9, 10
 /// and 11 the deviation is 1, and t of 2 degrees is 4.303.
 #[test]

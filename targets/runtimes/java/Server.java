@@ -110,18 +110,27 @@ final class Server {
                 // It may have gone meanwhile, and the next one may find descriptors: not waited for.
                 listener.configureBlocking(false);
                 SocketChannel connection = listener.accept();
-                listener.configureBlocking(true);
                 if (connection != null) {
                     refuse(connection);
                     refused = true;
                 }
             } catch (IOException error) {
                 // As if nobody had come; of a listener that was closed the next accept tells.
+            } finally {
+                waitForClientsAgain();
             }
         }
         openSpare();
         if (!refused) {
             Thread.sleep(PAUSE_MS);
+        }
+    }
+
+    private void waitForClientsAgain() {
+        try {
+            listener.configureBlocking(true);
+        } catch (IOException closed) {
+            // The next accept tells.
         }
     }
 

@@ -21,7 +21,8 @@ mod mail;
 mod ring;
 mod routes;
 
-use std::sync::atomic::AtomicU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -52,8 +53,9 @@ pub(crate) const MODEL: Model = Model {
 };
 
 fn serve(server: Server) -> Result<()> {
-    let clients: &'static AtomicU32 = Box::leak(Box::default());
     let cores = server.workers;
+    let clients: &'static AtomicU32 = Box::leak(Box::default());
+    let open: &'static AtomicUsize = Box::leak(Box::new(AtomicUsize::new(cores)));
     let owners = (server.shared_state_bytes / MIN_BYTES).clamp(1, cores);
     let routes = Routes::new(owners);
     // Before there are other threads: they all are to leave the signals alone.
@@ -86,6 +88,7 @@ fn serve(server: Server) -> Result<()> {
             max_clients: server.max_connections,
             allow_crash: server.allow_crash,
             clients,
+            open,
         })
     });
     let starts = starts.collect::<Result<Vec<_>>>()?;
@@ -115,6 +118,7 @@ struct Start {
     max_clients: u32,
     allow_crash: bool,
     clients: &'static AtomicU32,
+    open: &'static AtomicUsize,
 }
 
 /// Starts the cores, and answers when all of them serve.
@@ -159,16 +163,19 @@ impl Start {
             allow_crash: self.allow_crash,
             heavy_work: Duration::MAX,
         };
-        let desk = Desk::new(self.own, context, self.routes);
+        let desk = Desk::new(self.own, context, self.routes, self.open);
         let core = Core::new(ring, desk, self.letter_box, self.addresses, listener);
         let _ = ready.send(Ok(()));
-        let served = core.run();
-        if let Err(error) = &served {
-            // The others cannot do without its keys.
-            eprintln!("connscope-target: core {}: {error:#}", self.own);
-            std::process::exit(1);
+        // The others cannot do without its keys.
+        match catch_unwind(AssertUnwindSafe(|| core.run())) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                eprintln!("connscope-target: core {}: {error:#}", self.own);
+                std::process::exit(1);
+            }
+            // The panic has been printed.
+            Err(_) => std::process::exit(1),
         }
-        served
     }
 }
 

@@ -35,11 +35,17 @@ impl Disturbance {
     }
 
     /// How long the CPUs were away since, all together.
-    pub(crate) fn seconds(self) -> f64 {
+    pub(crate) fn seconds(mut self) -> f64 {
         self.over.store(true, Ordering::Relaxed);
-        let away = self.watchers.into_iter();
+        let away = std::mem::take(&mut self.watchers).into_iter();
         let away = away.map(|watcher| watcher.join().expect("it only sleeps"));
         away.sum::<Duration>().as_secs_f64()
+    }
+}
+
+impl Drop for Disturbance {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
     }
 }
 

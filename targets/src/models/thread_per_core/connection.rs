@@ -193,6 +193,7 @@ impl Connection {
                 // Who leaves while waiting gets the replies before, and no more.
                 Pending::Time if self.read_closed => {
                     self.pending = Pending::Nothing;
+                    self.batch = None;
                     self.closing = true;
                 }
                 Pending::Time | Pending::Batch => return Turn::Idle,

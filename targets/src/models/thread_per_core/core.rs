@@ -94,6 +94,8 @@ impl<'a> Core<'a> {
             self.ring.take_answers(&mut answers);
             for answer in &answers {
                 if let Task::Send(slot) = answer.task {
+                    // What it sends from now on was not handed over yet.
+                    self.handed_over.retain(|handed_over| *handed_over != slot);
                     self.take_sent(slot, *answer);
                 }
             }
@@ -116,7 +118,7 @@ impl<'a> Core<'a> {
     /// Whether it was asked to end, has let go of the listener, and no core has a connection that may
     /// need this one.
     fn is_over(&self) -> bool {
-        let is_done = !self.accepting && self.desk.context.count_clients() == 0;
+        let is_done = !self.accepting && self.desk.is_needed_no_more();
         self.end_at
             .is_some_and(|end| is_done || Instant::now() >= end)
     }
@@ -305,7 +307,7 @@ impl<'a> Core<'a> {
 
     fn begin_to_end(&mut self) {
         self.end_at = Some(Instant::now() + DRAIN);
-        self.desk.ending = true;
+        self.desk.begin_to_end();
         self.accept_at = None;
         // The ring holds the listener open until it has given up accepting.
         self.ring.cancel(Task::Accept);

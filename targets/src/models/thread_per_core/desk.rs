@@ -1,5 +1,7 @@
 //! What a core has for whichever connection it serves, and where requests are executed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::batch::{Batch, Spare};
 use super::routes::{Place, Routes};
 use crate::protocol::Request;
@@ -22,11 +24,18 @@ pub(super) struct Desk<'a> {
     outputs: Vec<Vec<u8>>,
     /// The server was asked to end: nothing more is read.
     pub(super) ending: bool,
+    /// How many cores were not asked to end yet.
+    open: &'static AtomicUsize,
 }
 
 impl<'a> Desk<'a> {
     /// A desk of core `own`.
-    pub(super) fn new(own: u16, context: Context<'a, SingleThread>, routes: Routes) -> Self {
+    pub(super) fn new(
+        own: u16,
+        context: Context<'a, SingleThread>,
+        routes: Routes,
+        open: &'static AtomicUsize,
+    ) -> Self {
         Self {
             own,
             context,
@@ -35,7 +44,20 @@ impl<'a> Desk<'a> {
             batches: Vec::new(),
             outputs: Vec::new(),
             ending: false,
+            open,
         }
+    }
+
+    /// The server was asked to end.
+    pub(super) fn begin_to_end(&mut self) {
+        if !std::mem::replace(&mut self.ending, true) {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether no core has a client, or will have one, that may need this one.
+    pub(super) fn is_needed_no_more(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0 && self.context.count_clients() == 0
     }
 
     /// Executes a request, or takes it into the batch for its core. `None`: not before the batch.
