@@ -50,7 +50,7 @@ impl Boot {
 }
 
 /// A program that holds tests.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) name: String,
     pub(super) executable: PathBuf,
@@ -94,6 +94,15 @@ impl Plan {
         }
         tests.retain(|test: &Test| filter.is_none_or(|filter| test.path().contains(filter)));
         Ok(Self { programs, tests })
+    }
+
+    /// The tests of these paths alone.
+    pub(super) fn only(&self, paths: &[String]) -> Self {
+        let wanted = |test: &&Test| paths.contains(&test.path());
+        Self {
+            programs: self.programs.clone(),
+            tests: self.tests.iter().filter(wanted).cloned().collect(),
+        }
     }
 
     /// Whether nothing would run.

@@ -19,16 +19,23 @@ enum Result {
     Passed(f64),
     /// Why, and what it said.
     Failed(String, Vec<String>),
+    /// The machine ended meanwhile or before.
+    Died(String, Vec<String>),
     /// Why.
     Skipped(String),
 }
 
 impl Outcome {
+    /// The path of a test that ran to its end and failed.
+    pub(super) fn failed(&self) -> Option<&str> {
+        matches!(self.result, Result::Failed(..)).then_some(&self.path)
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         match self.result {
             Result::Passed(_) => counts.passed = 1,
-            Result::Failed(..) => counts.failed = 1,
+            Result::Failed(..) | Result::Died(..) => counts.failed = 1,
             Result::Skipped(_) => counts.skipped = 1,
         }
         counts
@@ -41,7 +48,7 @@ impl fmt::Display for Outcome {
         match &self.result {
             Result::Passed(seconds) => write!(f, "passed in {seconds:.1} s"),
             Result::Skipped(reason) => write!(f, "skipped: {reason}"),
-            Result::Failed(reason, said) => {
+            Result::Failed(reason, said) | Result::Died(reason, said) => {
                 write!(f, "FAILED: {reason}")?;
                 said.iter().try_for_each(|line| write!(f, "\n    {line}"))
             }
@@ -108,12 +115,12 @@ impl Transcript {
         };
         let mut outcomes = Vec::new();
         if let Some(running) = self.running.take() {
-            let result = Result::Failed(why.clone(), running.said);
+            let result = Result::Died(why.clone(), running.said);
             outcomes.push(outcome(&running.test, result));
         }
         for test in &self.waiting {
             let why = format!("{why} before it");
-            outcomes.push(outcome(test, Result::Failed(why, Vec::new())));
+            outcomes.push(outcome(test, Result::Died(why, Vec::new())));
         }
         for test in &self.skipped {
             let reason = test.skipped.unwrap_or_default().to_owned();
