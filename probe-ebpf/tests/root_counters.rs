@@ -263,12 +263,14 @@ fn samples_stand_for_the_whole_cost_of_our_programs() {
         sampled.samples
     );
     let on = sampled.on_ns as f64 / 1e9;
+    // The CPUs of an emulated machine take turns of a tenth of a second, five times as long as a sample, which
+    // may so be six times as long: and too few to stand for all.
+    let most = if emulated() { 6.0 * 0.04 } else { 0.06 };
     assert!(
-        (0.02..0.06).contains(&(on / watched)),
+        (0.02..most).contains(&(on / watched)),
         "on for {on} s of {watched} s"
     );
     if emulated() {
-        // Its CPUs take turns of a tenth of a second, five times as long as a sample: too few to stand for all.
         return;
     }
     let whole_runs = of(&whole_after, NAME).runs - of(&whole_before, NAME).runs;
