@@ -222,8 +222,8 @@ fn each_model_creates_the_tasks_it_is_named_for() {
             .iter()
             .map(|state| number(&states[state]))
             .sum();
-        let window =
-            number(&report["window_seconds"]) * number(&target(&report, model, 20)["tasks"]);
+        let target = target(&report, model, 20);
+        let window = number(&target["window_seconds"]) * number(&target["tasks"]);
         assert_near(&format!("{model}: time in all states"), lived, window, 0.01);
     }
 }

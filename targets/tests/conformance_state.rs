@@ -76,16 +76,19 @@ fn work_burns_cpu_and_waiting_does_not() {
         let mut connection = server.connect();
         connection.exchange(b"PING\r\n", b"+PONG\r\n");
         let serving = server.executing_pid(&mut connection);
-        let cpu_ms = || cpu_ticks(serving) * 10;
-        let before = cpu_ms();
-        connection.exchange(b"WAIT 200\r\n", b"+OK\r\n");
-        let waited = cpu_ms() - before;
-        connection.exchange(b"WORK 200000\r\n", b"+OK\r\n");
-        let worked = cpu_ms() - before - waited;
-        assert!(waited <= 20, "{waited} ms of CPU for WAIT 200");
+        let mut cpu_ms = |request: &str| {
+            let before = cpu_ticks(serving);
+            connection.exchange(format!("{request}\r\n").as_bytes(), b"+OK\r\n");
+            (cpu_ticks(serving) - before) * 10
+        };
+        let mut thrice = |request| [0; 3].map(|_| cpu_ms(request));
+        let [waited, worked] = ["WAIT 100", "WORK 100000"].map(&mut thrice);
+        // A runtime that compiles what it runs spends CPU of its own at first, and now and then.
+        let least = |spent: [u64; 3]| spent.into_iter().min().unwrap();
+        assert!(least(waited) <= 10, "{waited:?} ms of CPU for WAIT 100");
         assert!(
-            (190..=230).contains(&worked),
-            "{worked} ms of CPU for WORK 200000"
+            least(worked) <= 120 && worked.iter().all(|&spent| spent >= 90),
+            "{worked:?} ms of CPU for WORK 100000"
         );
     });
 }

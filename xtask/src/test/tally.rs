@@ -1,8 +1,11 @@
-//! Counts tests from what libtest prints: `running 3 tests`, later
-//! `test result: ok. 2 passed; 0 failed; 1 ignored; ...`.
+//! Counts tests from what libtest prints: `running 3 tests`, later the names of those that failed
+//! and `test result: FAILED. 1 passed; 1 failed; 1 ignored; ...`.
 
 use std::fmt;
 use std::ops::AddAssign;
+
+/// More failures than these are no accident.
+const FAILURES_MOST: u64 = 8;
 
 /// How many tests ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +19,19 @@ impl Counts {
     /// Tests that were started: a skipped one was not.
     pub(crate) fn ran(self) -> u64 {
         self.passed + self.failed
+    }
+
+    /// Whether the host may be at fault, where each of the tests that failed is known by its name: a few
+    /// of many fail where others take the CPUs away. A program or machine that died has no such excuse.
+    pub(crate) fn may_be_the_hosts_doing(self, named: usize) -> bool {
+        (1..=FAILURES_MOST).contains(&self.failed) && self.failed == named as u64
+    }
+
+    /// Takes the outcome of a second run of all that failed for theirs.
+    pub(crate) fn correct(&mut self, again: Self) {
+        let failed = self.failed.saturating_sub(again.passed).max(again.failed);
+        self.passed += self.failed.saturating_sub(failed);
+        self.failed = failed;
     }
 
     /// The counts in libtest's last line; `None` if this is another one.
@@ -59,6 +75,10 @@ pub(crate) struct Tally {
     line: Vec<u8>,
     /// How many tests the program that now runs announced, until its result comes.
     announced: Option<u64>,
+    /// What stands below that program's last `failures:`.
+    listed: Vec<String>,
+    /// The names of the tests that failed.
+    failed: Vec<String>,
 }
 
 impl Tally {
@@ -73,25 +93,33 @@ impl Tally {
         }
     }
 
-    /// The counts at the end of the output, given whether Cargo says that all went well.
-    pub(crate) fn finish(mut self, success: bool) -> Counts {
+    /// The counts at the end of the output, given whether Cargo says that all went well, and the names
+    /// of the tests that failed and said so.
+    pub(crate) fn finish(mut self, success: bool) -> (Counts, Vec<String>) {
         self.end_without_result();
         if !success && self.counts.failed == 0 {
             // A program that ended before libtest could say a word.
             self.counts.failed = 1;
         }
-        self.counts
+        (self.counts, self.failed)
     }
 
     fn read_line(&mut self, line: &str) {
         if let Some(announced) = announced(line) {
             self.end_without_result();
             self.announced = Some(announced);
+        } else if line == "failures:" {
+            self.listed.clear();
+        } else if let Some(name) = line.strip_prefix("    ") {
+            self.listed.push(name.to_owned());
         } else if let Some(counts) = Counts::from_result_line(line) {
             // A failed test's own output may look like a result: the sum tells.
             if self.announced == Some(counts.ran() + counts.skipped) {
                 self.announced = None;
                 self.counts += counts;
+                let listed = std::mem::take(&mut self.listed);
+                self.failed
+                    .extend(listed.into_iter().filter(|_| counts.failed > 0));
             }
         }
     }
@@ -125,7 +153,7 @@ mod tests {
             .as_bytes()
             .chunks(7)
             .for_each(|piece| tally.add(piece));
-        tally.finish(success)
+        tally.finish(success).0
     }
 
     #[test]
@@ -136,6 +164,55 @@ mod tests {
             counts(&output, false).to_string(),
             "3 passed, 1 failed, 2 skipped"
         );
+    }
+
+    #[test]
+    fn those_that_failed_are_named() {
+        let failed = OK.replace("ok. 2 passed; 0", "FAILED. 1 passed; 1");
+        let output = format!(
+            "running 3 tests\n    x\n{OK}running 3 tests\n\nfailures:\n\n---- a::b stdout ----\n    its \
+             words\n\n\nfailures:\n    a::b\n\n{failed}"
+        );
+        let mut tally = Tally::default();
+        tally.add(output.as_bytes());
+        assert_eq!(tally.finish(false).1, ["a::b"]);
+    }
+
+    #[test]
+    fn a_few_that_failed_by_themselves_are_run_once_more() {
+        let failed = |failed| Counts {
+            failed,
+            ..Counts::default()
+        };
+        assert!(failed(2).may_be_the_hosts_doing(2));
+        assert!(!failed(0).may_be_the_hosts_doing(0));
+        assert!(!failed(FAILURES_MOST + 1).may_be_the_hosts_doing(9));
+        // One of them died without a word.
+        assert!(!failed(2).may_be_the_hosts_doing(1));
+    }
+
+    #[test]
+    fn the_second_run_counts() {
+        let corrected = |passed, failed| {
+            let mut counts = Counts {
+                passed: 9,
+                failed: 3,
+                skipped: 1,
+            };
+            counts.correct(Counts {
+                passed,
+                failed,
+                skipped: 0,
+            });
+            (counts.passed, counts.failed)
+        };
+        assert_eq!(corrected(3, 0), (12, 0));
+        assert_eq!(corrected(2, 1), (11, 1));
+        // Another of the same name.
+        assert_eq!(corrected(3, 1), (11, 1));
+        // None of them, or not all, ran again.
+        assert_eq!(corrected(0, 0), (9, 3));
+        assert_eq!(corrected(2, 0), (11, 1));
     }
 
     #[test]
