@@ -61,13 +61,13 @@ fn assert_waits_on<Wait: FnOnce() + Send + 'static>(reason: &str, prepare: impl 
     let (mut workload, mut result) = waiter(prepare);
     let mut watch = watch_books(workload.pid);
     let before = of_waiter(&watch.read().expect("read"));
-    let stolen_before = stolen();
+    let stolen = count_stolen();
     workload.start();
     let mut slept = [0; 8];
     result.read_exact(&mut slept).expect("the workload waits");
     let sample = watch.read().expect("read");
     let after = of_waiter(&sample);
-    let stolen = (stolen() - stolen_before).as_nanos() as f64;
+    let stolen = stolen();
     let slept = u64::from_ne_bytes(slept) as f64;
     // A switch itself takes milliseconds on an emulated CPU.
     let allowed = if emulated() { 0.05 } else { 0.01 };

@@ -186,10 +186,10 @@ fn three_busy_loops_on_one_cpu() {
         })
     });
     let (before, mut watch) = watch_at_rest(&workload);
-    let stolen_before = stolen();
+    let stolen = count_stolen();
     workload.run();
     assert_equals_kernel(&workload, &before, &mut watch);
-    let stolen = (stolen() - stolen_before).as_nanos() as f64;
+    let stolen = stolen();
     let sample = watch.read().expect("read");
     let after = kernel_view(workload.pid);
     for task in &sample.groups[THREAD].tasks {

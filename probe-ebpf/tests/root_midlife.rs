@@ -19,12 +19,12 @@ fn a_task_on_its_cpu_when_first_watched() {
     workload.start();
     thread::sleep(Duration::from_millis(300));
     let mut watch = watch_books(workload.pid);
-    let stolen_before = stolen();
+    let stolen = count_stolen();
     let first = watch.read().expect("read");
     workload.finish();
     thread::sleep(Duration::from_secs(2));
     let last = watch.read().expect("read");
-    let stolen = (stolen() - stolen_before).as_nanos() as f64;
+    let stolen = stolen();
     let (first, last) = (of_task(&first, workload.pid), of_task(&last, workload.pid));
     let running = (last.totals.running - first.totals.running) as f64;
     let blocked = (last.totals.all_blocked() - first.totals.all_blocked()) as f64;

@@ -11,8 +11,6 @@ mod entrance;
 pub(crate) mod wait;
 mod workers;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -31,6 +29,7 @@ use crate::session::Buffers;
 use crate::signals::{Signals, asks_to_end};
 use crate::slots::{Name, Slots};
 use crate::store::Lock;
+use crate::timers::Timers;
 use crate::work::{Context, burn};
 
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -52,7 +51,7 @@ pub(crate) struct EventLoop<'a, L> {
     accept_at: Option<Instant>,
     connections: Slots<Connection>,
     /// When a `WAIT` ends, of which connection.
-    timers: BinaryHeap<Reverse<(Instant, Name)>>,
+    timers: Timers<Name>,
     /// Slots whose connections are to have a turn, each once.
     queue: Vec<usize>,
     buffers: Buffers,
@@ -91,7 +90,7 @@ impl<'a, L: Lock> EventLoop<'a, L> {
             listener: None,
             accept_at: None,
             connections: Slots::default(),
-            timers: BinaryHeap::new(),
+            timers: Timers::default(),
             queue: Vec::new(),
             buffers: Buffers::default(),
             workers: None,
@@ -153,7 +152,7 @@ impl<'a, L: Lock> EventLoop<'a, L> {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let timer = self.timers.next();
         let next = [timer, self.accept_at, self.end_at]
             .into_iter()
             .flatten()
@@ -252,7 +251,7 @@ impl<'a, L: Lock> EventLoop<'a, L> {
             Turn::Unfinished => self.enqueue(slot),
             Turn::Wait(time) => {
                 let name = self.connections.name(slot);
-                self.timers.push(Reverse((Instant::now() + time, name)));
+                self.timers.push(Instant::now() + time, name);
             }
             Turn::Work(time) => self.begin_work(slot, time),
             Turn::Over => self.end(slot),
@@ -288,14 +287,11 @@ impl<'a, L: Lock> EventLoop<'a, L> {
     }
 
     fn fire_timers(&mut self) {
-        if self.timers.is_empty() && self.accept_at.is_none() {
+        if self.timers.next().is_none() && self.accept_at.is_none() {
             return;
         }
         let now = Instant::now();
-        while let Some(&Reverse((at, name))) = self.timers.peek()
-            && at <= now
-        {
-            self.timers.pop();
+        while let Some(name) = self.timers.take_due(now) {
             self.finish_wait(name);
         }
         if self.accept_at.is_some_and(|at| at <= now) {

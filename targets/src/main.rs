@@ -19,6 +19,7 @@ mod session;
 mod signals;
 mod slots;
 mod store;
+mod timers;
 mod work;
 
 use std::process::ExitCode;

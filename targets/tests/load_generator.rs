@@ -10,26 +10,15 @@ mod generator;
 mod server;
 
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use disturbance::Disturbance;
-use generator::{Load, Outcome, TARGET, misbehaving_server, number, pong};
+use generator::{Load, Outcome, TARGET, misbehaving_server, number, pong, stalling_server};
 use server::Server;
 
 #[test]
 fn a_stall_is_charged_to_every_request_it_delayed() {
-    let first = Arc::new(OnceLock::new());
-    let address = misbehaving_server(move |_, stream| {
-        // Stalls everything from 1 s to 2 s after the first request.
-        let stall = *first.get_or_init(Instant::now) + Duration::from_secs(1);
-        let now = Instant::now();
-        if (stall..stall + Duration::from_secs(1)).contains(&now) {
-            std::thread::sleep(stall + Duration::from_secs(1) - now);
-        }
-        pong(stream)
-    });
-    let load = Load::new(address, 10, 1000, "4s").workload("ping");
+    let load = Load::new(stalling_server(), 10, 1000, "4s").workload("ping");
     let disturbance = Disturbance::watch();
     let Outcome { status, result, .. } = load.run();
     // While neither side had a CPU nothing was sent or answered.

@@ -9,10 +9,10 @@ mod server;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use generator::{Load, Outcome, Paced, TARGET, misbehaving_server, number, pong};
+use generator::{Load, Outcome, Paced, TARGET, misbehaving_server, number, pong, stalling_server};
 use serde_json::json;
 use server::{PATIENCE, Server, signal_process};
 
@@ -78,17 +78,7 @@ fn each_has_a_thread() {
 
 #[test]
 fn a_stall_shows_in_p99() {
-    let first = Arc::new(OnceLock::new());
-    let address = misbehaving_server(move |_, stream| {
-        // Stalls everything from 1 s to 2 s after the first request.
-        let stall = *first.get_or_init(Instant::now) + Duration::from_secs(1);
-        let now = Instant::now();
-        if (stall..stall + Duration::from_secs(1)).contains(&now) {
-            std::thread::sleep(stall + Duration::from_secs(1) - now);
-        }
-        pong(stream)
-    });
-    let load = Load::new(address, 10, 1_000, "4s").workload("ping");
+    let load = Load::new(stalling_server(), 10, 1_000, "4s").workload("ping");
     let Outcome { status, result, .. } = load.option("--threads", 2).run();
     assert_eq!(status, 0, "{result}");
     assert_eq!(number(&result, "requests"), 4_000.0, "{result}");

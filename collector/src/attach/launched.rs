@@ -12,6 +12,7 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail};
 use std::{
+    cell::OnceCell,
     fs::OpenOptions,
     io::Write,
     net::SocketAddr,
@@ -34,7 +35,11 @@ const BACKEND_MODEL: &str = "event-loop";
 
 /// The `connscope-target` binary.
 #[derive(Clone, Debug)]
-pub struct TargetBinary(PathBuf);
+pub struct TargetBinary {
+    path: PathBuf,
+    /// The models it serves, once it was asked.
+    models: OnceCell<Vec<Model>>,
+}
 
 impl TargetBinary {
     /// The one given, or the one beside this program, or the one in `PATH`.
@@ -50,7 +55,7 @@ impl TargetBinary {
                 );
             }
             // A bare name would be looked for in PATH.
-            return Ok(Self(std::path::absolute(path)?));
+            return Ok(Self::at(std::path::absolute(path)?));
         }
         let beside = std::env::current_exe()
             .ok()
@@ -60,9 +65,16 @@ impl TargetBinary {
         let found = folders
             .map(|folder| folder.join("connscope-target"))
             .find(|path| path.is_file());
-        found.map(Self).ok_or_else(|| {
+        found.map(Self::at).ok_or_else(|| {
             anyhow!("cannot find connscope-target beside this program or in PATH; build it, or give it with --target-binary")
         })
+    }
+
+    fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            models: OnceCell::new(),
+        }
     }
 
     /// The names of the concurrency models it serves, in its own order.
@@ -70,17 +82,23 @@ impl TargetBinary {
     /// # Errors
     /// If it cannot be run.
     pub fn models(&self) -> Result<Vec<String>> {
-        Ok(self
-            .list(&[])?
-            .into_iter()
-            .map(|model| model.name)
-            .collect())
+        let models = self.known()?.iter();
+        Ok(models.map(|model| model.name.clone()).collect())
     }
 
     /// The model of that name.
-    fn model(&self, name: &str) -> Result<Model> {
-        let found = self.list(&[])?.into_iter().find(|model| model.name == name);
-        found.ok_or_else(|| anyhow!("{} does not serve {name}", self.0.display()))
+    fn model(&self, name: &str) -> Result<&Model> {
+        let found = self.known()?.iter().find(|model| model.name == name);
+        found.ok_or_else(|| anyhow!("{} does not serve {name}", self.path.display()))
+    }
+
+    /// All of them: it is asked once.
+    fn known(&self) -> Result<&[Model]> {
+        if let Some(models) = self.models.get() {
+            return Ok(models);
+        }
+        let models = self.list(&[])?;
+        Ok(self.models.get_or_init(|| models))
     }
 
     /// Whether it has that model but not the model's own program.
@@ -94,11 +112,11 @@ impl TargetBinary {
         command.args(["models", "--format", "json"]).args(options);
         let output = command
             .output()
-            .map_err(|error| anyhow!("cannot run {}: {}", self.0.display(), in_words(&error)))?;
+            .map_err(|error| anyhow!("cannot run {}: {}", self.path.display(), in_words(&error)))?;
         if !output.status.success() {
             bail!(
                 "{} models: {}",
-                self.0.display(),
+                self.path.display(),
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }
@@ -106,14 +124,14 @@ impl TargetBinary {
             Ok(models) if !models.is_empty() => Ok(models),
             _ => bail!(
                 "cannot use {}: it serves no models; give the connscope-target binary with --target-binary",
-                self.0.display()
+                self.path.display()
             ),
         }
     }
 
     /// A command of it that cannot outlive us, and that Ctrl-C at our terminal does not reach.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.0);
+        let mut command = Command::new(&self.path);
         bind(&mut command);
         command
     }
@@ -151,7 +169,7 @@ impl Server {
         let backend = match model.needs_backend() {
             true => Some(Self::start_one(
                 binary,
-                &binary.model(BACKEND_MODEL)?,
+                binary.model(BACKEND_MODEL)?,
                 options,
                 None,
                 None,
@@ -159,7 +177,7 @@ impl Server {
             )?),
             false => None,
         };
-        Self::start_one(binary, &model, options, backend, hierarchy, interrupt)
+        Self::start_one(binary, model, options, backend, hierarchy, interrupt)
     }
 
     fn start_one(

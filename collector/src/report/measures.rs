@@ -227,17 +227,13 @@ impl KernelMeasures {
             },
         }
     }
-}
 
-impl KernelMeasures {
     /// The same with what processes held of their own.
     pub(super) fn with_own(mut self, own: Option<Own>) -> Self {
         self.memory.own_bytes = own;
         self
     }
-}
 
-impl KernelMeasures {
     /// The same with what one more connection reserves.
     pub(super) fn with_reserved(mut self, reserved: Marginal) -> Self {
         self.memory.reserved_bytes_per_connection = Some(reserved);

@@ -1,12 +1,12 @@
 //! Perf counters, and what the observer's own programs cost.
 
-use connscope::export::{Format, Style, write};
 use connscope::report::{self, measures::Measures};
 use connscope::snapshot::counters::{Counters, Reading};
 use connscope::snapshot::{Map, Recording, Run};
 
 use super::figures::{only, report};
 use super::sample::{MODELS, attach, compare, recording, run};
+use super::tables::words;
 
 fn reading(count: u64, share: f64) -> Option<Reading> {
     Some(Reading {
@@ -98,20 +98,12 @@ fn counters_that_go_back_are_not_reported() {
     assert!(error.contains("counter context_switches"), "{error}");
 }
 
-fn table(recording: &Recording) -> String {
-    let report = report::build(recording).unwrap();
-    let mut table = Vec::new();
-    write(&report, Format::Table, &Style::default(), &mut table).unwrap();
-    let table = String::from_utf8(table).unwrap();
-    table.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[test]
 fn the_table_has_counters_only_where_they_were_asked_for() {
     let mut recording = attach();
-    assert!(!table(&recording).contains("Perf counters"));
+    assert!(!words(&recording).contains("Perf counters"));
     counted(&mut recording.runs[0]);
-    let table = table(&recording);
+    let table = words(&recording);
     for words in ["Perf counters", "cycles 8,000", "task clock 4.00 µs"] {
         assert!(table.contains(words), "no {words} in {table}");
     }
@@ -135,7 +127,7 @@ fn what_programs_cost_in_samples_stands_for_all_the_time() {
     );
     let recording = recording("compare", vec![run.clone()]);
     let note = "BPF programs 0.5 % of a core (estimated from 280 ms of 7.00 s); BPF maps 83.5 kB";
-    assert!(table(&recording).contains(note), "{}", table(&recording));
+    assert!(words(&recording).contains(note), "{}", words(&recording));
 
     // A map of which the kernel does not say what it takes is named, and no zero.
     let mut untold = recording.clone();
@@ -148,7 +140,7 @@ fn what_programs_cost_in_samples_stands_for_all_the_time() {
     }
     let maps = report::build(&untold).unwrap().observer.maps;
     assert_eq!((maps[1].name.as_str(), maps[1].bytes), ("watched", None));
-    assert!(table(&untold).contains("BPF maps 83.5 kB (not known: watched)"));
+    assert!(words(&untold).contains("BPF maps 83.5 kB (not known: watched)"));
 
     // No sample within the watch: a cost that is not known, and no zero.
     run.end.statistics = run.before.statistics;

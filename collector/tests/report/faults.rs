@@ -1,6 +1,5 @@
 //! Page faults: what follows from windows, and how sure it is.
 
-use connscope::export::{Format, Style, write};
 use connscope::report::faults::{Class, Faults};
 use connscope::snapshot::faults::{FaultClass, Faults as Seen};
 use connscope::snapshot::{Run, Unavailable};
@@ -9,6 +8,7 @@ use probe_ebpf::fault_sample::CLASS_NAMES;
 use super::around::{Numbers, record};
 use super::figures::{only, report};
 use super::sample::{MODELS, recording, run};
+use super::tables::{plain, table_of};
 
 /// Windows as closed ones leave them, each with its copies and fills of zeros.
 fn windows(windows: &[(u64, u64)], numbers: &mut Numbers) -> Seen {
@@ -191,13 +191,7 @@ fn without_a_window_in_time_there_are_no_classes() {
 
 /// The figures of a row of the table.
 fn cells(run: Run, row: &str) -> Option<String> {
-    let mut out = Vec::new();
-    let style = Style {
-        color: false,
-        width: Some(100),
-    };
-    write(&report(run), Format::Table, &style, &mut out).expect("a table");
-    let table = String::from_utf8(out).expect("text");
+    let table = table_of(&report(run), &plain(100));
     let mut lines = table.lines().map(str::trim);
     let cells = lines.find_map(|line| line.strip_prefix(row))?;
     cells.split_whitespace().next().map(str::to_owned)

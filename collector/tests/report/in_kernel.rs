@@ -1,11 +1,11 @@
 //! Figures of functions of the kernel: there where they could be entered, and unknown elsewhere.
 
-use connscope::export::{Format, Style, write};
-use connscope::report::{self, Report};
+use connscope::report;
 use connscope::snapshot::{Calls, Recording, Run, Unavailable};
 
 use super::around::histogram;
 use super::sample::{MODELS, recording, run};
+use super::tables::{plain, table_of};
 
 /// A run of processes that fork: each fork of 80 us in the kernel, of which 50 copy, and shootdowns of
 /// 1 to 100 us, the first before the window.
@@ -35,16 +35,6 @@ fn entered() -> Run {
     run
 }
 
-fn table(report: &Report) -> String {
-    let mut out = Vec::new();
-    let style = Style {
-        color: false,
-        width: Some(200),
-    };
-    write(report, Format::Table, &style, &mut out).unwrap();
-    String::from_utf8(out).unwrap()
-}
-
 #[test]
 fn calls_in_the_kernel_are_since_the_watch_began_and_shootdowns_of_the_window() {
     let report = report::build(&recording("compare", vec![entered()])).unwrap();
@@ -65,7 +55,7 @@ fn calls_in_the_kernel_are_since_the_watch_began_and_shootdowns_of_the_window() 
     assert_eq!(shootdowns.count, 100);
     let middle = shootdowns.p50_seconds.unwrap();
     assert!((middle / 50e-6 - 1.0).abs() <= shootdowns.relative_error.unwrap());
-    let table = table(&report);
+    let table = table_of(&report, &plain(200));
     for row in [
         "fork in kernel p50",
         "of it, copies p50",
@@ -99,7 +89,7 @@ fn where_the_kernel_cannot_be_entered_all_is_unknown_and_said_once() {
     assert_eq!(creations.page_table_copy, None);
     assert_eq!(kernel.shootdown_latency, None);
     assert!(creations.latency.is_some());
-    let table = table(&report);
+    let table = table_of(&report, &plain(200));
     assert_eq!(table.matches(REASON).count(), 1, "{table}");
     assert!(
         table.contains(&format!("{}: {REASON}", measures.join(", "))),

@@ -1,10 +1,10 @@
 //! Figures that only some work profiles have.
 
-use connscope::export::{Format, Style, write};
 use connscope::report::{self, Report};
 use connscope::snapshot::{REASONS, Run};
 
 use super::sample::{MODELS, recording, run};
+use super::tables::{plain, table_of};
 
 fn three(workload: &str) -> Vec<Run> {
     let mut runs: Vec<_> = (1..=3).map(|repeat| run(&MODELS[1], 100, repeat)).collect();
@@ -20,13 +20,7 @@ fn reported(runs: Vec<Run>) -> Report {
 
 /// The figures of the row of that name, if there is one.
 fn row(report: &Report, label: &str) -> Option<String> {
-    let style = Style {
-        color: false,
-        width: Some(100),
-    };
-    let mut out = Vec::new();
-    write(report, Format::Table, &style, &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
+    let text = table_of(report, &plain(100));
     let figures = text
         .lines()
         .find_map(|line| line.trim_start().strip_prefix(label));

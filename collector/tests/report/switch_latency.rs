@@ -1,6 +1,6 @@
 //! The latency of switches: the line through medians, and what is said where there is none.
 
-use connscope::export::{Format, Style, write};
+use connscope::export::Style;
 use connscope::report;
 use connscope::report::switch_latency::{Figures, MIN_SAMPLES, SwitchLatency};
 use connscope::snapshot::{
@@ -9,6 +9,7 @@ use connscope::snapshot::{
 
 use super::figures::{only, report, small};
 use super::sample::{FORK, MODELS, Model, attach, recording, run};
+use super::tables::table_of;
 
 /// Buckets to each power of two, as the kernel half has them for switches.
 const SUB_BITS: u32 = 6;
@@ -286,10 +287,7 @@ fn repeats_are_summed() {
 fn the_note_counts_shared_windows_once() {
     let note = |recording: &Recording| {
         let report = report::build(recording).unwrap();
-        let mut text = Vec::new();
-        let style = Style::default();
-        write(&report, Format::Table, &style, &mut text).unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let text = table_of(&report, &Style::default());
         let line = text.lines().find(|line| line.contains("switch windows"));
         line.expect("a note").to_owned()
     };

@@ -5,24 +5,28 @@ use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 use connscope::export::{Format, Style, write};
-use connscope::report;
+use connscope::report::{self, Report};
 use connscope::snapshot::{Recording, Unavailable};
 
 use super::sample::{attach, compare};
 
 fn table(recording: &Recording, style: Style) -> String {
+    table_of(&report::build(recording).unwrap(), &style)
+}
+
+pub(crate) fn table_of(report: &Report, style: &Style) -> String {
     let mut out = Vec::new();
-    write(
-        &report::build(recording).unwrap(),
-        Format::Table,
-        &style,
-        &mut out,
-    )
-    .unwrap();
+    write(report, Format::Table, style, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
-fn plain(width: u16) -> Style {
+/// The words of a table, with a space between any two.
+pub(crate) fn words(recording: &Recording) -> String {
+    let table = table(recording, Style::default());
+    table.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn plain(width: u16) -> Style {
     Style {
         color: false,
         width: Some(width),

@@ -1,12 +1,12 @@
 //! What a scheduler in user space counted, beside what the kernel did.
 
-use connscope::export::{Format, Style, write};
 use connscope::report::{self, user_space::UserSpaceSwitches};
+use connscope::snapshot::Run;
 use connscope::snapshot::user_space::{Scheduler, UserSpace};
-use connscope::snapshot::{Recording, Run};
 
 use super::figures::{only, report};
 use super::sample::{MODELS, attach, compare, run};
+use super::tables::words;
 
 const CLOCK_NS: u64 = 20;
 
@@ -70,7 +70,7 @@ fn a_window_in_which_none_was_timed_has_no_mean() {
     assert_eq!((counted.mean_seconds, counted.clock_seconds), (None, None));
     let mut recording = compare(1);
     recording.runs = vec![run];
-    assert!(table(&recording).contains("no switch was timed"));
+    assert!(words(&recording).contains("no switch was timed"));
 }
 
 #[test]
@@ -125,18 +125,10 @@ fn counters_that_go_back_are_not_reported() {
     }
 }
 
-fn table(recording: &Recording) -> String {
-    let report = report::build(recording).unwrap();
-    let mut table = Vec::new();
-    write(&report, Format::Table, &Style::default(), &mut table).unwrap();
-    let table = String::from_utf8(table).unwrap();
-    table.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[test]
 fn the_table_has_them_beside_the_kernels_where_there_are_any() {
     for recording in [compare(1), attach()] {
-        assert!(!table(&recording).contains("user space"));
+        assert!(!words(&recording).contains("user space"));
     }
     let mut recording = compare(1);
     recording.runs = vec![run(&MODELS[0], 10, 1), run(&MODELS[1], 10, 1), one()];
@@ -148,7 +140,7 @@ fn the_table_has_them_beside_the_kernels_where_there_are_any() {
     [&mut hidden.before, &mut hidden.start, &mut hidden.end]
         .into_iter()
         .for_each(unseen);
-    let table = table(&recording);
+    let table = words(&recording);
     // The first has no such scheduler, the second hides what its own does.
     let number = table.split(why).next().unwrap().rsplit(' ').nth(1).unwrap();
     for row in [

@@ -67,8 +67,14 @@ fn prefer_this_session() {
     }
 }
 
+/// Begins to count stolen time; the function tells how much it was since, in nanoseconds.
+pub fn count_stolen() -> impl Fn() -> f64 {
+    let before = stolen();
+    move || (stolen() - before).as_nanos() as f64
+}
+
 /// Stolen time of all CPUs since boot.
-pub fn stolen() -> Duration {
+fn stolen() -> Duration {
     let mut stat = String::new();
     File::open("/proc/stat")
         .expect("proc")

@@ -32,8 +32,7 @@ mod flow;
 mod pool;
 mod replies;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -52,6 +51,7 @@ use crate::listen::{Accepted, Listener, PAUSE, refuse};
 use crate::serve::{DRAIN, Server};
 use crate::signals::{Signals, asks_to_end};
 use crate::slots::{Name, Slots};
+use crate::timers::Timers;
 
 /// This model.
 pub(crate) const MODEL: Model = Model {
@@ -133,7 +133,7 @@ fn serve(server: Server) -> Result<()> {
         trouble: String::new(),
         line: VecDeque::new(),
         waiting: 0,
-        deadlines: BinaryHeap::new(),
+        deadlines: Timers::default(),
         turns: Vec::new(),
         input: Vec::new(),
         replies: vec![0; REPLY_BYTES],
@@ -190,7 +190,7 @@ struct Pooler {
     /// Those in `line` that have not gone.
     waiting: usize,
     /// When to have a look at which backend connection.
-    deadlines: BinaryHeap<Reverse<(Instant, Name)>>,
+    deadlines: Timers<Name>,
     /// Whose turn is next, each once.
     turns: Vec<Party>,
     /// Lent to the client that has its turn.
@@ -247,7 +247,7 @@ impl Pooler {
         let retry_at = self.retry_at.filter(|_| self.waiting > 0);
         let times = [
             self.line.front().map(|(until, _)| *until),
-            self.deadlines.peek().map(|Reverse((at, _))| *at),
+            self.deadlines.next(),
             retry_at,
             self.accept_at,
             self.end_at,

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -133,6 +133,20 @@ fn serve(mut stream: TcpStream, behave: &Behaviour) {
         }
         number += 1;
     }
+}
+
+/// Answers PINGs; stalls everything from 1 s to 2 s after the first.
+pub(crate) fn stalling_server() -> SocketAddr {
+    const SECOND: Duration = Duration::from_secs(1);
+    let first = OnceLock::new();
+    misbehaving_server(move |_, stream| {
+        let stall = *first.get_or_init(Instant::now) + SECOND;
+        let now = Instant::now();
+        if (stall..stall + SECOND).contains(&now) {
+            std::thread::sleep(stall + SECOND - now);
+        }
+        pong(stream)
+    })
 }
 
 /// Answers a PING.

@@ -1,7 +1,6 @@
 //! A thread's coroutines: which wait for what, which have a turn next.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -21,6 +20,7 @@ use crate::counters;
 use crate::event_loop::wait::{Event, Ready};
 use crate::listen::refuse as refuse_socket;
 use crate::slots::Slots;
+use crate::timers::Timers;
 
 const EVENTS_PER_TURN: usize = 1024;
 struct Task {
@@ -49,7 +49,7 @@ pub(crate) struct Scheduler {
     tasks: Slots<Task>,
     /// Tasks that can go on, each once.
     queue: VecDeque<usize>,
-    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    timers: Timers<usize>,
 }
 
 impl Scheduler {
@@ -61,7 +61,7 @@ impl Scheduler {
             stacks,
             tasks: Slots::default(),
             queue: VecDeque::new(),
-            timers: BinaryHeap::new(),
+            timers: Timers::default(),
         }
     }
 
@@ -106,7 +106,7 @@ impl Scheduler {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let Reverse((next, _)) = self.timers.peek()?;
+        let next = self.timers.next()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -161,14 +161,11 @@ impl Scheduler {
     }
 
     fn fire_timers(&mut self) {
-        if self.timers.is_empty() {
+        if self.timers.next().is_none() {
             return;
         }
         let now = Instant::now();
-        while let Some(&Reverse((at, slot))) = self.timers.peek()
-            && at <= now
-        {
-            self.timers.pop();
+        while let Some(slot) = self.timers.take_due(now) {
             self.queue.push_back(slot);
         }
     }
@@ -182,7 +179,7 @@ impl Scheduler {
             CoroutineResult::Yield(pause) => {
                 match pause {
                     Pause::Turn => self.queue.push_back(slot),
-                    Pause::Until(time) => self.timers.push(Reverse((time, slot))),
+                    Pause::Until(time) => self.timers.push(time, slot),
                     Pause::Readable | Pause::Writable => {}
                 }
                 task.paused = pause;

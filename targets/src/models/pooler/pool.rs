@@ -1,7 +1,6 @@
 //! The backend's connections: made when they are needed, given to who has waited longest, and
 //! given up when in doubt.
 
-use std::cmp::Reverse;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -243,16 +242,13 @@ impl Pooler {
         {
             // One that is stuck already has had it, but nobody was waiting.
             let at = (backend.progress + PATIENCE).max(self.now + PATIENCE / 8);
-            self.deadlines.push(Reverse((at, name)));
+            self.deadlines.push(at, name);
         }
     }
 
     /// Gives up on connections that get nowhere.
     pub(crate) fn look_at_deadlines(&mut self) {
-        while let Some(&Reverse((at, name))) = self.deadlines.peek()
-            && at <= self.now
-        {
-            self.deadlines.pop();
+        while let Some(name) = self.deadlines.take_due(self.now) {
             if let Some(backend) = self.backends.get_named(name) {
                 backend.timed = false;
                 self.look_at(name.slot);

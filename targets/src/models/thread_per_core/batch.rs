@@ -5,7 +5,10 @@
 //! for one key are executed in the order they came in; those for keys of different cores are not
 //! ordered between cores, only their replies are.
 
+use std::iter::once;
 use std::time::Duration;
+
+use redis_protocol::resp2::types::BorrowedFrame;
 
 use crate::protocol::{Decoder, MAX_REQUEST_BYTES, Request, reply};
 use crate::session::MAX_WAITING_BYTES;
@@ -153,12 +156,9 @@ impl Batch {
         for keys in keys.chunk_by(|one, next| one.0 == next.0) {
             let core = keys[0].0;
             let part = self.part(core, spare);
-            append(&mut part.requests, '*', keys.len() + 1, b"");
-            append(&mut part.requests, '$', 3, b"DEL\r\n");
-            for (_, key) in keys {
-                append(&mut part.requests, '$', key.len(), key);
-                part.requests.extend_from_slice(b"\r\n");
-            }
+            let words = once(&b"DEL"[..]).chain(keys.iter().map(|(_, key)| *key));
+            let request: Vec<_> = words.map(BorrowedFrame::BulkString).collect();
+            reply::array(&mut part.requests, &request);
             self.order.push(core);
         }
         self.summed = true;
@@ -283,11 +283,6 @@ impl Spare {
             self.0.push(part);
         }
     }
-}
-
-fn append(request: &mut Vec<u8>, kind: char, length: usize, bytes: &[u8]) {
-    request.extend_from_slice(format!("{kind}{length}\r\n").as_bytes());
-    request.extend_from_slice(bytes);
 }
 
 /// The number that the first reply is, 0 if it is none.

@@ -3,8 +3,6 @@
 mod clients;
 mod exchange;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -19,6 +17,7 @@ use crate::protocol::Decoder;
 use crate::serve::DRAIN;
 use crate::session::Buffers;
 use crate::slots::{Name, Slots};
+use crate::timers::Timers;
 
 /// How often a core looks whether all others have drained.
 const LOOK: Duration = Duration::from_millis(10);
@@ -38,7 +37,7 @@ pub(super) struct Core<'a> {
     accept_at: Option<Instant>,
     connections: Slots<Connection>,
     /// When a `WAIT` ends, of which connection.
-    timers: BinaryHeap<Reverse<(Instant, Name)>>,
+    timers: Timers<Name>,
     buffers: Buffers,
     /// Counts how often there were answers.
     round: u64,
@@ -70,7 +69,7 @@ impl<'a> Core<'a> {
             accepting: false,
             accept_at: None,
             connections: Slots::default(),
-            timers: BinaryHeap::new(),
+            timers: Timers::default(),
             buffers: Buffers::default(),
             round: 0,
             queue: Vec::new(),
@@ -125,7 +124,7 @@ impl<'a> Core<'a> {
 
     /// Waits for an answer, a message or a timer. Whether all requests were handed over.
     fn wait(&mut self) -> std::io::Result<bool> {
-        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let timer = self.timers.next();
         let look = self.end_at.map(|end| end.min(Instant::now() + LOOK));
         let next = [timer, self.accept_at, look].into_iter().flatten().min();
         let mut timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
@@ -263,7 +262,7 @@ impl<'a> Core<'a> {
             Turn::Idle => self.close_if_gone(slot),
             Turn::Wait(time) => {
                 let name = self.connections.name(slot);
-                self.timers.push(Reverse((Instant::now() + time, name)));
+                self.timers.push(Instant::now() + time, name);
             }
             Turn::Batch => self.send_batch(slot),
             Turn::Over => self.end(slot),
@@ -286,14 +285,11 @@ impl<'a> Core<'a> {
     }
 
     fn fire_timers(&mut self) {
-        if self.timers.is_empty() && self.accept_at.is_none() {
+        if self.timers.next().is_none() && self.accept_at.is_none() {
             return;
         }
         let now = Instant::now();
-        while let Some(&Reverse((at, name))) = self.timers.peek()
-            && at <= now
-        {
-            self.timers.pop();
+        while let Some(name) = self.timers.take_due(now) {
             if let Some(connection) = self.connections.get_named(name) {
                 connection.finish_wait();
                 self.turn(name.slot);
