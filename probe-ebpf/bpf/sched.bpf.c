@@ -64,8 +64,9 @@ static __always_inline void follow_address_space(struct task_struct *task, struc
 		last->next = 0;
 	}
 	last->began = 0;
-	if (++last->switches % SWITCHES_TIMED)
+	if (++last->switches < SWITCHES_TIMED)
 		return;
+	last->switches = 0;
 	last->previous = (__u64)task;
 	last->group = entry->group;
 	last->began = bpf_ktime_get_ns();

@@ -122,7 +122,7 @@ struct address_space_switch {
 	__u64 previous;
 	__u64 began;
 	__u32 group;
-	__u32 switches;
+	__u32 switches; /* since one had its time taken */
 };
 
 struct {
