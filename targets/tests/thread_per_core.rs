@@ -67,6 +67,86 @@ fn large_values_of_other_cores_come_in_parts_and_in_order() {
     exchange(&mut connection, &requests, &replies);
 }
 
+/// How often each core has slept so far.
+fn sleeps(server: &Server) -> Vec<u64> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs");
+    let mut threads: Vec<_> = tasks.map(|task| task.expect("a task").path()).collect();
+    threads.sort();
+    // The first is not a core.
+    let count = |path: &std::path::PathBuf| {
+        let status = std::fs::read_to_string(path.join("status")).expect("it runs");
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.expect("a count").trim().parse().expect("a number")
+    };
+    threads[1..].iter().map(count).collect()
+}
+
+#[test]
+fn a_connection_moves_to_the_core_of_its_keys() {
+    let server = start();
+    // On whichever cores they come in, all of them end up on the key's.
+    let mut connections: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    for number in 0..150 {
+        for (place, connection) in connections.iter_mut().enumerate() {
+            let reply = format!(":{}\r\n", number * 6 + place + 1);
+            connection.exchange(b"INCR key\r\n", reply.as_bytes());
+        }
+    }
+    let before = sleeps(&server);
+    for _ in 0..100 {
+        for connection in &mut connections {
+            connection.exchange(b"GET key\r\n", b"$3\r\n900\r\n");
+        }
+    }
+    let after = sleeps(&server);
+    let mut more: Vec<_> = after
+        .iter()
+        .zip(before)
+        .map(|(now, then)| now - then)
+        .collect();
+    more.sort_unstable();
+    assert!(more[1] <= 10 && more[2] >= 300, "{more:?} times asleep");
+}
+
+#[test]
+fn what_comes_while_a_connection_moves_is_answered() {
+    let server = start();
+    let clients = 12;
+    let rounds = 120;
+    let per_round = 40;
+    std::thread::scope(|scope| {
+        for client in 0..clients {
+            let server = &server;
+            scope.spawn(move || {
+                let mut connection = server.connect();
+                connection.exchange(b"TOUCH 65536\r\n", b"+OK\r\n");
+                // Enough in a row for one key to move, then for another one's core.
+                for round in 0..rounds {
+                    let key = format!("key{}-{}", client, round / 10 % 4);
+                    let (mut requests, mut replies) = (Vec::new(), Vec::new());
+                    let done = round / 40 * 10 + round % 10;
+                    for number in 1..=per_round {
+                        requests.extend(request(&[b"INCR", key.as_bytes()]));
+                        replies.extend(format!(":{}\r\n", done * per_round + number).bytes());
+                    }
+                    // The last one's end comes when the rest may have been served elsewhere.
+                    let (most, end) = requests.split_at(requests.len() - 5);
+                    connection.send(most);
+                    connection.send(end);
+                    connection.expect(&replies);
+                }
+                connection.exchange(b"WAIT 1\r\nPING\r\n", b"+OK\r\n+PONG\r\n");
+                connection.send(b"QUIT\r\n");
+                assert_eq!(connection.rest(), b"+OK\r\n");
+            });
+        }
+    });
+    let mut server = server;
+    let (status, _) = server.end(libc::SIGTERM);
+    assert_eq!(status.code(), Some(0));
+}
+
 #[test]
 fn each_core_has_a_thread_pinned_to_a_cpu() {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::desk::Desk;
+use super::pull::Pull;
 use super::ring::{Ring, Task};
 use crate::listen::shut_down;
 use crate::session::{MAX_WAITING_BYTES, READ_BYTES, Session, Stop};
@@ -25,6 +26,9 @@ pub(super) struct Connection {
     flight: Flight,
     /// What its first request waits for, if for anything.
     pending: Pending,
+    /// What draws it to another core, and the one it is about to move to.
+    pull: Pull,
+    moves_to: Option<u16>,
     /// How many bytes of its input were executed in its last round.
     executed: usize,
     round: u64,
@@ -87,6 +91,8 @@ impl Connection {
             sent: 0,
             flight: Flight::None,
             pending: Pending::Nothing,
+            pull: Pull::default(),
+            moves_to: None,
             executed: 0,
             round: 0,
             queued: false,
@@ -132,7 +138,8 @@ impl Connection {
     pub(super) fn has_more_to_do(&self, desk: &Desk<'_>) -> bool {
         let has_requests = self.executable || self.batch.is_some();
         let is_ending = self.closing || self.read_closed || self.over || desk.ending;
-        has_requests || is_ending || !self.session.output().is_empty()
+        let is_moving = self.moves_to.is_some() && !self.receiving;
+        has_requests || is_ending || is_moving || !self.session.output().is_empty()
     }
 
     /// The ring has sent so many bytes. Whether the connection goes on.
@@ -239,13 +246,13 @@ impl Connection {
     }
 
     fn execute(&mut self, desk: &mut Desk<'_>) -> Option<Stop> {
-        let batch = &mut self.batch;
+        let (batch, pull) = (&mut self.batch, &mut self.pull);
         let mut replied = self.session.output().len();
         let store = desk.context.store;
         let stop = self
             .session
             .execute_with(store, |request, bytes, held, output| {
-                let outcome = desk.execute(request, bytes, held, output, batch);
+                let outcome = desk.execute(request, bytes, held, output, batch, pull);
                 replied = output.len();
                 outcome
             });
@@ -285,15 +292,44 @@ impl Connection {
         // Only a connection that cannot go on is kept from filling its input: one request may be larger.
         let stalled = self.executable || self.pending != Pending::Nothing || self.batch.is_some();
         let is_full = stalled && self.session.waiting_input() >= MAX_WAITING_BYTES;
+        let is_moving = self.moves_to.is_some();
         if self.receiving {
-            if is_full && !self.gave_up {
+            if (is_full || is_moving) && !self.gave_up {
                 self.gave_up = true;
                 ring.cancel(Task::Receive(slot));
             }
-        } else if !(is_full || self.over || self.read_closed || self.closing || desk.ending) {
+        } else if !(is_full
+            || is_moving
+            || self.over
+            || self.read_closed
+            || self.closing
+            || desk.ending)
+        {
             self.receiving = true;
             ring.receive(self.socket.as_raw_fd(), slot);
         }
+    }
+
+    /// Where it would move, if that is another core: from now on nothing more is received for it here.
+    pub(super) fn prepare_to_move(&mut self) {
+        self.moves_to = self.moves_to.or(self.pull.core());
+    }
+
+    /// The core that it can move to here and now: nothing of it is under way.
+    pub(super) fn can_move_to(&self, desk: &Desk<'_>) -> Option<u16> {
+        let is_at_rest = self.pending == Pending::Nothing && self.batch.is_none() && !self.queued;
+        let is_sent = self.sending.is_empty() && self.session.output().is_empty();
+        let is_ending = self.over || self.closing || self.read_closed || desk.ending;
+        self.moves_to
+            .filter(|_| is_at_rest && is_sent && !self.receiving && !is_ending)
+    }
+
+    /// It is on another core.
+    pub(super) fn has_moved(&mut self) {
+        self.moves_to = None;
+        self.pull = Pull::default();
+        // What came while it moved.
+        self.executable = true;
     }
 
     /// Begins to end it.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::connection::{Connection, Turn};
 use super::desk::Desk;
-use super::mail::{Address, LetterBox};
+use super::mail::{Address, LetterBox, Message};
 use super::ring::{Answer, Ring, Task};
 use crate::listen::Listener;
 use crate::protocol::Decoder;
@@ -257,9 +257,13 @@ impl<'a> Core<'a> {
             self.handed_over.push(slot);
         }
         connection.session.return_buffers(&mut self.buffers);
+        connection.prepare_to_move();
         connection.receive(slot, &mut self.ring, &self.desk);
         match turn {
-            Turn::Idle => self.close_if_gone(slot),
+            Turn::Idle => {
+                self.move_away(slot);
+                self.close_if_gone(slot);
+            }
             Turn::Wait(time) => {
                 let name = self.connections.name(slot);
                 self.timers.push(Instant::now() + time, name);
@@ -281,6 +285,17 @@ impl<'a> Core<'a> {
         if is_gone && let Some(connection) = self.connections.end(slot) {
             connection.close();
             self.desk.context.leave();
+        }
+    }
+
+    /// Has another core serve a connection that is to move, if nothing holds it here.
+    fn move_away(&mut self, slot: usize) {
+        let connection = self.connections.get(slot);
+        let core = connection.and_then(|connection| connection.can_move_to(&self.desk));
+        if let Some(core) = core
+            && let Some(connection) = self.connections.end(slot)
+        {
+            self.addresses[usize::from(core)].send(Message::Serve(Box::new(connection)));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::batch::{Batch, Spare};
+use super::pull::Pull;
 use super::routes::{Place, Routes};
 use crate::protocol::Request;
 use crate::session::MAX_WAITING_BYTES;
@@ -68,17 +69,25 @@ impl<'a> Desk<'a> {
         held: &mut Held,
         output: &mut Vec<u8>,
         batch: &mut Option<Box<Batch>>,
+        pull: &mut Pull,
     ) -> Option<Outcome> {
-        let place = self.routes.place(request, self.own);
+        let place = self.routes.place(request);
+        pull.asked_for(place, self.own);
+        // Whose request it is, but for those of this core.
+        let away = match place {
+            Place::One { core, .. } => core.filter(|core| *core != self.own),
+            Place::Many => None,
+        };
+        let in_turn = matches!(place, Place::One { in_turn: true, .. });
         let Some(begun) = batch else {
-            if matches!(place, Place::Here | Place::HereInTurn) {
+            if away.is_none() && place != Place::Many {
                 return Some(execute(request, &self.context, held, output));
             }
             let mut begun = self.batches.pop().unwrap_or_default();
-            match place {
-                Place::At(core) => begun.add(core, bytes, &mut self.parts),
-                Place::AtInTurn(core) => begun.add_alone(core, bytes, &mut self.parts),
-                _ => {
+            match away {
+                Some(core) if in_turn => begun.add_alone(core, bytes, &mut self.parts),
+                Some(core) => begun.add(core, bytes, &mut self.parts),
+                None => {
                     let core_of = |key: &[u8]| self.routes.core_of(key);
                     begun.add_deletion(request, core_of, &mut self.parts);
                 }
@@ -86,13 +95,12 @@ impl<'a> Desk<'a> {
             *batch = Some(begun);
             return Some(Outcome::Replied);
         };
-        if !begun.has_room(self.own, bytes.len()) {
+        if in_turn || place == Place::Many || !begun.has_room(self.own, bytes.len()) {
             return None;
         }
-        match place {
-            Place::HereInTurn | Place::AtInTurn(_) | Place::Many => return None,
-            Place::At(core) => begun.add(core, bytes, &mut self.parts),
-            Place::Here => begun.add_own(self.own, &mut self.parts, |output| {
+        match away {
+            Some(core) => begun.add(core, bytes, &mut self.parts),
+            None => begun.add_own(self.own, &mut self.parts, |output| {
                 execute(request, &self.context, held, output);
             }),
         }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::batch::Part;
+use super::connection::Connection;
 use crate::slots::Name;
 
 /// What one core tells another.
@@ -26,6 +27,8 @@ pub(super) enum Message {
         connection: Name,
         part: Box<Part>,
     },
+    /// Serve this connection from now on.
+    Serve(Box<Connection>),
     /// The server was asked to end.
     End,
 }

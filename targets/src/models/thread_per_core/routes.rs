@@ -16,14 +16,13 @@ pub(super) struct Routes {
 /// Where a request is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// On the connection's core.
-    Here,
-    /// There as well, but not before the replies to all requests before it.
-    HereInTurn,
-    /// On that other core.
-    At(u16),
-    /// There as well, but not before the replies to all requests before it: it may wait.
-    AtInTurn(u16),
+    /// On one core.
+    One {
+        /// The one that has its key; without a key, the connection's.
+        core: Option<u16>,
+        /// Not before the replies to all requests before it: it may wait.
+        in_turn: bool,
+    },
     /// On several cores: it has many keys.
     Many,
 }
@@ -42,17 +41,10 @@ impl Routes {
         (self.hasher.hash_one(key) % self.owners) as u16
     }
 
-    /// Where core `own` has a request of its connection executed.
-    pub(super) fn place(&self, request: Request<'_>, own: u16) -> Place {
-        if request.len() < 2 {
-            let quits = request.len() == 1 && is(request, b"QUIT");
-            return if quits {
-                Place::HereInTurn
-            } else {
-                Place::Here
-            };
-        }
+    /// Where a request is executed.
+    pub(super) fn place(&self, request: Request<'_>) -> Place {
         let has_key = match request.len() {
+            0 | 1 => false,
             2 => is(request, b"GET") || is(request, b"INCR") || is(request, b"DEL"),
             3 => is(request, b"SET") || is(request, b"DEL"),
             _ => is(request, b"DEL"),
@@ -62,25 +54,25 @@ impl Routes {
             if is(request, b"DEL") && request.operands().any(|key| self.core_of(key) != core) {
                 return Place::Many;
             }
-            return if core == own {
-                Place::Here
-            } else {
-                Place::At(core)
+            return Place::One {
+                core: Some(core),
+                in_turn: false,
             };
         }
         if request.len() == 3 && is(request, b"BOOK") {
-            let core = self.core_of(&key_of_seat(request.argument(1)));
-            return if core == own {
-                Place::HereInTurn
-            } else {
-                Place::AtInTurn(core)
+            return Place::One {
+                core: Some(self.core_of(&key_of_seat(request.argument(1)))),
+                in_turn: true,
             };
         }
-        let in_turn: [&[u8]; 4] = [b"WAIT", b"WORK", b"TOUCH", b"QUIT"];
-        if in_turn.iter().any(|name| is(request, name)) {
-            Place::HereInTurn
-        } else {
-            Place::Here
+        let in_turn: &[&[u8]] = match request.len() {
+            0 => &[],
+            1 => &[b"QUIT"],
+            _ => &[b"WAIT", b"WORK", b"TOUCH", b"QUIT"],
+        };
+        Place::One {
+            core: None,
+            in_turn: in_turn.iter().any(|name| is(request, name)),
         }
     }
 }

@@ -51,6 +51,11 @@ impl Core<'_> {
                 connection,
                 part,
             } => self.take_back(connection, by, part),
+            Message::Serve(mut connection) => {
+                connection.has_moved();
+                let slot = self.connections.add(*connection);
+                self.turn(slot);
+            }
             Message::End => self.begin_to_end(),
         }
     }
