@@ -1,17 +1,16 @@
 //! Whether the load generator is the bottleneck: 1,000 connections and 50,000 requests a second
 //! against `event-loop`, both on the same machine.
 //!
-//! Two verdicts. The generator kept up: `ANSWERED_LIMIT` of what was offered was answered within the
-//! window, and it says itself that it was not the bottleneck, so it had CPU time left. And its
-//! latencies are its server's: no more than `LATE_LIMIT` of the arrivals were handled more than 1 ms
-//! late, the share from which on the generator itself doubts them.
+//! It is not if `ANSWERED_LIMIT` of what was offered was answered within the window, and it says itself
+//! that it was not, so it had CPU time left.
 //!
-//! Limits. How late it is depends on the host as well: server and generator fill most of two CPUs
-//! between them, so whatever else runs there, the kernel or the hypervisor included, delays one of
-//! the two. Beside each run stands what the same host does to a thread that only sleeps until every
-//! second of the same times, with server and generator idle: the floor, below which no generator
-//! can be. It shows late wake-ups and CPUs taken by others; not what two busy threads do to each
-//! other. Where the floor alone is beyond the limit, run it again when the host is at rest.
+//! Beside that stands which share of the arrivals was handled more than 1 ms late: from `DOUBTFUL` on the
+//! generator says of itself that its latencies are in doubt. That is the host's doing as much as its own:
+//! server and generator fill most of two CPUs between them, so whatever else runs there, the kernel or the
+//! hypervisor included, delays one of the two. So it is told, and not judged. Beside each run stands what the
+//! same host does to a thread that only sleeps until every second of the same times, with server and
+//! generator idle: the floor, below which no generator can be. It shows late wake-ups and CPUs taken by
+//! others; not what two busy threads do to each other.
 
 use serde_json::Value;
 use std::{
@@ -23,9 +22,8 @@ use std::{
 const RUNS: usize = 3;
 const CONNECTIONS: &str = "1000";
 const RATE: f64 = 50_000.0;
-/// Share of arrivals that may be handled more than 1 ms late: with more of them the generator says
-/// that latency is in doubt.
-const LATE_LIMIT: f64 = 0.01;
+/// With a larger share of arrivals handled more than 1 ms late, the generator says that latency is in doubt.
+const DOUBTFUL: f64 = 0.01;
 /// Share of the offered load that must be answered.
 const ANSWERED_LIMIT: f64 = 0.999;
 /// Between the times of the floor: of every second arrival, as the generator, too, sleeps no shorter.
@@ -52,9 +50,11 @@ fn main() -> ExitCode {
         "  median: {answered:.6} answered (limit {ANSWERED_LIMIT}), {cpu:.2} of a CPU used, \
          the bottleneck in {bottleneck} of {RUNS} runs"
     );
-    println!("  median: {late:.6} late (limit {LATE_LIMIT}), the host's floor {floor:.6}");
-    let kept_up = answered >= ANSWERED_LIMIT && bottleneck == 0;
-    if kept_up && late <= LATE_LIMIT {
+    println!(
+        "  median: {late:.6} late, so that latency is {}in doubt; the host's floor {floor:.6}",
+        if late > DOUBTFUL { "" } else { "not " }
+    );
+    if answered >= ANSWERED_LIMIT && bottleneck == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
