@@ -5,7 +5,7 @@
 mod server;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -70,16 +70,18 @@ fn large_values_of_other_cores_come_in_parts_and_in_order() {
 /// How often each core has slept so far.
 fn sleeps(server: &Server) -> Vec<u64> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs");
-    let mut threads: Vec<_> = tasks.map(|task| task.expect("a task").path()).collect();
-    threads.sort();
-    // The first is not a core.
+    let threads = tasks.map(|task| task.expect("a task").path());
+    let mut cores: Vec<_> = threads
+        .filter(|path| !path.ends_with(server.pid().to_string()))
+        .collect();
+    cores.sort();
     let count = |path: &std::path::PathBuf| {
         let status = std::fs::read_to_string(path.join("status")).expect("it runs");
         let mut lines = status.lines();
         let line = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         line.expect("a count").trim().parse().expect("a number")
     };
-    threads[1..].iter().map(count).collect()
+    cores.iter().map(count).collect()
 }
 
 #[test]
@@ -145,6 +147,41 @@ fn what_comes_while_a_connection_moves_is_answered() {
     let mut server = server;
     let (status, _) = server.end(libc::SIGTERM);
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn who_leaves_while_waiting_is_seen_to_even_where_it_was_to_move() {
+    let server = Server::start(
+        "thread-per-core",
+        &["--workers", "3", "--max-connections", "4"],
+    );
+    let mut requests = b"GET key\r\n".repeat(200);
+    requests.extend(b"WAIT 60000\r\n");
+    // On whichever cores they come in: those of other cores are to move.
+    for round in 0..5 {
+        let mut leaving: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        for connection in &mut leaving {
+            connection.send(&requests);
+            connection.expect(&b"$-1\r\n".repeat(200));
+        }
+        drop(leaving);
+        let came = std::time::Instant::now();
+        // As many places as there are, without those who left.
+        let alone = || {
+            let mut staying: Vec<_> = (0..4).map(|_| server.connect()).collect();
+            let served = |connection: &mut server::Connection| {
+                let mut reply = [0; 7];
+                connection.stream.write_all(b"PING\r\n").is_ok()
+                    && connection.stream.read_exact(&mut reply).is_ok()
+                    && reply == *b"+PONG\r\n"
+            };
+            staying.iter_mut().all(served)
+        };
+        while !alone() {
+            assert!(came.elapsed().as_secs() < 5, "round {round}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
 }
 
 #[test]

@@ -12,8 +12,10 @@ use crate::host::Root;
 use crate::runtimes;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::panic::resume_unwind;
 use std::process::{ExitCode, Stdio};
+use std::thread;
 pub(crate) use tally::Counts;
 use tally::Tally;
 pub(crate) use tier::Tier;
@@ -92,8 +94,11 @@ fn run_tests(
         options.extend(failed.iter().map(String::as_str));
         let (again, failed_again) = call_cargo(tier, kinds, files, &options)?;
         counts.correct(again);
-        failed.retain(|name| again.passed > 0 && !failed_again.contains(name));
-        tested.passed_later.append(&mut failed);
+        // Unless some of them died without their names.
+        if again.failed == failed_again.len() as u64 {
+            failed.retain(|name| !failed_again.contains(name));
+            tested.passed_later.append(&mut failed);
+        }
     }
     tested.counts += counts;
     Ok(())
@@ -114,10 +119,13 @@ fn call_cargo(
     args.extend(kinds);
     args.extend(files.iter().flat_map(|file| ["--test", file]));
     args.extend(runner.iter().flat_map(|runner| ["--config", runner]));
+    if io::stderr().is_terminal() {
+        // Both write to us, and would not guess.
+        args.push("--color=always");
+    }
     args.push("--");
     args.extend(options);
     if io::stdout().is_terminal() {
-        // libtest writes to us, and would not guess.
         args.push("--color=always");
     }
     count(&args)
@@ -127,9 +135,12 @@ fn call_cargo(
 fn count(args: &[&str]) -> Result<(Counts, Vec<String>)> {
     let mut child = cargo::command(args.iter().copied())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .context("cannot run cargo test")?;
     let mut output = child.stdout.take().context("cargo test has no output")?;
+    let errors = child.stderr.take().context("cargo test has no errors")?;
+    let programs_failed = thread::spawn(move || pass_errors_on(errors));
     let mut tally = Tally::default();
     let mut buffer = [0; 8192];
     loop {
@@ -144,7 +155,21 @@ fn count(args: &[&str]) -> Result<(Counts, Vec<String>)> {
         tally.add(&buffer[..length]);
     }
     let status = child.wait().context("cannot wait for cargo test")?;
-    Ok(tally.finish(status.success()))
+    let programs_failed = programs_failed
+        .join()
+        .unwrap_or_else(|panic| resume_unwind(panic))?;
+    Ok(tally.finish(status.success(), programs_failed))
+}
+
+/// Passes on what Cargo and the tests say of errors; counts the programs that Cargo says have failed.
+fn pass_errors_on(errors: impl Read) -> io::Result<u64> {
+    let mut programs = 0;
+    for line in BufReader::new(errors).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        programs += u64::from(line.contains(" failed, to rerun pass "));
+        eprintln!("{line}");
+    }
+    Ok(programs)
 }
 
 /// Prints a line for each tier, then the line that counts all.

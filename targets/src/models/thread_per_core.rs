@@ -6,7 +6,7 @@
 //! without locks. A request for another core's key goes there in a message, with all others of the same
 //! pipeline for that core, and its reply comes back in one. `BOOK` goes to the core of its seat once for
 //! each of its steps. A connection that for a while asks for the keys of one other core alone moves there,
-//! where a client that knows the cores connects to begin with.
+//! where a client that knows the cores connects to begin with; not if only some of the cores have keys.
 //!
 //! `WORK` holds up the connections of its core, and requests for its keys. A core that owns keys has at
 //! least 2 MiB of the state: with less than that for each, the first cores own all of it.

@@ -75,6 +75,8 @@ pub(crate) struct Tally {
     line: Vec<u8>,
     /// How many tests the program that now runs announced, until its result comes.
     announced: Option<u64>,
+    /// How many programs have said that tests of theirs failed, or ended without a word.
+    programs_failed: u64,
     /// What stands below that program's last `failures:`.
     listed: Vec<String>,
     /// The names of the tests that failed.
@@ -93,12 +95,13 @@ impl Tally {
         }
     }
 
-    /// The counts at the end of the output, given whether Cargo says that all went well, and the names
-    /// of the tests that failed and said so.
-    pub(crate) fn finish(mut self, success: bool) -> (Counts, Vec<String>) {
+    /// The counts at the end of the output, given whether Cargo says that all went well and of how many
+    /// programs that it did not, and the names of the tests that failed and said so.
+    pub(crate) fn finish(mut self, success: bool, programs_failed: u64) -> (Counts, Vec<String>) {
         self.end_without_result();
+        // Programs that ended before libtest could say a word, or after it had said that all is well.
+        self.counts.failed += programs_failed.saturating_sub(self.programs_failed);
         if !success && self.counts.failed == 0 {
-            // A program that ended before libtest could say a word.
             self.counts.failed = 1;
         }
         (self.counts, self.failed)
@@ -117,6 +120,7 @@ impl Tally {
             if self.announced == Some(counts.ran() + counts.skipped) {
                 self.announced = None;
                 self.counts += counts;
+                self.programs_failed += u64::from(counts.failed > 0);
                 let listed = std::mem::take(&mut self.listed);
                 self.failed
                     .extend(listed.into_iter().filter(|_| counts.failed > 0));
@@ -128,6 +132,7 @@ impl Tally {
     fn end_without_result(&mut self) {
         if self.announced.take().is_some() {
             self.counts.failed += 1;
+            self.programs_failed += 1;
         }
     }
 }
@@ -153,7 +158,7 @@ mod tests {
             .as_bytes()
             .chunks(7)
             .for_each(|piece| tally.add(piece));
-        tally.finish(success).0
+        tally.finish(success, 0).0
     }
 
     #[test]
@@ -175,7 +180,15 @@ mod tests {
         );
         let mut tally = Tally::default();
         tally.add(output.as_bytes());
-        assert_eq!(tally.finish(false).1, ["a::b"]);
+        assert_eq!(tally.finish(false, 1).1, ["a::b"]);
+    }
+
+    #[test]
+    fn a_program_that_fails_after_its_tests_have_passed_has_failed() {
+        let failed = OK.replace("ok. 2 passed; 0", "FAILED. 1 passed; 1");
+        let mut tally = Tally::default();
+        tally.add(format!("running 3 tests\n{OK}running 3 tests\n{failed}").as_bytes());
+        assert_eq!(tally.finish(false, 2).0.failed, 2);
     }
 
     #[test]

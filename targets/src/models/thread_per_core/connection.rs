@@ -292,7 +292,8 @@ impl Connection {
         // Only a connection that cannot go on is kept from filling its input: one request may be larger.
         let stalled = self.executable || self.pending != Pending::Nothing || self.batch.is_some();
         let is_full = stalled && self.session.waiting_input() >= MAX_WAITING_BYTES;
-        let is_moving = self.moves_to.is_some();
+        // While its client may leave a WAIT, that is to be seen.
+        let is_moving = self.moves_to.is_some() && self.pending != Pending::Time;
         if self.receiving {
             if (is_full || is_moving) && !self.gave_up {
                 self.gave_up = true;
@@ -310,7 +311,7 @@ impl Connection {
         }
     }
 
-    /// Where it would move, if that is another core: from now on nothing more is received for it here.
+    /// Notes whether it is to move: then nothing more is received for it here.
     pub(super) fn prepare_to_move(&mut self) {
         self.moves_to = self.moves_to.or(self.pull.core());
     }
@@ -328,8 +329,6 @@ impl Connection {
     pub(super) fn has_moved(&mut self) {
         self.moves_to = None;
         self.pull = Pull::default();
-        // What came while it moved.
-        self.executable = true;
     }
 
     /// Begins to end it.

@@ -203,15 +203,20 @@ impl<'a> Core<'a> {
         if let Some(buffer) = answer.buffer {
             self.ring.buffers.give_back(buffer);
         }
-        if now {
+        let is_alive = match -answer.result {
+            // Out of buffers, which are back by now; given up; nothing of importance.
+            ..=0 | libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN => true,
+            _ => false,
+        };
+        if !is_alive {
+            if let Some(connection) = self.connections.get(slot) {
+                connection.session.return_buffers(&mut self.buffers);
+            }
+            self.end(slot);
+        } else if now {
             self.go_on(slot);
         } else {
             self.put_off(slot);
-        }
-        match -answer.result {
-            // Out of buffers, which are back by now; given up; nothing of importance.
-            ..=0 | libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
-            _ => self.end(slot),
         }
     }
 
@@ -257,7 +262,9 @@ impl<'a> Core<'a> {
             self.handed_over.push(slot);
         }
         connection.session.return_buffers(&mut self.buffers);
-        connection.prepare_to_move();
+        if self.desk.each_has_keys(self.addresses.len()) {
+            connection.prepare_to_move();
+        }
         connection.receive(slot, &mut self.ring, &self.desk);
         match turn {
             Turn::Idle => {

@@ -72,7 +72,6 @@ impl<'a> Desk<'a> {
         pull: &mut Pull,
     ) -> Option<Outcome> {
         let place = self.routes.place(request);
-        pull.asked_for(place, self.own);
         // Whose request it is, but for those of this core.
         let away = match place {
             Place::One { core, .. } => core.filter(|core| *core != self.own),
@@ -80,6 +79,7 @@ impl<'a> Desk<'a> {
         };
         let in_turn = matches!(place, Place::One { in_turn: true, .. });
         let Some(begun) = batch else {
+            pull.asked_for(place, self.own);
             if away.is_none() && place != Place::Many {
                 return Some(execute(request, &self.context, held, output));
             }
@@ -98,6 +98,7 @@ impl<'a> Desk<'a> {
         if in_turn || place == Place::Many || !begun.has_room(self.own, bytes.len()) {
             return None;
         }
+        pull.asked_for(place, self.own);
         match away {
             Some(core) => begun.add(core, bytes, &mut self.parts),
             None => begun.add_own(self.own, &mut self.parts, |output| {
@@ -105,6 +106,11 @@ impl<'a> Desk<'a> {
             }),
         }
         Some(Outcome::Replied)
+    }
+
+    /// Whether each of so many cores has keys: else all connections would end up with those that have.
+    pub(super) fn each_has_keys(&self, cores: usize) -> bool {
+        self.routes.owners() == cores
     }
 
     /// An empty buffer for output.

@@ -1,16 +1,17 @@
-//! Which core a connection would be better off on.
+//! Which core a connection would be better off on: the one that has all its keys. Not if it has CPU time
+//! burned or waits, which any core can do for it.
 
 use super::routes::Place;
 
-/// So many requests in a row for keys of one other core, and the connection moves there: what it
-/// costs to move is small against the messages that they took, and keys at random do not do that.
+/// So many requests in a row for keys of one other core, and the connection moves there: one by one, they
+/// took many times what it costs to move, and keys at random do not do that.
 const ENOUGH: u32 = 128;
 
 /// What draws a connection to another core: the keys that its last requests were for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pull {
     core: u16,
-    /// How many requests in a row, those without a key aside, were for it, and it alone.
+    /// How many requests in a row were for it and it alone, those aside that any core answers at once.
     requests: u32,
 }
 
@@ -18,7 +19,10 @@ impl Pull {
     /// A connection of core `own` has asked for something.
     pub(super) fn asked_for(&mut self, place: Place, own: u16) {
         match place {
-            Place::One { core: None, .. } => {}
+            Place::One {
+                core: None,
+                in_turn: false,
+            } => {}
             Place::One {
                 core: Some(core), ..
             } if core != own => {
@@ -64,8 +68,17 @@ mod tests {
         assert_eq!(pulled(often(1).chain(often(2))), Some(2));
         // What has no key can be asked of any core.
         assert_eq!(pulled(often(2).flat_map(|core| [core, None])), Some(2));
-        let mut pull = Pull::default();
-        (0..ENOUGH).for_each(|_| pull.asked_for(Place::Many, 0));
-        assert_eq!(pull.core(), None);
+        let burns = Place::One {
+            core: None,
+            in_turn: true,
+        };
+        for other in [Place::Many, burns] {
+            let mut pull = Pull {
+                core: 2,
+                requests: ENOUGH,
+            };
+            pull.asked_for(other, 0);
+            assert_eq!(pull.core(), None);
+        }
     }
 }

@@ -36,6 +36,11 @@ impl Routes {
         }
     }
 
+    /// How many cores have keys.
+    pub(super) fn owners(&self) -> usize {
+        self.owners as usize
+    }
+
     /// The core that `key` belongs to.
     pub(super) fn core_of(&self, key: &[u8]) -> u16 {
         (self.hasher.hash_one(key) % self.owners) as u16
