@@ -151,14 +151,14 @@ fn what_comes_while_a_connection_moves_is_answered() {
 
 #[test]
 fn who_leaves_while_waiting_is_seen_to_even_where_it_was_to_move() {
-    let server = Server::start(
-        "thread-per-core",
-        &["--workers", "3", "--max-connections", "4"],
-    );
     let mut requests = b"GET key\r\n".repeat(200);
     requests.extend(b"WAIT 60000\r\n");
     // On whichever cores they come in: those of other cores are to move.
     for round in 0..5 {
+        let server = Server::start(
+            "thread-per-core",
+            &["--workers", "3", "--max-connections", "4"],
+        );
         let mut leaving: Vec<_> = (0..3).map(|_| server.connect()).collect();
         for connection in &mut leaving {
             connection.send(&requests);
