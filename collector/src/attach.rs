@@ -2,6 +2,13 @@
 
 pub mod bound;
 pub mod cgroup;
+pub mod choice;
+pub mod databases;
 pub mod launched;
 pub mod models;
+pub mod mysql;
+pub mod pgbouncer;
+pub mod postgresql;
 pub mod process;
+pub mod redis;
+pub mod running;

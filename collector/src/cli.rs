@@ -139,14 +139,43 @@ pub struct Compare {
 /// `connscope attach`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
+Without a word on what to watch, it is the one database server that runs here; if there are several, they
+are listed with what chooses each. A SERVER is a port that it listens at, its pid, its data directory or its
+systemd unit. All of these can be given more than once, and each is a target of its own.
+
 Examples:
-  sudo connscope attach --pid $(pidof redis-server) --duration 10s
-  sudo connscope attach --pid 4711,4712 --format json --out run.json")]
+  sudo connscope attach --duration 10s
+  sudo connscope attach --postgres 5432 --postgres 5433 --pgbouncer 6432 --duration 1m
+  sudo connscope attach --postgres /var/lib/postgresql/15/main --format json --out run.json
+  sudo connscope attach --port 8080
+  sudo connscope attach --pid 4711,4712")]
 pub struct Attach {
     /// Processes to watch, with their threads and all that descends from them
-    #[arg(long, required = true, value_delimiter = ',', value_name = "PID,...",
+    #[arg(long, value_delimiter = ',', value_name = "PID,...",
           value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     pub pid: Vec<u32>,
+    /// PostgreSQL servers
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...")]
+    pub postgres: Vec<String>,
+    /// MySQL or MariaDB servers
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...")]
+    pub mysql: Vec<String>,
+    /// Redis or Valkey servers
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...")]
+    pub redis: Vec<String>,
+    /// PgBouncers
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...")]
+    pub pgbouncer: Vec<String>,
+    /// Servers of any kind, by the TCP port that they listen at
+    #[arg(long, value_delimiter = ',', value_name = "PORT,...",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Vec<u16>,
+    /// All that runs in a systemd unit now, and what descends from it
+    #[arg(long, value_delimiter = ',', value_name = "UNIT,...")]
+    pub unit: Vec<String>,
+    /// All that runs in a cgroup now, or below it, and what descends from that
+    #[arg(long, value_delimiter = ',', value_name = "PATH,...")]
+    pub cgroup: Vec<String>,
     /// How long to watch; until Ctrl-C by default
     #[arg(long, value_name = "TIME", value_parser = measured_time)]
     pub duration: Option<Duration>,

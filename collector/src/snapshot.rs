@@ -70,8 +70,8 @@ pub struct Run {
     pub name: String,
     /// What sort of target: the `kind` of the JSON report.
     pub kind: TargetKind,
-    /// The pid that was asked for or started.
-    pub pid: u32,
+    /// The processes that were asked for or started; what descends from them is watched too.
+    pub pids: Vec<u32>,
     /// Which repeat of the same measurement, from 1.
     pub repeat: u32,
     /// Connections held while it was measured, where that is known.
@@ -102,8 +102,25 @@ pub struct Run {
 pub enum TargetKind {
     /// A server of ours, one per concurrency model.
     Reference,
-    /// Any running process.
+    /// Any running process, or all of a unit or a cgroup.
     Process,
+    /// A PostgreSQL server that runs already.
+    Postgresql,
+    /// A MySQL server.
+    Mysql,
+    /// A MariaDB server.
+    Mariadb,
+    /// A Redis or Valkey server.
+    Redis,
+    /// A PgBouncer.
+    Pgbouncer,
+}
+
+impl TargetKind {
+    /// Whether it ran before, and was only looked at.
+    pub fn ran_already(self) -> bool {
+        self != Self::Reference
+    }
 }
 
 /// Bytes a target's cgroup held, or its address spaces reserved, with so many connections open and at

@@ -104,7 +104,7 @@ fn reported(before: Snapshot, start: Snapshot, end: Snapshot) -> Report {
     let run = Run {
         name: "server".into(),
         kind: TargetKind::Process,
-        pid: 1,
+        pids: vec![1],
         repeat: 1,
         connections: None,
         before,

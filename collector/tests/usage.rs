@@ -184,7 +184,10 @@ fn what_only_the_load_generator_knows() {
 
 #[test]
 fn processes_to_attach_to() {
-    refuses(&["attach"], &["--pid <PID,...>"]);
+    refuses(
+        &["attach", "--port", "0"],
+        &["--port", "0 is not in 1..=65535"],
+    );
     for value in ["", "x", "1,,2", "1.5"] {
         refuses(&["attach", "--pid", value], &["--pid", "invalid value"]);
     }

@@ -5,7 +5,10 @@ use super::{
     output::{Sink, conclude, say},
 };
 use crate::{
-    attach::process,
+    attach::{
+        choice::{Asked, Chosen, choose},
+        process,
+    },
     cli::Attach,
     host,
     interrupt::{Interrupt, POLL},
@@ -14,7 +17,7 @@ use crate::{
     progress::Progress,
     report,
     sample::Sampler,
-    snapshot::{OwnMemory, Recording, Run, Snapshot, TargetKind, Unavailable},
+    snapshot::{OwnMemory, Recording, Run, Snapshot, Unavailable},
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -33,17 +36,17 @@ const LOOK: Duration = Duration::from_millis(250);
 /// If a process cannot be watched, the kernel refuses a probe, or the report cannot be written.
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let names = named(&args.pid)?;
+    let targets = choose(&asked(args)?)?;
     let limit = raise_open_files();
     if limit < SPARE_DESCRIPTORS {
         bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
     }
-    let mut sampler = Sampler::load(names.len(), &args.windows.options())?;
+    let mut sampler = Sampler::load(targets.len(), &args.windows.options())?;
     // Beside what is loading still, and what follows.
     let own_sampler = thread::Builder::new().spawn(OwnSampler::load);
     let sink = Sink::open(&args.output)?;
-    for (target, (pid, _)) in names.iter().enumerate() {
-        add(&mut sampler, target, *pid)?;
+    for (target, chosen) in targets.iter().enumerate() {
+        add(&mut sampler, target, chosen)?;
     }
     // Before the window: no more loading in it.
     let own_sampler = match own_sampler {
@@ -54,16 +57,16 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
         sampler.count_events()?;
     }
     let first = sampler.read()?;
-    let ended_early = watch(args, quiet, &mut sampler, &interrupt)?;
+    let ended_early = watch(args, &targets, quiet, &mut sampler, &interrupt)?;
     let last = sampler.read()?;
     let (owned, lacking) = sample_own(args, &own_sampler, &first, &last, &interrupt);
     let snapshots = first.into_iter().zip(last).zip(owned);
-    let runs = names
+    let runs = targets
         .into_iter()
         .zip(snapshots)
-        .map(|((pid, name), ((first, last), own))| Run {
+        .map(|(target, ((first, last), own))| Run {
             own,
-            ..attached(pid, name, first, last)
+            ..attached(target, first, last)
         });
     let (runs, contradictions) = sound(runs);
     if runs.is_empty() {
@@ -96,9 +99,10 @@ fn sample_own(
     interrupt: &Interrupt,
 ) -> (Vec<Option<OwnMemory>>, Option<Unavailable>) {
     let mut lacking = None;
+    let first_count = first.len() as f64;
     let mut sample = |(first, last): (&Snapshot, &Snapshot)| {
         let watched = Duration::from_nanos(last.at_ns.saturating_sub(first.at_ns));
-        let share = args.windows.own_memory_budget / args.pid.len() as f64;
+        let share = args.windows.own_memory_budget / first_count;
         sampler
             .sample(last, watched.mul_f64(share), interrupt)
             .map_err(|unavailable| lacking = Some(unavailable))
@@ -120,40 +124,51 @@ fn sound(runs: impl Iterator<Item = Run>) -> (Vec<Run>, Vec<String>) {
     (sound, contradictions)
 }
 
-/// Each process once, with its name.
-fn named(pids: &[u32]) -> Result<Vec<(u32, String)>> {
-    let mut names = Vec::new();
-    for &pid in pids {
-        if names.iter().any(|(named, _)| *named == pid) {
-            return Err(Usage(format!("pid {pid} is given twice")).into());
-        }
-        names.push((pid, process::name_of(pid)?));
+fn asked(args: &Attach) -> Result<Asked> {
+    if let Some(pid) = args
+        .pid
+        .iter()
+        .find(|pid| args.pid.iter().filter(|other| other == pid).count() > 1)
+    {
+        return Err(Usage(format!("pid {pid} is given twice")).into());
     }
-    for (pid, name) in &names {
-        let ancestors = process::ancestors(*pid);
-        if let Some(ancestor) = ancestors.iter().find(|ancestor| pids.contains(ancestor)) {
-            bail!(
-                "cannot attach to pid {pid} ({name}): it descends from pid {ancestor}, which includes it; leave out one of the two"
-            );
-        }
-    }
-    Ok(names)
+    let databases = [
+        ("--postgres", &args.postgres),
+        ("--mysql", &args.mysql),
+        ("--redis", &args.redis),
+        ("--pgbouncer", &args.pgbouncer),
+    ];
+    let databases = databases
+        .into_iter()
+        .flat_map(|(option, servers)| servers.iter().map(move |server| (option, server.clone())));
+    Ok(Asked {
+        pids: args.pid.clone(),
+        databases: databases.collect(),
+        ports: args.port.clone(),
+        units: args.unit.clone(),
+        cgroups: args.cgroup.clone(),
+    })
 }
 
-fn add(sampler: &mut Sampler, target: usize, pid: u32) -> Result<()> {
-    match sampler.add(target, pid) {
-        Ok(_) => Ok(()),
-        Err(error) => {
+/// Of several processes some may have ended by now.
+fn add(sampler: &mut Sampler, target: usize, chosen: &Chosen) -> Result<()> {
+    let mut gone = Vec::new();
+    for &pid in &chosen.pids {
+        if let Err(error) = sampler.add(target, pid) {
             // It was there a moment ago; how it has ended says more.
-            process::name_of(pid)?;
-            Err(error.into())
+            gone.push(process::name_of(pid).err().ok_or(error)?);
         }
+    }
+    match gone.pop() {
+        Some(ended) if gone.len() + 1 == chosen.pids.len() => Err(ended),
+        _ => Ok(()),
     }
 }
 
 /// Waits; returns why the watch ended before its time, if it did.
 fn watch(
     args: &Attach,
+    targets: &[Chosen],
     quiet: bool,
     sampler: &mut Sampler,
     interrupt: &Interrupt,
@@ -183,12 +198,12 @@ fn watch(
             };
             return Ok(args.duration.map(early));
         }
-        if args.pid.iter().all(|&pid| process::name_of(pid).is_err()) && all_ended(&sampler.read()?)
-        {
-            let who = if args.pid.len() == 1 {
-                format!("process {}", args.pid[0])
-            } else {
-                "all processes".into()
+        let mut pids = targets.iter().flat_map(|target| &target.pids);
+        if pids.all(|&pid| process::name_of(pid).is_err()) && all_ended(&sampler.read()?) {
+            let who = match targets {
+                [Chosen { pids, .. }] if pids.len() == 1 => format!("process {}", pids[0]),
+                [target] => target.name.clone(),
+                _ => "all processes".into(),
             };
             return Ok(Some(format!(
                 "{who} ended after {:.1?}",
@@ -205,11 +220,11 @@ fn all_ended(snapshots: &[Snapshot]) -> bool {
         .all(|role| role.tasks.is_empty())
 }
 
-fn attached(pid: u32, name: String, first: Snapshot, last: Snapshot) -> Run {
+fn attached(target: Chosen, first: Snapshot, last: Snapshot) -> Run {
     Run {
-        name,
-        kind: TargetKind::Process,
-        pid,
+        name: target.name,
+        kind: target.kind,
+        pids: target.pids,
         repeat: 1,
         connections: None,
         before: first.clone(),

@@ -94,7 +94,7 @@ pub(crate) fn measure(
     let run = Run {
         name: model.into(),
         kind: TargetKind::Reference,
-        pid,
+        pids: vec![pid],
         repeat,
         connections: Some(plan.connections),
         before: seen.before,

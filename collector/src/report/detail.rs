@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::error::Problem;
 use super::measures::{Basis, ContextSwitches, Cpu, OfTotals, TimeInState};
 use super::window::totals_between;
-use crate::snapshot::{Run, TargetKind, Task, Totals};
+use crate::snapshot::{Run, Task, Totals};
 
 /// More would make a report of a server with 10,000 threads as long as the server is busy.
 const TASKS_MAX: usize = 10;
@@ -64,7 +64,7 @@ pub struct TaskAccounted {
 /// The tasks living at the end with most CPU time within the window, busiest first.
 /// Servers of ours have none: their connections are all alike.
 pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, Problem> {
-    if run.kind != TargetKind::Process {
+    if !run.kind.ran_already() {
         return Ok(Vec::new());
     }
     let at_start: HashMap<(u32, u64), &Totals> = run

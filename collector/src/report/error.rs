@@ -84,7 +84,11 @@ pub(super) fn run_name(run: &Run) -> String {
                 run.name, run.repeat
             )
         }
-        None => format!("{} (pid {}), repeat {}", run.name, run.pid, run.repeat),
+        None => {
+            let pids: Vec<_> = run.pids.iter().map(u32::to_string).collect();
+            let pids = pids.join(", ");
+            format!("{} (pid {pids}), repeat {}", run.name, run.repeat)
+        }
     }
 }
 

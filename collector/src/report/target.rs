@@ -126,7 +126,11 @@ impl Target {
         Ok(Self {
             name: first.name.clone(),
             kind: first.kind,
-            pids: windows.iter().map(|window| window.run.pid).collect(),
+            pids: windows
+                .iter()
+                .flat_map(|it| &it.run.pids)
+                .copied()
+                .collect(),
             connections: first.connections,
             repeats: windows.len() as u64,
             window_seconds: basis.seconds,
@@ -221,10 +225,8 @@ fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {
     let of_host = recording.unavailable.iter().find(|u| u.measure == MARGINAL);
     let of_host = of_host.map(|unavailable| unavailable.reason.as_str());
     // What runs already shares a cgroup with others, and cannot be moved into one of its own.
-    let why_not = of_host.or(match windows[0].run.kind {
-        TargetKind::Reference => None,
-        TargetKind::Process => Some(NO_CGROUP),
-    });
+    let ran_already = windows[0].run.kind.ran_already();
+    let why_not = of_host.or(ran_already.then_some(NO_CGROUP));
     Marginal::of(
         &points,
         recording.host.cpus,
@@ -239,10 +241,7 @@ fn reserved(windows: &[Window<'_>], recording: &Recording) -> Marginal {
         .iter()
         .map(|window| window.run.reserved_points.as_slice())
         .collect();
-    let why_not = match windows[0].run.kind {
-        TargetKind::Reference => None,
-        TargetKind::Process => Some(NO_RAMP),
-    };
+    let why_not = windows[0].run.kind.ran_already().then_some(NO_RAMP);
     Marginal::of(&points, 0, why_not, method(recording, RESERVED))
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn small() -> Run {
     Run {
         name: "small".to_owned(),
         kind: TargetKind::Reference,
-        pid: 10,
+        pids: vec![10],
         repeat: 1,
         connections: Some(4),
         before,

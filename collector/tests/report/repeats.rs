@@ -300,7 +300,7 @@ fn other_connections_and_other_processes_are_other_targets() {
     assert_eq!(merged(runs).targets.len(), 3);
     let mut two = attach();
     let mut other = two.runs[0].clone();
-    other.pid = 999;
+    other.pids = vec![999];
     two.runs.push(other);
     let report = report::build(&two).unwrap();
     let pids: Vec<_> = report

@@ -98,7 +98,7 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
     Run {
         name: model.name.to_owned(),
         kind: TargetKind::Reference,
-        pid: 4000 + repeat,
+        pids: vec![4000 + repeat],
         repeat,
         connections: Some(connections),
         before,
@@ -334,7 +334,7 @@ pub(crate) fn attach() -> Recording {
     let mut run = run(&MODELS[0], 40, 1);
     run.name = "postgres".to_owned();
     run.kind = TargetKind::Process;
-    run.pid = 100;
+    run.pids = vec![100];
     run.connections = None;
     run.before = run.start.clone();
     run.client = None;

@@ -293,7 +293,7 @@ fn the_note_counts_shared_windows_once() {
     };
     let mut processes = attach();
     let mut other = processes.runs[0].clone();
-    other.pid = 999;
+    other.pids = vec![999];
     processes.runs.push(other);
     assert!(note(&processes).contains("open for 100 ms in all"));
     let servers = vec![run(&MODELS[0], 40, 1), run(&MODELS[1], 40, 1)];

@@ -72,7 +72,7 @@ fn targets_watched_at_once_share_losses_and_cost() {
     recording.runs[0].end.roles[0].ended.unseen = 2;
     let alone = report::build(&recording).unwrap();
     let mut other = recording.runs[0].clone();
-    other.pid = 999;
+    other.pids = vec![999];
     recording.runs.push(other);
     let report = report::build(&recording).unwrap();
     assert_eq!(report.targets.len(), 2);

@@ -12,7 +12,6 @@ use super::text::{Pen, wrap_list};
 use super::units;
 use crate::report::detail::TaskDetail;
 use crate::report::{Report, Target};
-use crate::snapshot::TargetKind;
 
 /// Writes a block for each process.
 pub(super) fn write(
@@ -25,7 +24,7 @@ pub(super) fn write(
     for target in report
         .targets
         .iter()
-        .filter(|target| target.kind == TargetKind::Process)
+        .filter(|target| target.kind.ran_already())
     {
         writeln!(out, "\n{}", pen.strong(&target.name))?;
         let (grid, ranges) =

@@ -10,7 +10,6 @@ use crate::report::measures::{ContextSwitches, TimeInState};
 use crate::report::memory::Accounted;
 use crate::report::spread::{Spread, Spreads};
 use crate::report::tlb::{AddressSpaceSwitches, TlbFlushes};
-use crate::snapshot::TargetKind;
 
 pub(super) fn throughput(c: &Column<'_>) -> Figure {
     c.client_spread(c.target.spread.throughput_per_second.as_ref(), Unit::Rate)
@@ -208,7 +207,7 @@ fn slope(c: &Column<'_>, marginal: Option<&Marginal>) -> Figure {
     let Some(marginal) = marginal else {
         return Figure::Absent;
     };
-    if c.target.kind == TargetKind::Process && marginal.points == 0 {
+    if c.target.kind.ran_already() && marginal.points == 0 {
         return Figure::Absent;
     }
     Figure::of(show_marginal(marginal), || {

@@ -1,0 +1,89 @@
+//! The one list of database servers that are known by sight.
+
+use super::running::Running;
+use super::{mysql, pgbouncer, postgresql, redis};
+use crate::snapshot::TargetKind;
+
+/// A kind of server that tells itself by its process.
+#[derive(Debug)]
+pub struct Database {
+    /// What reports call it.
+    pub kind: TargetKind,
+    /// As people write it.
+    pub name: &'static str,
+    /// The option that chooses one of them.
+    pub option: &'static str,
+    /// Whether this process is one, or a child of one.
+    pub is_one: fn(&Running) -> bool,
+}
+
+/// All of them.
+pub const DATABASES: &[Database] = &[
+    postgresql::DATABASE,
+    mysql::MYSQL,
+    mysql::MARIADB,
+    redis::DATABASE,
+    pgbouncer::DATABASE,
+];
+
+/// The servers among these processes: of those that descend from each other the first.
+pub fn servers(processes: &[Running]) -> Vec<(&'static Database, &Running)> {
+    let database_of = |process: &Running| DATABASES.iter().find(|known| (known.is_one)(process));
+    let is_child = |process: &Running, database: &Database| {
+        let mut parents = processes.iter().filter(|it| it.pid == process.parent);
+        parents.any(|parent| (database.is_one)(parent))
+    };
+    let found = processes.iter().filter_map(|process| {
+        let database = database_of(process)?;
+        (!is_child(process, database)).then_some((database, process))
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: u32, parent: u32, name: &str, program: &str) -> Running {
+        Running {
+            pid,
+            parent,
+            name: name.to_owned(),
+            program: (!program.is_empty()).then(|| program.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_server_is_the_first_of_its_processes() {
+        let processes = [
+            process(1, 0, "systemd", "systemd"),
+            process(10, 1, "postgres", "postgres"),
+            process(11, 10, "postgres", "postgres"),
+            process(12, 11, "sh", "dash"),
+            // A server that a client's own tests have started, by way of a shell.
+            process(13, 12, "postgres", "postgres"),
+            process(20, 1, "redis-server", "redis-check-rdb"),
+            process(21, 20, "redis-server", "redis-check-rdb"),
+            process(30, 1, "mysqld", "mysqld"),
+            process(40, 1, "mysqld", "mariadbd"),
+            process(41, 1, "mariadbd", ""),
+            process(50, 1, "mysqld_safe", "dash"),
+            process(60, 1, "pgbouncer", "pgbouncer"),
+            process(70, 1, "psql", "psql"),
+        ];
+        let found: Vec<_> = servers(&processes)
+            .iter()
+            .map(|(database, process)| (database.kind, process.pid))
+            .collect();
+        let expected = [
+            (TargetKind::Postgresql, 10),
+            (TargetKind::Postgresql, 13),
+            (TargetKind::Redis, 20),
+            (TargetKind::Mysql, 30),
+            (TargetKind::Mariadb, 40),
+            (TargetKind::Mariadb, 41),
+            (TargetKind::Pgbouncer, 60),
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,26 @@
+//! MySQL and MariaDB: a process, and a thread for each connection.
+
+use super::databases::Database;
+use super::running::Running;
+use crate::snapshot::TargetKind;
+
+/// MySQL.
+pub const MYSQL: Database = Database {
+    kind: TargetKind::Mysql,
+    name: "MySQL",
+    option: "--mysql",
+    is_one: |process| process.name == "mysqld" && !is_mariadb(process),
+};
+
+/// MariaDB, whose program has the old name too, as a link.
+pub const MARIADB: Database = Database {
+    kind: TargetKind::Mariadb,
+    name: "MariaDB",
+    option: "--mysql",
+    is_one: is_mariadb,
+};
+
+fn is_mariadb(process: &Running) -> bool {
+    let program = process.program.as_deref();
+    process.name == "mariadbd" || process.name == "mysqld" && program == Some("mariadbd")
+}

@@ -1,0 +1,12 @@
+//! PgBouncer: an event loop in front of PostgreSQL.
+
+use super::databases::Database;
+use crate::snapshot::TargetKind;
+
+/// Known by its name.
+pub const DATABASE: Database = Database {
+    kind: TargetKind::Pgbouncer,
+    name: "PgBouncer",
+    option: "--pgbouncer",
+    is_one: |process| process.name == "pgbouncer",
+};

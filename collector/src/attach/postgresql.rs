@@ -1,0 +1,12 @@
+//! PostgreSQL: a postmaster, and a process for each connection and each of its own tasks.
+
+use super::databases::Database;
+use crate::snapshot::TargetKind;
+
+/// Known by the program, which is called `postmaster` where a link of that name starts it.
+pub const DATABASE: Database = Database {
+    kind: TargetKind::Postgresql,
+    name: "PostgreSQL",
+    option: "--postgres",
+    is_one: |process| ["postgres", "postmaster"].contains(&process.name.as_str()),
+};

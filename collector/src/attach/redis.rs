@@ -1,0 +1,12 @@
+//! Redis and Valkey: an event loop, and a child for each background save.
+
+use super::databases::Database;
+use crate::snapshot::TargetKind;
+
+/// Known by the name of its thread: the program may be a link to one of its tools.
+pub const DATABASE: Database = Database {
+    kind: TargetKind::Redis,
+    name: "Redis",
+    option: "--redis",
+    is_one: |process| ["redis-server", "valkey-server"].contains(&process.name.as_str()),
+};
