@@ -1,6 +1,7 @@
 //! The command line: clap types only.
 
 use crate::export::Format;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
 
@@ -155,26 +156,26 @@ pub struct Attach {
           value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     pub pid: Vec<u32>,
     /// PostgreSQL servers
-    #[arg(long, value_delimiter = ',', value_name = "SERVER,...")]
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...", value_parser = NonEmptyStringValueParser::new())]
     pub postgres: Vec<String>,
     /// MySQL or MariaDB servers
-    #[arg(long, value_delimiter = ',', value_name = "SERVER,...")]
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...", value_parser = NonEmptyStringValueParser::new())]
     pub mysql: Vec<String>,
     /// Redis or Valkey servers
-    #[arg(long, value_delimiter = ',', value_name = "SERVER,...")]
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...", value_parser = NonEmptyStringValueParser::new())]
     pub redis: Vec<String>,
     /// PgBouncers
-    #[arg(long, value_delimiter = ',', value_name = "SERVER,...")]
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...", value_parser = NonEmptyStringValueParser::new())]
     pub pgbouncer: Vec<String>,
-    /// Servers of any kind, by the TCP port that they listen at
+    /// Servers of any kind, by the TCP port that they listen at in their own network namespace
     #[arg(long, value_delimiter = ',', value_name = "PORT,...",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Vec<u16>,
     /// All that runs in a systemd unit now, and what descends from it
-    #[arg(long, value_delimiter = ',', value_name = "UNIT,...")]
+    #[arg(long, value_delimiter = ',', value_name = "UNIT,...", value_parser = NonEmptyStringValueParser::new())]
     pub unit: Vec<String>,
     /// All that runs in a cgroup now, or below it, and what descends from that
-    #[arg(long, value_delimiter = ',', value_name = "PATH,...")]
+    #[arg(long, value_delimiter = ',', value_name = "PATH,...", value_parser = NonEmptyStringValueParser::new())]
     pub cgroup: Vec<String>,
     /// How long to watch; until Ctrl-C by default
     #[arg(long, value_name = "TIME", value_parser = measured_time)]

@@ -35,14 +35,16 @@ impl Redis {
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server");
-        wait_for("redis-server", || {
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        Self {
+        let mut redis = Self {
             child,
             port,
             directory,
-        }
+        };
+        wait_for("redis-server", || {
+            assert_eq!(redis.child.try_wait().expect("a child"), None, "it ended");
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        redis
     }
 
     fn pid(&self) -> u32 {
@@ -107,7 +109,8 @@ fn a_server_is_found_by_all_that_names_it() {
     );
     for server in [&first, &second] {
         let line = format!(
-            "  --redis {:<10} Redis, pid {}, {}",
+            "  --redis {:<10} Redis:{}, pid {}, {}",
+            server.port,
             server.port,
             server.pid(),
             server.directory.display()
@@ -141,7 +144,18 @@ fn a_server_is_found_by_all_that_names_it() {
         "--postgres 5432",
         "connscope: --postgres 5432: no such server runs here\n",
     );
-    refuses("--port 1", "connscope: --port 1: nobody listens there");
+    refuses("--port 1", "connscope: --port 1: nobody listens there\n");
+    // Ended, and not yet waited for.
+    let mut ended = Redis::start();
+    ended.child.kill().expect("it runs");
+    wait_for("a zombie", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", ended.pid())).ok()?;
+        stat.contains(") Z ").then_some(())
+    });
+    refuses(
+        "",
+        "connscope: found 2 database servers; say which to watch",
+    );
 }
 
 #[test]
@@ -181,13 +195,22 @@ fn all_of_a_unit_or_a_cgroup_is_one_target() {
         );
         assert_eq!(*watched, pids, "{words}");
     }
-    let by_unit = format!("--redis {}", members[1].pid());
-    assert_eq!(watches(&by_unit), [described(&members[1])]);
+    refuses(
+        &format!("--redis {unit}"),
+        &format!("connscope: --redis {unit}: these are 2;"),
+    );
+    let alone = hierarchy.create("alone.service").expect("a cgroup");
+    fs::write(alone.processes_file(), members[1].pid().to_string()).expect("it moves");
+    let unit_of_one = unit.replace("choice", "alone");
+    assert_eq!(
+        watches(&format!("--redis {unit_of_one}")),
+        [described(&members[1])]
+    );
     let inside = format!("--cgroup {path} --redis {}", members[0].port);
     refuses(&inside, "connscope: pid ");
     refuses(
         "--unit nothing",
-        "connscope: --unit nothing: no process runs in nothing.service;",
+        "connscope: --unit nothing: no process runs in nothing.service\n",
     );
     refuses(
         "--cgroup /none",

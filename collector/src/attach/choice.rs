@@ -2,7 +2,7 @@
 
 use super::databases::{DATABASES, Database, servers};
 use super::process;
-use super::running::{self, Running};
+use super::running::{self, Ports, Running};
 use crate::snapshot::TargetKind;
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
@@ -54,21 +54,25 @@ pub fn choose(asked: &Asked) -> Result<Vec<Chosen>> {
     } else {
         Vec::new()
     };
-    let servers = servers(&processes);
+    let host = Host {
+        processes: &processes,
+        servers: servers(&processes),
+        ports: Ports::default(),
+    };
     for (option, which) in &asked.databases {
-        chosen.push(database(option, which, &servers)?);
+        chosen.push(host.database(option, which)?);
     }
     for port in &asked.ports {
-        chosen.push(at_port(*port, &processes, &servers)?);
+        chosen.push(host.at_port(*port)?);
     }
     for unit in &asked.units {
-        chosen.push(of_unit(unit, &processes)?);
+        chosen.push(host.of_unit(unit)?);
     }
     for cgroup in &asked.cgroups {
-        chosen.push(of_cgroup(cgroup, &processes)?);
+        chosen.push(host.of_cgroup(cgroup)?);
     }
     if chosen.is_empty() {
-        chosen.push(the_only(&servers)?);
+        chosen.push(host.the_only()?);
     }
     refuse_overlaps(&chosen)?;
     Ok(chosen)
@@ -85,91 +89,206 @@ impl Asked {
 
 type Server<'a> = (&'static Database, &'a Running);
 
-fn the_only(servers: &[Server<'_>]) -> Result<Chosen> {
-    match servers {
-        [] => {
-            let names: Vec<_> = DATABASES.iter().map(|database| database.name).collect();
-            bail!(
-                "found no database server here ({}); say what to watch with --pid, --port, --unit or --cgroup",
-                names.join(", ")
-            )
+/// All that there is to choose from.
+struct Host<'a> {
+    processes: &'a [Running],
+    servers: Vec<Server<'a>>,
+    ports: Ports,
+}
+
+impl Host<'_> {
+    fn the_only(&self) -> Result<Chosen> {
+        match &self.servers[..] {
+            [] => {
+                let names: Vec<_> = DATABASES.iter().map(|database| database.name).collect();
+                bail!(
+                    "found no database server here ({}); say what to watch with --pid, --port, --unit or --cgroup",
+                    names.join(", ")
+                )
+            }
+            [server] => Ok(self.target(server)),
+            several => bail!(
+                "found {} database servers; say which to watch, one or more of{}",
+                several.len(),
+                self.list(several)
+            ),
         }
-        [server] => Ok(target(server)),
-        several => bail!(
-            "found {} database servers; say which to watch, one or more of{}",
-            several.len(),
-            list(several)
-        ),
     }
-}
 
-/// A line for each, with the option that chooses it.
-fn list(servers: &[Server<'_>]) -> String {
-    let mut lines = String::new();
-    for (database, process) in servers {
-        let port = process.ports().first().copied();
-        let which = port.map_or(process.pid, u32::from);
-        let choice = format!("{} {which}", database.option);
-        let mut particulars = vec![database.name.to_owned(), format!("pid {}", process.pid)];
-        particulars.extend(process.directory().map(|path| path.display().to_string()));
-        particulars.extend(process.unit());
-        let _ = write!(lines, "\n  {choice:<18} {}", particulars.join(", "));
+    /// A line for each, with the option that chooses it.
+    fn list(&self, some: &[Server<'_>]) -> String {
+        let mut lines = String::new();
+        for server @ (database, process) in some {
+            // In network namespaces of their own, several may have the same one.
+            let port = self.ports.of(process).first().copied();
+            let port =
+                port.filter(|port| self.matching(database.option, &port.to_string()).len() == 1);
+            let which = port.map_or(process.pid, u32::from);
+            let choice = format!("{} {which}", database.option);
+            let mut particulars = vec![self.target(server).name, format!("pid {}", process.pid)];
+            particulars.extend(process.directory().map(|path| path.display().to_string()));
+            particulars.extend(process.unit());
+            let _ = write!(lines, "\n  {choice:<18} {}", particulars.join(", "));
+        }
+        lines
     }
-    lines
-}
 
-fn target((database, process): &Server<'_>) -> Chosen {
-    let port = process.ports().first().copied();
-    let which = port.map_or_else(
-        || format!(" pid {}", process.pid),
-        |port| format!(":{port}"),
-    );
-    Chosen {
-        name: format!("{}{which}", database.name),
-        kind: database.kind,
-        pids: vec![process.pid],
+    fn target(&self, (database, process): &Server<'_>) -> Chosen {
+        let port = self.ports.of(process).first().copied();
+        let which = port.map_or_else(
+            || format!(" pid {}", process.pid),
+            |port| format!(":{port}"),
+        );
+        Chosen {
+            name: format!("{}{which}", database.name),
+            kind: database.kind,
+            pids: vec![process.pid],
+        }
     }
-}
 
-/// The server behind `--postgres` and its like.
-fn database(option: &str, which: &str, servers: &[Server<'_>]) -> Result<Chosen> {
-    let of_option: Vec<Server<'_>> = servers
-        .iter()
-        .filter(|(database, _)| database.option == option)
-        .copied()
-        .collect();
-    let matching: Vec<Server<'_>> = of_option
-        .iter()
-        .filter(|(_, process)| is(process, which))
-        .copied()
-        .collect();
-    match matching[..] {
-        [server] => Ok(target(&server)),
-        [] if of_option.is_empty() => bail!("{option} {which}: no such server runs here"),
-        [] => bail!(
-            "{option} {which}: no such server runs here; there are{}",
-            list(&of_option)
-        ),
-        // In network namespaces of their own, or a port that is the other's pid.
-        _ => bail!(
-            "{option} {which}: these are {}; use --pid{}",
-            matching.len(),
-            list(&matching)
-        ),
+    /// The server behind `--postgres` and its like.
+    fn database(&self, option: &str, which: &str) -> Result<Chosen> {
+        let of_option = self.servers.iter().filter(|(it, _)| it.option == option);
+        let of_option: Vec<Server<'_>> = of_option.copied().collect();
+        let matching = self.matching(option, which);
+        match &matching[..] {
+            [server] => Ok(self.target(server)),
+            [] if of_option.is_empty() => bail!("{option} {which}: no such server runs here"),
+            [] if of_option.iter().any(|(_, process)| process.is_hidden()) => bail!(
+                "{option} {which}: only root, or who has CAP_SYS_PTRACE, may see where servers of other users listen and work; use sudo, or one of{}",
+                self.list(&of_option)
+            ),
+            [] => bail!(
+                "{option} {which}: no such server runs here; there are{}",
+                self.list(&of_option)
+            ),
+            // In network namespaces of their own, or a port that is the other's pid.
+            several => bail!(
+                "{option} {which}: these are {}; say which with --pid{}",
+                several.len(),
+                self.list(several)
+            ),
+        }
     }
-}
 
-/// Whether a server is meant by a port, a pid, a data directory or a unit.
-fn is(process: &Running, which: &str) -> bool {
-    if let Ok(number) = which.parse::<u32>() {
-        let port = u16::try_from(number).ok();
-        return process.pid == number || port.is_some_and(|port| process.ports().contains(&port));
+    /// The servers of that option that are meant by a port, a pid, a data directory or a unit.
+    fn matching(&self, option: &str, which: &str) -> Vec<Server<'_>> {
+        let is_meant = |process: &Running| {
+            if let Ok(number) = which.parse::<u32>() {
+                let port = u16::try_from(number).ok();
+                process.pid == number
+                    || port.is_some_and(|port| self.ports.of(process).contains(&port))
+            } else if which.contains('/') {
+                process.works_in(Path::new(which))
+            } else {
+                process.cgroup_of_unit(&full_unit(which)).is_some()
+            }
+        };
+        let servers = self.servers.iter();
+        let meant =
+            servers.filter(|(database, process)| database.option == option && is_meant(process));
+        meant.copied().collect()
     }
-    if which.contains('/') {
-        let path = Path::new(which).canonicalize();
-        return path.is_ok_and(|path| process.directory() == Some(path));
+
+    fn at_port(&self, port: u16) -> Result<Chosen> {
+        let listening = self
+            .processes
+            .iter()
+            .filter(|it| self.ports.of(it).contains(&port));
+        // systemd holds the sockets of services that it starts when somebody comes.
+        let (starters, listening): (Vec<&Running>, Vec<&Running>) =
+            listening.partition(|process| process.pid == 1 || process.name == "systemd");
+        let first = first_ones(&listening, self.processes);
+        match first[..] {
+            [] if !starters.is_empty() => {
+                bail!(
+                    "--port {port}: only systemd listens there; the service behind it does not run yet"
+                )
+            }
+            [] if self.processes.iter().any(Running::is_hidden) => bail!(
+                "--port {port}: nobody is seen to listen there; only root, or who has CAP_SYS_PTRACE, sees the sockets of other users; use sudo"
+            ),
+            [] => bail!("--port {port}: nobody listens there"),
+            [process] => {
+                let known = self
+                    .servers
+                    .iter()
+                    .find(|(_, server)| server.pid == process.pid);
+                Ok(known
+                    .map(|server| self.target(server))
+                    .unwrap_or_else(|| Chosen {
+                        name: format!("{}:{port}", process.name),
+                        kind: TargetKind::Process,
+                        pids: vec![process.pid],
+                    }))
+            }
+            _ => {
+                let each = first.iter().map(|it| format!("{} ({})", it.pid, it.name));
+                let each: Vec<_> = each.collect();
+                bail!(
+                    "--port {port}: several processes listen there, pids {}; say which with --pid",
+                    each.join(", ")
+                )
+            }
+        }
     }
-    process.unit().is_some_and(|unit| unit == full_unit(which))
+
+    fn of_unit(&self, unit: &str) -> Result<Chosen> {
+        let name = full_unit(unit);
+        let mut members = Vec::new();
+        let mut cgroups = BTreeSet::new();
+        for process in self.processes {
+            if let Some(cgroup) = process.cgroup_of_unit(&name) {
+                members.push(process);
+                cgroups.insert(cgroup);
+            }
+        }
+        if cgroups.len() > 1 {
+            let cgroups: Vec<_> = cgroups.into_iter().collect();
+            bail!(
+                "--unit {unit}: several systemds have {name}; say which with --cgroup {}",
+                cgroups.join(" or --cgroup ")
+            );
+        }
+        if members.is_empty() {
+            let template = format!("{}@", name.trim_end_matches(".service"));
+            let units = self.processes.iter().filter_map(Running::unit);
+            let instances: BTreeSet<_> = units.filter(|it| it.starts_with(&template)).collect();
+            let instances: Vec<_> = instances.into_iter().collect();
+            match instances.is_empty() {
+                true => bail!("--unit {unit}: no process runs in {name}"),
+                false => bail!(
+                    "--unit {unit}: no process runs in {name} itself; there are {}",
+                    instances.join(", ")
+                ),
+            }
+        }
+        Ok(self.many(name, &members))
+    }
+
+    fn of_cgroup(&self, cgroup: &str) -> Result<Chosen> {
+        let is_v1 = !Path::new("/sys/fs/cgroup/cgroup.procs").exists();
+        let (controller, path) = in_hierarchy(cgroup, is_v1);
+        let members = self.processes.iter();
+        let members: Vec<&Running> = members
+            .filter(|process| process.is_in_cgroup(controller, &path))
+            .collect();
+        if members.is_empty() {
+            bail!(
+                "--cgroup {cgroup}: no process is in that cgroup; name it as /proc/PID/cgroup does"
+            );
+        }
+        Ok(self.many(path, &members))
+    }
+
+    fn many(&self, name: String, members: &[&Running]) -> Chosen {
+        let first = first_ones(members, self.processes);
+        Chosen {
+            name,
+            kind: TargetKind::Process,
+            pids: first.iter().map(|process| process.pid).collect(),
+        }
+    }
 }
 
 /// systemd takes a name without a suffix for a service.
@@ -180,77 +299,18 @@ fn full_unit(name: &str) -> String {
     }
 }
 
-fn at_port(port: u16, processes: &[Running], servers: &[Server<'_>]) -> Result<Chosen> {
-    let listening: Vec<&Running> = processes
-        .iter()
-        .filter(|process| process.ports().contains(&port))
-        .collect();
-    let first = first_ones(&listening, processes);
-    match first[..] {
-        [] => {
-            bail!("--port {port}: nobody listens there, or only processes that we may not look at")
-        }
-        [process] => {
-            let known = servers.iter().find(|(_, server)| server.pid == process.pid);
-            Ok(known.map(target).unwrap_or_else(|| Chosen {
-                name: format!("{}:{port}", process.name),
-                kind: TargetKind::Process,
-                pids: vec![process.pid],
-            }))
-        }
-        _ => {
-            let pids: Vec<_> = first.iter().map(|it| it.pid.to_string()).collect();
-            bail!(
-                "--port {port}: several processes listen there, pids {}; use --pid",
-                pids.join(", ")
-            )
-        }
-    }
-}
-
-fn of_unit(unit: &str, processes: &[Running]) -> Result<Chosen> {
-    let name = full_unit(unit);
-    let of_unit = |process: &&Running| process.unit().as_deref() == Some(&name);
-    let members: Vec<&Running> = processes.iter().filter(of_unit).collect();
-    if members.is_empty() {
-        bail!("--unit {unit}: no process runs in {name}; see `systemctl status {name}`");
-    }
-    Ok(many(name, &members, processes))
-}
-
-fn of_cgroup(cgroup: &str, processes: &[Running]) -> Result<Chosen> {
-    let path = in_hierarchy(cgroup);
-    let members: Vec<&Running> = processes
-        .iter()
-        .filter(|process| process.is_in_cgroup(&path))
-        .collect();
-    if members.is_empty() {
-        bail!("--cgroup {cgroup}: no process is in that cgroup; name it as /proc/PID/cgroup does");
-    }
-    Ok(many(path, &members, processes))
-}
-
-/// A cgroup's path as `/proc/PID/cgroup` has it, given that or the path of its directory.
-fn in_hierarchy(cgroup: &str) -> String {
-    let mounted = cgroup.strip_prefix("/sys/fs/cgroup");
-    let path = mounted.unwrap_or(cgroup);
-    // Of the first hierarchy's version, each controller has a directory of its own there.
-    let is_v1 = mounted.is_some() && !Path::new("/sys/fs/cgroup/cgroup.procs").exists();
-    let path = match path.trim_matches('/').split_once('/') {
-        Some((_, below)) if is_v1 => below,
-        None if is_v1 => "",
-        _ => path.trim_matches('/'),
+/// A cgroup's path as `/proc/PID/cgroup` has it, and the controller whose hierarchy it is in, given that
+/// path or the one of its directory. Of the first version, each hierarchy has a directory of its own.
+fn in_hierarchy(cgroup: &str, is_v1: bool) -> (Option<&str>, String) {
+    let Some(mounted) = cgroup.strip_prefix("/sys/fs/cgroup") else {
+        return (None, format!("/{}", cgroup.trim_matches('/')));
     };
-    format!("/{path}")
-}
-
-fn many(name: String, members: &[&Running], processes: &[Running]) -> Chosen {
-    let first = first_ones(members, processes);
-    Chosen {
-        name,
-        kind: TargetKind::Process,
-        pids: first.iter().map(|process| process.pid).collect(),
+    let mounted = mounted.trim_matches('/');
+    if !is_v1 {
+        return (None, format!("/{mounted}"));
     }
+    let (controller, path) = mounted.split_once('/').unwrap_or((mounted, ""));
+    (Some(controller), format!("/{path}"))
 }
 
 /// Those of them that do not descend from another one.
@@ -270,17 +330,21 @@ fn first_ones<'a>(some: &[&'a Running], processes: &[Running]) -> Vec<&'a Runnin
 
 /// No task can be in two targets.
 fn refuse_overlaps(chosen: &[Chosen]) -> Result<()> {
-    let all: Vec<u32> = chosen.iter().flat_map(|it| &it.pids).copied().collect();
-    for target in chosen {
+    for (place, target) in chosen.iter().enumerate() {
+        let others = chosen
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != place);
+        let others: BTreeSet<u32> = others.flat_map(|(_, it)| &it.pids).copied().collect();
         for pid in &target.pids {
-            if all.iter().filter(|other| *other == pid).count() > 1 {
+            if others.contains(pid) {
                 bail!(
                     "pid {pid} ({}) is to be watched twice; leave out one of the two",
                     target.name
                 );
             }
             let ancestors = process::ancestors(*pid);
-            if let Some(ancestor) = ancestors.iter().find(|ancestor| all.contains(ancestor)) {
+            if let Some(ancestor) = ancestors.iter().find(|ancestor| others.contains(ancestor)) {
                 bail!(
                     "cannot attach to pid {pid} ({}): it descends from pid {ancestor}, which includes it; leave out one of the two",
                     target.name
@@ -330,21 +394,13 @@ mod tests {
             full_unit("postgresql@15-main.service"),
             "postgresql@15-main.service"
         );
-        assert_eq!(
-            in_hierarchy("/system.slice/redis.service/"),
-            "/system.slice/redis.service"
-        );
-        assert_eq!(in_hierarchy("a/b"), "/a/b");
-    }
-
-    #[test]
-    fn nothing_to_choose_from_is_said_with_a_remedy() {
-        let error = the_only(&[]).expect_err("none").to_string();
-        assert!(
-            error.starts_with(
-                "found no database server here (PostgreSQL, MySQL, MariaDB, Redis, PgBouncer); say"
-            ),
-            "{error}"
-        );
+        for is_v1 in [false, true] {
+            let path = in_hierarchy("/system.slice/redis.service/", is_v1);
+            assert_eq!(path, (None, "/system.slice/redis.service".to_owned()));
+        }
+        let path = in_hierarchy("/sys/fs/cgroup/a/b", false);
+        assert_eq!(path, (None, "/a/b".to_owned()));
+        let path = in_hierarchy("/sys/fs/cgroup/cpu,cpuacct/b", true);
+        assert_eq!(path, (Some("cpu,cpuacct"), "/b".to_owned()));
     }
 }

@@ -26,7 +26,7 @@ pub const DATABASES: &[Database] = &[
     pgbouncer::DATABASE,
 ];
 
-/// The servers among these processes: of those that descend from each other the first.
+/// The servers among these processes: those that are not the child of another one of their kind.
 pub fn servers(processes: &[Running]) -> Vec<(&'static Database, &Running)> {
     let database_of = |process: &Running| DATABASES.iter().find(|known| (known.is_one)(process));
     let is_child = |process: &Running, database: &Database| {

@@ -1,10 +1,14 @@
 //! The processes of this host, as far as they tell whose they are.
 
 use anyhow::{Context as _, Result};
+use procfs::ProcessCGroup;
 use procfs::net::TcpState;
-use procfs::process::{FDTarget, Process, all_processes};
-use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use procfs::process::{FDInfo, FDTarget, Process, all_processes};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,10 @@ pub fn all() -> Result<Vec<Running>> {
     let running = processes.filter_map(|process| {
         let process = process.ok()?;
         let stat = process.stat().ok()?;
+        // It has ended, and waits for its parent. (So does a first thread that ends before the others.)
+        if stat.state == 'Z' && stat.num_threads <= 1 {
+            return None;
+        }
         // Of a program that was replaced by a newer one, the kernel says that it is deleted.
         let program = process.exe().ok().and_then(|path| {
             let name = path.file_name()?.to_string_lossy().into_owned();
@@ -44,58 +52,69 @@ pub fn all() -> Result<Vec<Running>> {
 }
 
 impl Running {
-    /// The TCP ports that it listens at, in its own network namespace; none where we may not know.
-    pub fn ports(&self) -> BTreeSet<u16> {
-        let Ok(process) = self.process() else {
-            return BTreeSet::new();
-        };
-        let Ok(descriptors) = process.fd() else {
-            return BTreeSet::new();
-        };
-        let sockets: HashSet<u64> = descriptors
-            .filter_map(|descriptor| match descriptor.ok()?.target {
-                FDTarget::Socket(inode) => Some(inode),
-                _ => None,
-            })
-            .collect();
-        if sockets.is_empty() {
-            return BTreeSet::new();
-        }
-        let tables = [process.tcp(), process.tcp6()].into_iter().flatten();
-        tables
-            .flatten()
-            .filter(|entry| entry.state == TcpState::Listen && sockets.contains(&entry.inode))
-            .map(|entry| entry.local_address.port())
-            .collect()
+    /// Whether we may not know what it has open, and so where it listens.
+    pub fn is_hidden(&self) -> bool {
+        self.process().is_ok_and(|process| process.fd().is_err())
     }
 
-    /// Where it works, which for a database is its data directory; `None` where we may not know.
+    /// Where it works, which for a database is its data directory, by the name that it has for it; `None`
+    /// where we may not know.
     pub fn directory(&self) -> Option<PathBuf> {
         self.process().ok()?.cwd().ok()
     }
 
-    /// The systemd unit that it belongs to.
-    pub fn unit(&self) -> Option<String> {
-        self.cgroups().iter().find_map(|path| unit_of(path))
+    /// Whether it works there, whatever its file system calls that place.
+    pub fn works_in(&self, path: &Path) -> bool {
+        match fs::metadata(path) {
+            Ok(there) => fs::metadata(format!("/proc/{}/cwd", self.pid))
+                .is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino())),
+            Err(_) => self.directory().is_some_and(|own| own == path),
+        }
     }
 
-    /// Whether it is in that cgroup of whichever hierarchy, or below it.
-    pub fn is_in_cgroup(&self, path: &str) -> bool {
+    /// The innermost systemd unit that it belongs to.
+    pub fn unit(&self) -> Option<String> {
+        let cgroups = self.cgroups();
+        cgroups.iter().find_map(|cgroup| unit_of(&cgroup.pathname))
+    }
+
+    /// The cgroup of the systemd unit of that name, if it is in that unit.
+    pub fn cgroup_of_unit(&self, unit: &str) -> Option<String> {
+        let cgroups = self.cgroups();
+        let found = |cgroup: &ProcessCGroup| up_to(&cgroup.pathname, unit);
+        cgroups.iter().find_map(found)
+    }
+
+    /// Whether it is in that cgroup, or below it: of that controller's hierarchy, or of any.
+    pub fn is_in_cgroup(&self, controller: Option<&str>, path: &str) -> bool {
         self.cgroups().iter().any(|own| {
-            let below = own.strip_prefix(path.trim_end_matches('/'));
-            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            let below = own.pathname.strip_prefix(path.trim_end_matches('/'));
+            let is_below = below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            is_below && controller.is_none_or(|controller| has(own, controller))
         })
     }
 
-    /// Its cgroups, one in each hierarchy.
-    fn cgroups(&self) -> Vec<String> {
+    /// Its cgroups, one in each hierarchy; first that which systemd puts its units in.
+    fn cgroups(&self) -> Vec<ProcessCGroup> {
         let cgroups = self.process().and_then(|process| process.cgroups());
-        let cgroups = cgroups.map(|cgroups| cgroups.0).unwrap_or_default();
-        cgroups.into_iter().map(|cgroup| cgroup.pathname).collect()
+        let mut cgroups = cgroups.map(|cgroups| cgroups.0).unwrap_or_default();
+        cgroups.sort_by_key(|cgroup| !(has(cgroup, "systemd") || has(cgroup, "unified")));
+        cgroups
     }
 
     fn process(&self) -> procfs::ProcResult<Process> {
         Process::new(self.pid as i32)
+    }
+}
+
+/// Whether a cgroup is of the hierarchy with that directory in `/sys/fs/cgroup`.
+fn has(cgroup: &ProcessCGroup, controller: &str) -> bool {
+    match controller {
+        "unified" => cgroup.hierarchy == 0,
+        "systemd" => cgroup.controllers.iter().any(|it| it == "name=systemd"),
+        several => several
+            .split(',')
+            .all(|one| cgroup.controllers.iter().any(|it| it == one)),
     }
 }
 
@@ -104,6 +123,49 @@ fn unit_of(cgroup: &str) -> Option<String> {
     let mut parts = cgroup.rsplit('/');
     let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
     parts.find(is_unit).map(str::to_owned)
+}
+
+/// A cgroup's path as far as the part of that name.
+fn up_to(cgroup: &str, part: &str) -> Option<String> {
+    let parts: Vec<_> = cgroup.split('/').collect();
+    let place = parts.iter().position(|it| *it == part)?;
+    Some(parts[..=place].join("/"))
+}
+
+/// Where processes listen. The tables of sockets are read once for each network namespace.
+#[derive(Debug, Default)]
+pub struct Ports(RefCell<HashMap<PathBuf, HashMap<u64, u16>>>);
+
+impl Ports {
+    /// The TCP ports that a process listens at, in its own network namespace; none where we may not know.
+    pub fn of(&self, running: &Running) -> BTreeSet<u16> {
+        let namespace = fs::read_link(format!("/proc/{}/ns/net", running.pid));
+        let (Ok(process), Ok(namespace)) = (running.process(), namespace) else {
+            return BTreeSet::new();
+        };
+        let mut tables = self.0.borrow_mut();
+        let table = tables
+            .entry(namespace)
+            .or_insert_with(|| listening(&process));
+        let Ok(descriptors) = process.fd() else {
+            return BTreeSet::new();
+        };
+        let port = |descriptor: procfs::ProcResult<FDInfo>| match descriptor.ok()?.target {
+            FDTarget::Socket(inode) => table.get(&inode).copied(),
+            _ => None,
+        };
+        descriptors.filter_map(port).collect()
+    }
+}
+
+/// The sockets that listen in a process's network namespace, and their ports.
+fn listening(process: &Process) -> HashMap<u64, u16> {
+    let tables = [process.tcp(), process.tcp6()].into_iter().flatten();
+    tables
+        .flatten()
+        .filter(|entry| entry.state == TcpState::Listen)
+        .map(|entry| (entry.inode, entry.local_address.port()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -120,6 +182,9 @@ mod tests {
             Some("postgresql@15-main.service")
         );
         assert_eq!(unit("/a.service/b.scope/inner").as_deref(), Some("b.scope"));
+        let within = |unit| up_to("/a.slice/a.service/b.scope/inner", unit);
+        assert_eq!(within("a.service").as_deref(), Some("/a.slice/a.service"));
+        assert_eq!(within("c.service"), None);
     }
 
     #[test]
@@ -133,8 +198,11 @@ mod tests {
         assert_eq!(own.directory(), std::env::current_dir().ok());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        assert!(own.ports().contains(&port), "{:?}", own.ports());
+        let ports = || Ports::default().of(&own);
+        assert!(ports().contains(&port), "{:?}", ports());
         drop(listener);
-        assert!(!own.ports().contains(&port), "{:?}", own.ports());
+        assert!(!ports().contains(&port), "{:?}", ports());
+        assert!(own.works_in(Path::new(".")) && !own.works_in(Path::new("/proc")));
+        assert!(own.works_in(&own.directory().expect("a directory")));
     }
 }
