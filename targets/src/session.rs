@@ -119,7 +119,14 @@ impl Session {
             let outcome = match self.waiting.take() {
                 Some(waiting) => waiting.resume(store, &mut self.buffers.output),
                 None => match self.execute_next(&mut run) {
-                    Ok(outcome) => outcome?,
+                    Ok(Some(outcome)) => outcome,
+                    Ok(None) => {
+                        // More may be appended before all of it is executed.
+                        if self.executed >= READ_BYTES {
+                            self.forget_executed();
+                        }
+                        return None;
+                    }
                     Err(stop) => return Some(stop),
                 },
             };

@@ -260,7 +260,7 @@ impl Connection {
         let mut text = Vec::new();
         while !text.ends_with(b"\r\n$4\r\nover\r\n") {
             let mut bytes = [0; 512];
-            let read = self.stream.read(&mut bytes).expect("an answer");
+            let read = uninterrupted(|| self.stream.read(&mut bytes)).expect("an answer");
             assert!(read > 0, "the connection ended");
             text.extend_from_slice(&bytes[..read]);
         }

@@ -76,6 +76,8 @@ pub(super) enum Turn {
     Wait(Duration),
     /// Until the parts of its batch, which are to be sent, are back.
     Batch,
+    /// Until the next round: others are to have their turn.
+    Round,
     /// For good.
     Over,
 }
@@ -187,10 +189,7 @@ impl Connection {
         if std::mem::replace(&mut self.round, round) != round {
             self.executed = 0;
         }
-        let before = self.session.waiting_input();
-        let turn = self.go_on(desk);
-        self.executed += before - self.session.waiting_input();
-        turn
+        self.go_on(desk)
     }
 
     fn go_on(&mut self, desk: &mut Desk<'_>) -> Turn {
@@ -222,6 +221,7 @@ impl Connection {
             }
             match self.execute(desk) {
                 Some(Stop::OutputFull) if self.batch.is_none() => return Turn::Idle,
+                None if self.batch.is_none() => return Turn::Round,
                 Some(Stop::OutputFull) | None => {}
                 Some(Stop::NeedInput) => self.executable = false,
                 Some(Stop::Close) => self.closing = true,
@@ -245,14 +245,19 @@ impl Connection {
         }
     }
 
+    /// `None`: not before the batch, or not in this round.
     fn execute(&mut self, desk: &mut Desk<'_>) -> Option<Stop> {
-        let (batch, pull) = (&mut self.batch, &mut self.pull);
+        let (batch, pull, executed) = (&mut self.batch, &mut self.pull, &mut self.executed);
         let mut replied = self.session.output().len();
         let store = desk.context.store;
         let stop = self
             .session
             .execute_with(store, |request, bytes, held, output| {
+                if *executed > BYTES_PER_ROUND {
+                    return None;
+                }
                 let outcome = desk.execute(request, bytes, held, output, batch, pull);
+                *executed += if outcome.is_some() { bytes.len() } else { 0 };
                 replied = output.len();
                 outcome
             });

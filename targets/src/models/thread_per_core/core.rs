@@ -225,9 +225,15 @@ impl<'a> Core<'a> {
         if let Some(connection) = self.connections.get(slot) {
             connection.session.return_buffers(&mut self.buffers);
             connection.receive(slot, &mut self.ring, &self.desk);
-            if !std::mem::replace(&mut connection.queued, true) {
-                self.queue.push(slot);
-            }
+        }
+        self.queue_up(slot);
+    }
+
+    fn queue_up(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get(slot)
+            && !std::mem::replace(&mut connection.queued, true)
+        {
+            self.queue.push(slot);
         }
     }
 
@@ -276,6 +282,7 @@ impl<'a> Core<'a> {
                 self.timers.push(Instant::now() + time, name);
             }
             Turn::Batch => self.send_batch(slot),
+            Turn::Round => self.queue_up(slot),
             Turn::Over => self.end(slot),
         }
     }
