@@ -19,11 +19,16 @@ pub fn name_of(pid: u32) -> Result<String> {
             status.tgid
         );
     }
-    // A first thread that has ended before the others is a zombie, but not its process.
-    if status.state.starts_with('Z') && status.threads <= 1 {
+    if has_ended(status.state.starts_with('Z'), status.threads) {
         bail!("cannot attach to pid {pid}: it has ended and waits for its parent");
     }
     Ok(status.name)
+}
+
+/// Whether a process has ended, and waits for its parent: a first thread that has ended before the
+/// others is a zombie, but not its process.
+pub(super) fn has_ended(is_zombie: bool, threads: u64) -> bool {
+    is_zombie && threads <= 1
 }
 
 /// The process that started it, the one that started that, and so on.

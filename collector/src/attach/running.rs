@@ -1,5 +1,6 @@
 //! The processes of this host, as far as they tell whose they are.
 
+use super::process::has_ended;
 use anyhow::{Context as _, Result};
 use procfs::ProcessCGroup;
 use procfs::net::TcpState;
@@ -32,8 +33,7 @@ pub fn all() -> Result<Vec<Running>> {
     let running = processes.filter_map(|process| {
         let process = process.ok()?;
         let stat = process.stat().ok()?;
-        // It has ended, and waits for its parent. (So does a first thread that ends before the others.)
-        if stat.state == 'Z' && stat.num_threads <= 1 {
+        if has_ended(stat.state == 'Z', stat.num_threads.unsigned_abs()) {
             return None;
         }
         // Of a program that was replaced by a newer one, the kernel says that it is deleted.
