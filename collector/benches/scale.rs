@@ -104,8 +104,11 @@ fn report(what: &str, limit: f64, mut figures: Vec<f64>) -> bool {
 }
 
 fn snapshot_ms(pid: u32) -> Vec<f64> {
-    let mut sampler =
-        Sampler::load(1, &probe_ebpf::Options::default()).expect("probes load (needs root)");
+    let mut sampler = Sampler::load(
+        &[&connscope::roles::OF_ANY],
+        &probe_ebpf::Options::default(),
+    )
+    .expect("probes load (needs root)");
     let added = sampler.add(0, pid).expect("the crowd can be watched");
     assert_eq!(added, TASKS as u64);
     let one = |_| {

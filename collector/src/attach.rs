@@ -12,3 +12,4 @@ pub mod postgresql;
 pub mod process;
 pub mod redis;
 pub mod running;
+pub mod telling;

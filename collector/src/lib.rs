@@ -18,6 +18,7 @@ pub mod load;
 pub mod own;
 pub mod progress;
 pub mod report;
+pub mod roles;
 pub mod sample;
 pub mod series;
 pub mod snapshot;

@@ -4,86 +4,104 @@ mod conversions;
 mod given_up;
 
 use crate::counters::TargetCounters;
-use crate::snapshot::{Map, Method, Program, Role, Snapshot, Statistics, Unavailable};
+use crate::roles::Roles;
+use crate::snapshot::{
+    Map, Method, Program, Role, Snapshot, Statistics, Unavailable, counters::Counters,
+    user_space::UserSpace,
+};
 use crate::user_space;
 use conversions::{loss, role, window};
 use probe_ebpf::{
-    Assignment, Error, GroupRule, Options, Watch,
+    Assignment, Error, GroupRule, Options, Unsettled, Watch,
     cost::{MapCost, ProgramCost},
-    sample::{self, GroupSample},
+    sample,
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::Range};
 
-/// The roles of every target, in the order of its groups.
-const ROLES: [&str; 3] = ["main", "thread", "child"];
-const MAIN: u32 = 0;
-const THREAD: u32 = 1;
-const CHILD: u32 = 2;
-
-/// A watch over some targets, each in three roles: the main thread of its process, the other
-/// threads, and all that descends from it.
+/// A watch over some targets, the tasks of each by role.
 pub struct Sampler {
     watch: Watch,
-    /// By target, where they were asked for.
-    counters: Vec<TargetCounters>,
-    /// By target, where it has a scheduler in user space.
-    user_space: Vec<Option<user_space::Source>>,
+    targets: Vec<Watched>,
     /// What could not be had besides the measures of the watch.
     lacking: Vec<Unavailable>,
     /// By group, of the last reading what a probe that fails shows no more.
     last: Vec<Role>,
 }
 
+/// One target.
+struct Watched {
+    roles: &'static Roles,
+    /// The groups of its roles are those from this one on.
+    first_group: usize,
+    /// Where they were asked for.
+    counters: Option<TargetCounters>,
+    /// Where it has a scheduler in user space.
+    user_space: Option<user_space::Source>,
+}
+
 impl Sampler {
-    /// Loads the probes, with room for so many targets.
+    /// Loads the probes, for targets with these roles.
     ///
     /// # Errors
     /// If the kernel refuses a probe, with the remedy.
-    pub fn load(targets: usize, options: &Options) -> Result<Self, Error> {
-        let rules = (0..targets as u32).flat_map(|target| {
-            let thread_group = group(target, THREAD);
-            let process_group = group(target, CHILD);
-            let of_process = GroupRule {
-                thread_group,
-                process_group,
+    pub fn load(targets: &[&'static Roles], options: &Options) -> Result<Self, Error> {
+        let mut first_group = 0;
+        let watched = targets.iter().map(|&roles| {
+            let watched = Watched {
+                roles,
+                first_group,
+                counters: None,
+                user_space: None,
             };
-            let of_child = GroupRule {
-                thread_group: process_group,
-                process_group,
-            };
-            [of_process, of_process, of_child]
+            first_group += roles.names.len();
+            watched
         });
+        let targets: Vec<Watched> = watched.collect();
+        let rules: Vec<GroupRule> = targets.iter().flat_map(Watched::rules).collect();
         Ok(Self {
-            watch: Watch::load(&rules.collect::<Vec<_>>(), options)?,
-            counters: Vec::new(),
-            user_space: (0..targets).map(|_| None).collect(),
+            watch: Watch::load(&rules, options)?,
+            targets,
             lacking: Vec::new(),
             last: Vec::new(),
         })
     }
 
-    /// Watches a process as the target of that number; returns how many tasks it has.
+    /// Watches a process as one of the target of that number; returns how many tasks it has.
     ///
     /// # Errors
     /// If there is no such process, or it is watched already.
     pub fn add(&mut self, target: usize, pid: u32) -> Result<u64, Error> {
-        let target = target as u32;
-        let (main_group, thread_group, process_group) = (
-            group(target, MAIN),
-            group(target, THREAD),
-            group(target, CHILD),
-        );
+        let target = &self.targets[target];
         self.watch.add(Assignment {
             pid,
-            main_group,
-            thread_group,
-            process_group,
+            main_group: target.group(target.roles.main),
+            thread_group: target.group(target.roles.thread),
+            process_group: target.group(target.roles.process),
+            unsettled: target.roles.told_later,
+        })
+    }
+
+    /// Asks of each task that has not told what it is, and of the target of which number it is, for its
+    /// role, by the place among those of the target. What it did until it was last read stays with the role
+    /// that it had.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be told.
+    pub fn tell(
+        &mut self,
+        mut role_of: impl FnMut(usize, &Unsettled) -> Option<usize>,
+    ) -> Result<(), Error> {
+        let targets = &self.targets;
+        self.watch.settle(|task| {
+            let number = targets.iter().position(|target| target.has(task.group))?;
+            let role = role_of(number, task)?;
+            Some(targets[number].group(role))
         })
     }
 
     /// Reads from now on what the scheduler in user space of that target does, if it has one.
     pub fn add_user_space(&mut self, target: usize, source: Option<user_space::Source>) {
-        self.user_space[target] = source;
+        self.targets[target].user_space = source;
     }
 
     /// Opens perf counters of all that is watched now, and of what that creates later.
@@ -91,15 +109,19 @@ impl Sampler {
     /// # Errors
     /// If the kernel refuses to be read. Counters that cannot be had are [`unavailable`](Self::unavailable).
     pub fn count_events(&mut self) -> Result<(), Error> {
-        self.counters.clear();
-        for threads in threads(&self.watch.read()?) {
+        let sample = self.watch.read()?;
+        for target in 0..self.targets.len() {
+            let threads = self.targets[target].threads(&sample);
             let (counters, lacking) = TargetCounters::open(threads);
-            self.counters.push(counters);
+            self.targets[target].counters = Some(counters);
             lacking.into_iter().for_each(|one| self.lacks(one));
         }
-        let now = threads(&self.watch.read()?);
-        for (counters, threads) in self.counters.iter_mut().zip(&now) {
-            counters.opened(threads);
+        let now = self.watch.read()?;
+        for target in &mut self.targets {
+            let threads = target.threads(&now);
+            if let Some(counters) = &mut target.counters {
+                counters.opened(&threads);
+            }
         }
         Ok(())
     }
@@ -110,14 +132,7 @@ impl Sampler {
     /// If the kernel refuses to be read.
     pub fn read(&mut self) -> Result<Vec<Snapshot>, Error> {
         let sample = self.watch.read()?;
-        let sources = self.user_space.iter_mut().map(Option::as_mut);
-        let user_space: Vec<_> = sources.map(|source| Some(source?.read())).collect();
-        let (counters, lacking): (Vec<_>, Vec<_>) =
-            self.counters.iter_mut().map(TargetCounters::read).unzip();
-        lacking
-            .into_iter()
-            .flatten()
-            .for_each(|one| self.lacks(one));
+        let besides: Vec<_> = self.targets.iter_mut().map(Watched::read).collect();
         let observer = Observer::now();
         let (programs, statistics) = self.programs();
         let same_for_all = Snapshot {
@@ -134,20 +149,22 @@ impl Sampler {
             observer_cpu_ns: observer.cpu_ns,
             observer_rss_bytes: observer.rss_bytes,
         };
-        let roles = ROLES.iter().cycle().zip(sample.groups);
+        let names = self.targets.iter().flat_map(|target| target.roles.names);
+        let roles = names.zip(sample.groups);
         let mut roles: Vec<Role> = roles.map(|(name, group)| role(name, group)).collect();
         given_up::keep(&mut roles, &self.last, &self.unavailable());
         self.last = roles.iter().map(given_up::shown).collect();
-        let mut roles = roles.into_iter().peekable();
-        let mut counters = counters.into_iter();
-        let mut user_space = user_space.into_iter();
+        let mut roles = roles.into_iter();
         let mut snapshots = Vec::new();
-        while roles.peek().is_some() {
-            let roles = roles.by_ref().take(ROLES.len()).collect();
+        for (target, (counters, user_space)) in besides.into_iter().enumerate() {
+            let (counters, lacking) = counters.unzip();
+            let lacking = lacking.into_iter().flatten();
+            lacking.for_each(|one| self.lacks(one));
+            let count = self.targets[target].roles.names.len();
             snapshots.push(Snapshot {
-                roles,
-                counters: counters.next(),
-                user_space: user_space.next().flatten(),
+                roles: roles.by_ref().take(count).collect(),
+                counters,
+                user_space,
                 ..same_for_all.clone()
             });
         }
@@ -225,17 +242,47 @@ fn needs_admin(measure: &str, what: &str, error: &std::io::Error) -> Unavailable
     }
 }
 
-/// The threads of each target.
-fn threads(sample: &sample::Sample) -> Vec<HashSet<u32>> {
-    let of_target = |groups: &[GroupSample]| {
-        let tasks = groups.iter().flat_map(|group| &group.tasks);
-        tasks.map(|task| task.tid).collect()
-    };
-    sample.groups.chunks(ROLES.len()).map(of_target).collect()
-}
+impl Watched {
+    fn group(&self, role: usize) -> u32 {
+        (self.first_group + role) as u32
+    }
 
-fn group(target: u32, role: u32) -> u32 {
-    target * ROLES.len() as u32 + role
+    fn groups(&self) -> Range<usize> {
+        self.first_group..self.first_group + self.roles.names.len()
+    }
+
+    fn has(&self, group: u32) -> bool {
+        self.groups().contains(&(group as usize))
+    }
+
+    /// What the children of each role's tasks are.
+    fn rules(&self) -> impl Iterator<Item = GroupRule> {
+        let roles = self.roles;
+        (0..roles.names.len()).map(move |role| GroupRule {
+            thread_group: self.group(match role == roles.process {
+                true => roles.thread_of_process,
+                false => roles.thread,
+            }),
+            process_group: self.group(roles.process),
+            unsettled: roles.told_later.into(),
+        })
+    }
+
+    /// Its threads.
+    fn threads(&self, sample: &sample::Sample) -> HashSet<u32> {
+        let tasks = sample.groups[self.groups()].iter();
+        let tasks = tasks.flat_map(|group| &group.tasks);
+        tasks.map(|task| task.tid).collect()
+    }
+
+    /// What is known of it besides its tasks.
+    fn read(&mut self) -> (Option<(Counters, Vec<Unavailable>)>, Option<UserSpace>) {
+        let counters = self.counters.as_mut().map(TargetCounters::read);
+        (
+            counters,
+            self.user_space.as_mut().map(|source| source.read()),
+        )
+    }
 }
 
 /// Time that the hypervisor gave to others, of all CPUs since boot; 0 where it does not say.

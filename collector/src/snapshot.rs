@@ -11,6 +11,7 @@ pub use probe_ebpf::sample::FLUSH_REASONS;
 /// What a task sleeps on, by the name of the reason: the order of all that is kept by reason.
 pub use probe_ebpf::sample::REASONS;
 mod client;
+pub mod connections;
 pub mod counters;
 pub mod faults;
 mod observer;
@@ -90,6 +91,9 @@ pub struct Run {
     /// What some of its processes held of their own when the window had closed.
     #[serde(default)]
     pub own: Option<OwnMemory>,
+    /// Who its connections were when the window had closed, of a server that can tell.
+    #[serde(default)]
+    pub connected: Option<connections::Connections>,
     /// What the load generator saw.
     pub client: Option<Client>,
     /// Why this run ended before its time, if it did.
@@ -176,8 +180,11 @@ pub struct Role {
     pub name: String,
     /// Watched tasks of this role that have ended.
     pub ended_tasks: u64,
-    /// What those did, to their last switch.
+    /// What those did, to their last switch, and tasks that changed to another role, while they had this one.
     pub ended: Totals,
+    /// What tasks had done that changed to this role, which is in their totals: not by this role.
+    #[serde(default)]
+    pub joined: Totals,
     /// The watched tasks of this role that live.
     pub tasks: Vec<Task>,
     /// Run-queue wait, one sample for each time a task left a CPU.

@@ -73,7 +73,8 @@ struct Watched {
 
 impl Watched {
     fn over(workload: &Workload) -> Self {
-        let mut sampler = Sampler::load(1, &Options::default()).expect("probes load");
+        let mut sampler =
+            Sampler::load(&[&connscope::roles::OF_ANY], &Options::default()).expect("probes load");
         sampler.add(0, workload.pid).expect("the workload is there");
         Self {
             sampler,

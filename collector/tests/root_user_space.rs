@@ -45,7 +45,8 @@ impl Watched {
         let interrupt = Interrupt::default();
         let mut server =
             Server::start(&binary, model, &options, None, &interrupt).expect("it starts");
-        let mut sampler = Sampler::load(1, &Options::NO_WINDOWS).expect("root may load probes");
+        let mut sampler = Sampler::load(&[&connscope::roles::OF_ANY], &Options::NO_WINDOWS)
+            .expect("root may load probes");
         sampler.add(0, server.pid()).expect("it runs");
         sampler.add_user_space(0, server.user_space.take());
         Self {
@@ -113,6 +114,7 @@ fn reported(before: Snapshot, start: Snapshot, end: Snapshot) -> Report {
         memory_points: Vec::new(),
         reserved_points: Vec::new(),
         own: None,
+        connected: None,
         client: None,
         incomplete: None,
     };

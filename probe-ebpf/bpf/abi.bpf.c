@@ -9,6 +9,8 @@ struct {
 	struct group_stats group_stats;
 	struct group_rule group_rule;
 	struct assignment assignment;
+	struct task_key task_key;
+	struct settlement settlement;
 	struct control control;
 	struct kernel_type_ids kernel_type_ids;
 	struct creation_key creation_key;

@@ -110,6 +110,7 @@ struct group_stats {
 struct group_rule {
 	__u32 thread_group;
 	__u32 process_group;
+	__u32 unsettled; /* not 0: until user space says which group is theirs */
 };
 
 /* The groups of a process to watch: its main thread, its other threads, its descendants. */
@@ -117,6 +118,19 @@ struct assignment {
 	__u32 main_group;
 	__u32 thread_group;
 	__u32 process_group;
+	__u32 unsettled; /* likewise */
+};
+
+/* A task, told from a later one at the same address by the time of its creation. */
+struct task_key {
+	__u64 task;
+	__u64 started; /* task_struct.start_time */
+};
+
+/* The group of an unsettled task, from its next switch-out on. */
+struct settlement {
+	__u32 group;
+	__u32 taken; /* that was, and the task is of that group */
 };
 
 /* What user space asks of the iterator, and what the iterator answers. */
@@ -201,6 +215,7 @@ struct task_record {
 	__u64 started; /* CLOCK_MONOTONIC, tells a reused pid from the old one */
 	__u64 at;      /* CLOCK_MONOTONIC of the reading: a pass takes its time */
 	__u64 mm;      /* tells tasks that share an address space; 0: none */
+	__u64 unsettled; /* where it is, as struct task_key has it, if its group is not settled; else 0 */
 	struct totals totals;
 	/* Set for the first of neighbouring tasks with the same `mm`, else 0. */
 	__s64 anonymous_bytes;

@@ -32,10 +32,10 @@ static __always_inline __u64 clock_now(struct control *control, __u64 seq_num)
 }
 
 /* Returns whether the task is on the watch list by this. */
-static __always_inline bool watch_task(struct task_struct *task, __u32 group, struct control *control,
-				       __u64 now)
+static __always_inline bool watch_task(struct task_struct *task, __u32 group, bool unsettled,
+				       struct control *control, __u64 now)
 {
-	struct task_entry entry = { .group = group }, *made;
+	struct task_entry entry = { .group = group, .unsettled = unsettled }, *made;
 	__u64 queued = task->sched_info.last_queued;
 	bool added = false;
 
@@ -77,6 +77,7 @@ struct ancestry {
 	__u32 is_main;
 	__u32 found;
 	__u32 group;
+	__u32 unsettled;
 };
 
 static long step_to_parent(__u32 generation, struct ancestry *walk)
@@ -87,6 +88,7 @@ static long step_to_parent(__u32 generation, struct ancestry *walk)
 
 	if (assignment) {
 		walk->found = 1;
+		walk->unsettled = assignment->unsettled;
 		if (generation)
 			walk->group = assignment->process_group;
 		else if (walk->is_main)
@@ -124,7 +126,7 @@ static __always_inline bool assign_task(struct task_struct *task, struct control
 	if (entry || task->exit_state || (task->__state & TASK_DEAD))
 		return false;
 	bpf_loop(ANCESTORS_MAX, step_to_parent, &walk, 0);
-	return walk.found && watch_task(task, walk.group, control, now);
+	return walk.found && watch_task(task, walk.group, walk.unsettled, control, now);
 }
 
 #endif

@@ -56,6 +56,7 @@ int BPF_PROG(on_task_newtask, struct task_struct *task, __u64 clone_flags)
 	if (!rule)
 		return 0;
 	child.group = clone_flags & CLONE_THREAD ? rule->thread_group : rule->process_group;
+	child.unsettled = rule->unsettled;
 	child.born = bpf_ktime_get_ns();
 	if (!watch(task, &child))
 		count_loss(LOSS_STORAGE);

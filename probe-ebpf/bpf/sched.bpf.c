@@ -94,6 +94,22 @@ static __always_inline void close_entry(struct task_struct *task, struct task_en
 }
 
 /*
+ * Gives a task the group that user space has found to be its own. By the task itself, as it leaves its
+ * CPU: between two switches nothing of it changes, and its last one is no exception.
+ */
+static __always_inline void settle(struct task_struct *task, struct task_entry *entry)
+{
+	struct task_key key = { .task = (__u64)task, .started = task->start_time };
+	struct settlement *settlement = bpf_map_lookup_elem(&settlements, &key);
+
+	if (!settlement)
+		return;
+	entry->group = settlement->group;
+	entry->unsettled = 0;
+	settlement->taken = 1;
+}
+
+/*
  * From the creation of a task to its first run. No clock can be read that is the run queue's: where
  * the two run apart (an unstable TSC), the task's wait, a part of the time, is the least it was.
  */
@@ -126,6 +142,8 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 
 	if (!entry)
 		return 0;
+	if (entry->unsettled)
+		settle(prev, entry);
 	group = bpf_map_lookup_elem(&groups, &entry->group);
 	if (!group)
 		return 0;

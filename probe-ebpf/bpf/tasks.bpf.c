@@ -175,6 +175,8 @@ static __always_inline void read_task(struct seq_file *seq, struct task_struct *
 	record.tid = pid_of(seen);
 	record.group = entry->group;
 	record.started = task->start_time;
+	if (entry->unsettled)
+		record.unsettled = (__u64)task;
 	record.at = control->base_time + (now - control->base_clock);
 	record.kernel_stack_bytes = kernel_stack_bytes();
 	for (__u32 at = 0; at < sizeof(record.comm); at++)

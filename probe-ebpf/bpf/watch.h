@@ -39,7 +39,8 @@ enum { SLOTS = 16384 };
 struct task_entry {
 	__u64 owner; /* in the array: address of the task, 0 for none, or SLOT_TAKEN */
 	__u32 group;
-	__u16 assigned_running; /* on a CPU when first watched: no arrival precedes its first switch-out */
+	__u8 assigned_running; /* on a CPU when first watched: no arrival precedes its first switch-out */
+	__u8 unsettled;        /* may have a settlement that gives it another group */
 	__u16 in_slot;          /* in the storage: 1 + the place of the entry in the array, 0 for none */
 	/* A writer sets `begin` first and `end` last, both to the clock of the switch: a reader that
 	 * reads them the other way round and finds them equal has read one state. */
@@ -110,6 +111,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct losses);
 } losses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct task_key);
+	__type(value, struct settlement);
+} settlements SEC(".maps");
 
 /*
  * The last change of address space on this CPU, from the program at tlb_flush, which knows whether the

@@ -15,9 +15,9 @@ pub use generated::types::{
     assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
     group_calls, group_number, group_rule, group_stats, histogram, histogram_shape,
-    kernel_type_ids, loss, losses, own_call, process_sockets, reason, space, stamp_counts,
-    switch_flag, switch_kind, switch_record, task_identity, task_record, task_state, tlb_stats,
-    totals, wide,
+    kernel_type_ids, loss, losses, own_call, process_sockets, reason, settlement, space,
+    stamp_counts, switch_flag, switch_kind, switch_record, task_identity, task_key, task_record,
+    task_state, tlb_stats, totals, wide,
 };
 
 impl totals {
@@ -55,9 +55,11 @@ plain!(
     losses,
     own_call,
     process_sockets,
+    settlement,
     stamp_counts,
     switch_record,
     task_identity,
+    task_key,
     task_record,
     u32,
     u64
@@ -246,6 +248,7 @@ mod tests {
             started,
             at,
             mm,
+            unsettled,
             totals,
             anonymous_bytes,
             file_bytes,

@@ -20,6 +20,7 @@ mod placing;
 pub mod platform;
 pub mod probes;
 pub mod sample;
+mod settling;
 mod sockets;
 pub mod statistics;
 #[doc(hidden)]
@@ -29,5 +30,6 @@ mod windows;
 
 pub use baseline::Baseline;
 pub use error::Error;
+pub use settling::Unsettled;
 pub use sockets::{SocketBytes, Sockets};
 pub use watch::{Assignment, GroupRule, Options, Watch};

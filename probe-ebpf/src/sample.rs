@@ -68,8 +68,10 @@ pub struct GroupSample {
     pub tasks: Vec<TaskSample>,
     /// How many have ended.
     pub ended_tasks: u64,
-    /// What the ended ones did, to their last switch.
+    /// What the ended ones did, to their last switch, and those that are of another group now, until then.
     pub ended: Totals,
+    /// What tasks of this group had done when they were still of another one. It is in their totals.
+    pub joined: Totals,
     /// Samples of run-queue wait.
     pub run_queue_wait: Histogram,
     /// Samples of time on a CPU.
@@ -201,6 +203,8 @@ pub struct TaskSample {
     pub kernel_stack_bytes: u64,
     /// Tells tasks that share an address space; 0 for none. Means nothing else.
     pub address_space: u64,
+    /// Where the kernel has it, if its group may still change; else 0.
+    pub(crate) unsettled: u64,
     /// Its pages that are not in the figures of its address space yet.
     pub(crate) pending: Pending,
 }
@@ -300,6 +304,7 @@ impl TaskSample {
             }),
             kernel_stack_bytes: record.kernel_stack_bytes,
             address_space: record.mm,
+            unsettled: record.unsettled,
             pending: Pending {
                 anonymous_bytes: record.pending_anonymous_bytes,
                 file_bytes: record.pending_file_bytes,

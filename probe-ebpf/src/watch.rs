@@ -9,6 +9,7 @@ use crate::{
     placing::Placing,
     probes::{self, Measure, PROBES, creations, sched, tasks},
     sample::{self, GroupSample, Sample, Unavailable},
+    settling::{Settling, Unsettled},
     statistics::{Counted, Counting},
 };
 use libbpf_rs::{MapCore, MapFlags};
@@ -34,6 +35,8 @@ pub struct Assignment {
     pub thread_group: u32,
     /// Group of the processes that descend from it.
     pub process_group: u32,
+    /// Whether these groups are for now only, until [`Watch::settle`] says better.
+    pub unsettled: bool,
 }
 
 /// Passes over all tasks until none is new. Each pass can miss only what a process not yet watched
@@ -91,6 +94,7 @@ pub struct Watch {
     epoch: u64,
     /// Tasks of each group when last read: so many are expected next time.
     living: Vec<usize>,
+    settling: Settling,
 }
 
 impl Watch {
@@ -124,6 +128,7 @@ impl Watch {
             groups,
             epoch: 0,
             living: Vec::new(),
+            settling: Settling::default(),
         })
     }
 
@@ -137,6 +142,7 @@ impl Watch {
             main_group: process.main_group,
             thread_group: process.thread_group,
             process_group: process.process_group,
+            unsettled: process.unsettled.into(),
         };
         let before = self.assigned()?;
         let lost_before = self.lost_entries()?;
@@ -170,9 +176,14 @@ impl Watch {
         self.epoch += 1;
         tasks::begin_visit(&self.tasks, self.epoch)?;
         self.add_ended(&mut groups, ended::ENDED_SETTLED)?;
+        self.settling.begin();
         let mut placing = Placing::new(&mut groups);
-        let at_ns = tasks::read(&self.tasks, |task| placing.add(task))?;
+        let at_ns = tasks::read(&self.tasks, |mut task| {
+            self.settling.place(&mut task);
+            placing.add(task);
+        })?;
         placing.end();
+        self.settling.end(&self.tasks, &mut groups)?;
         self.add_ended(&mut groups, ended::ENDED_DURING_VISIT)?;
         tasks::end_visit(&self.tasks)?;
         self.living = groups.iter().map(|group| group.tasks.len()).collect();
@@ -192,6 +203,20 @@ impl Watch {
             losses,
             windows: self.parts.windows(),
         })
+    }
+
+    /// The tasks whose group may still change, as they were last read.
+    pub fn unsettled(&self) -> &[Unsettled] {
+        self.settling.unsettled()
+    }
+
+    /// Says of unsettled tasks to which group they belong. What they did until they were last read stays
+    /// with the group that they had.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be told.
+    pub fn settle(&mut self, group_of: impl FnMut(&Unsettled) -> Option<u32>) -> Result<(), Error> {
+        self.settling.settle(&self.tasks, group_of)
     }
 
     /// What is measured, each by the method that was found to work here.

@@ -26,6 +26,7 @@ fn every_task_is_added_once() {
             main_group: 0,
             thread_group: 0,
             process_group: 0,
+            unsettled: false,
         };
         assert_eq!(watch.add(process).expect("it can be watched"), threads + 1);
         assert_eq!(

@@ -1,7 +1,9 @@
 //! The one list of database servers that are known by sight.
 
 use super::running::Running;
+use super::telling::Telling;
 use super::{mysql, pgbouncer, postgresql, redis};
+use crate::roles::Roles;
 use crate::snapshot::TargetKind;
 
 /// A kind of server that tells itself by its process.
@@ -15,6 +17,10 @@ pub struct Database {
     pub option: &'static str,
     /// Whether this process is one, or a child of one.
     pub is_one: fn(&Running) -> bool,
+    /// What its tasks are.
+    pub roles: &'static Roles,
+    /// Tells which, of a server with that pid, if its roles are told later.
+    pub telling: Option<fn(u32) -> Box<dyn Telling>>,
 }
 
 /// All of them.
@@ -25,6 +31,12 @@ pub const DATABASES: &[Database] = &[
     redis::DATABASE,
     pgbouncer::DATABASE,
 ];
+
+/// The kind of server that reports call so; `None` if it is none of a database.
+#[must_use]
+pub fn of_kind(kind: TargetKind) -> Option<&'static Database> {
+    DATABASES.iter().find(|database| database.kind == kind)
+}
 
 /// The servers among these processes: those that are not the child of another one of their kind.
 pub fn servers(processes: &[Running]) -> Vec<(&'static Database, &Running)> {

@@ -2,6 +2,7 @@
 
 use super::databases::Database;
 use super::running::Running;
+use crate::roles;
 use crate::snapshot::TargetKind;
 
 /// MySQL.
@@ -10,6 +11,8 @@ pub const MYSQL: Database = Database {
     name: "MySQL",
     option: "--mysql",
     is_one: |process| process.name == "mysqld" && !is_mariadb(process),
+    roles: &roles::OF_ANY,
+    telling: None,
 };
 
 /// MariaDB, whose program has the old name too, as a link.
@@ -18,6 +21,8 @@ pub const MARIADB: Database = Database {
     name: "MariaDB",
     option: "--mysql",
     is_one: is_mariadb,
+    roles: &roles::OF_ANY,
+    telling: None,
 };
 
 fn is_mariadb(process: &Running) -> bool {

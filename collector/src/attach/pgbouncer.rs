@@ -1,6 +1,7 @@
 //! PgBouncer: an event loop in front of PostgreSQL.
 
 use super::databases::Database;
+use crate::roles;
 use crate::snapshot::TargetKind;
 
 /// Known by its name.
@@ -9,4 +10,6 @@ pub const DATABASE: Database = Database {
     name: "PgBouncer",
     option: "--pgbouncer",
     is_one: |process| process.name == "pgbouncer",
+    roles: &roles::OF_ANY,
+    telling: None,
 };

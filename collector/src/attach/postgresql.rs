@@ -1,6 +1,7 @@
 //! PostgreSQL: a postmaster, and a process for each connection and each of its own tasks.
 
 use super::databases::Database;
+use crate::roles;
 use crate::snapshot::TargetKind;
 
 /// Known by the program, which is called `postmaster` where a link of that name starts it.
@@ -9,4 +10,6 @@ pub const DATABASE: Database = Database {
     name: "PostgreSQL",
     option: "--postgres",
     is_one: |process| ["postgres", "postmaster"].contains(&process.name.as_str()),
+    roles: &roles::OF_ANY,
+    telling: None,
 };

@@ -1,6 +1,7 @@
 //! Redis and Valkey: an event loop, and a child for each background save.
 
 use super::databases::Database;
+use crate::roles;
 use crate::snapshot::TargetKind;
 
 /// Known by the name of its thread: the program may be a link to one of its tools.
@@ -9,4 +10,6 @@ pub const DATABASE: Database = Database {
     name: "Redis",
     option: "--redis",
     is_one: |process| ["redis-server", "valkey-server"].contains(&process.name.as_str()),
+    roles: &roles::OF_ANY,
+    telling: None,
 };

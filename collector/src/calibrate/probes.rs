@@ -105,6 +105,7 @@ impl Workload {
                 main_group: 0,
                 thread_group: 0,
                 process_group: 0,
+                unsettled: false,
             })?;
         }
         let (mut runs, mut switches) = (0, 0);

@@ -8,6 +8,7 @@ use crate::{
     attach::{
         choice::{Asked, Chosen, choose},
         process,
+        telling::{Tellers, roles_of},
     },
     cli::Attach,
     host,
@@ -30,6 +31,9 @@ use std::{
 /// How often we look whether the watched processes are still there.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// How often new tasks are asked what they are.
+const TELL: Duration = Duration::from_secs(1);
+
 /// Watches processes until the time is over, a signal comes, or all of them have ended.
 ///
 /// # Errors
@@ -41,7 +45,8 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     if limit < SPARE_DESCRIPTORS {
         bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
     }
-    let mut sampler = Sampler::load(targets.len(), &args.windows.options())?;
+    let roles: Vec<_> = targets.iter().map(roles_of).collect();
+    let mut sampler = Sampler::load(&roles, &args.windows.options())?;
     // Beside what is loading still, and what follows.
     let own_sampler = thread::Builder::new().spawn(OwnSampler::load);
     let sink = Sink::open(&args.output)?;
@@ -56,8 +61,18 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     if args.counters {
         sampler.count_events()?;
     }
+    let mut tellers = Tellers::new(&targets);
+    sampler.read()?;
+    tellers.tell(&mut sampler)?;
     let first = sampler.read()?;
-    let ended_early = watch(args, &targets, quiet, &mut sampler, &interrupt)?;
+    let ended_early = watch(
+        args,
+        &targets,
+        quiet,
+        &mut sampler,
+        &mut tellers,
+        &interrupt,
+    )?;
     let last = sampler.read()?;
     let (owned, lacking) = sample_own(args, &own_sampler, &first, &last, &interrupt);
     let snapshots = first.into_iter().zip(last).zip(owned);
@@ -171,9 +186,11 @@ fn watch(
     targets: &[Chosen],
     quiet: bool,
     sampler: &mut Sampler,
+    tellers: &mut Tellers,
     interrupt: &Interrupt,
 ) -> Result<Option<String>> {
     let begun = Instant::now();
+    let mut told = begun;
     let time = args.duration.unwrap_or_default();
     let progress = Progress::new(time, quiet);
     progress.begin("watching", Duration::ZERO, time);
@@ -197,6 +214,11 @@ fn watch(
                 )
             };
             return Ok(args.duration.map(early));
+        }
+        if told.elapsed() >= TELL {
+            sampler.read()?;
+            tellers.tell(sampler)?;
+            told = Instant::now();
         }
         let mut pids = targets.iter().flat_map(|target| &target.pids);
         if pids.all(|&pid| process::name_of(pid).is_err()) && all_ended(&sampler.read()?) {
@@ -233,6 +255,7 @@ fn attached(target: Chosen, first: Snapshot, last: Snapshot) -> Run {
         memory_points: Vec::new(),
         reserved_points: Vec::new(),
         own: None,
+        connected: None,
         client: None,
         incomplete: None,
     }

@@ -44,7 +44,7 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
     check_load(args, &binary)?;
     check_descriptors(args)?;
     let options = args.windows.options();
-    let trial = Sampler::load(1, &options)?;
+    let trial = Sampler::load(&[&crate::roles::OF_ANY], &options)?;
     let (methods, mut unavailable) = (trial.methods(), trial.unavailable());
     drop(trial);
     let sink = Sink::open(&args.output)?;

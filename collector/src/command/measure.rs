@@ -62,7 +62,7 @@ pub(crate) fn measure(
     repeat: u32,
     plan: &Plan,
 ) -> Result<(Run, Vec<Unavailable>)> {
-    let mut sampler = Sampler::load(1, &bench.options)?;
+    let mut sampler = Sampler::load(&[&crate::roles::OF_ANY], &bench.options)?;
     let options: &[&str] = if plan.crash { &["--allow-crash"] } else { &[] };
     let (binary, interrupt) = (bench.binary, bench.interrupt);
     let mut server = Server::start(binary, model, options, bench.hierarchy, interrupt)?;
@@ -103,6 +103,7 @@ pub(crate) fn measure(
         memory_points: seen.memory_points,
         reserved_points: seen.reserved_points,
         own: seen.own,
+        connected: None,
         client: seen.client,
         incomplete: seen.trouble,
     };

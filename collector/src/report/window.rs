@@ -223,7 +223,25 @@ pub(super) fn totals_of(role: &Role) -> Totals {
     for task in &role.tasks {
         add_totals(&mut sum, &task.totals);
     }
+    subtract_totals(&mut sum, &role.joined);
     sum
+}
+
+/// Takes a part off; times in progress may have been revised since it was read.
+fn subtract_totals(sum: &mut Totals, part: &Totals) {
+    let subtract = |sum: &mut u64, part: u64| *sum = sum.saturating_sub(part);
+    subtract(&mut sum.voluntary, part.voluntary);
+    subtract(&mut sum.involuntary, part.involuntary);
+    subtract(&mut sum.cpu_ns, part.cpu_ns);
+    subtract(&mut sum.running_ns, part.running_ns);
+    subtract(&mut sum.runnable_ns, part.runnable_ns);
+    for (sum, part) in sum.blocked_ns.iter_mut().zip(part.blocked_ns) {
+        subtract(sum, part);
+    }
+    subtract(&mut sum.arrivals, part.arrivals);
+    subtract(&mut sum.unseen, part.unseen);
+    subtract(&mut sum.minor_faults, part.minor_faults);
+    subtract(&mut sum.major_faults, part.major_faults);
 }
 
 fn add_totals(sum: &mut Totals, other: &Totals) {

@@ -15,6 +15,7 @@ pub(super) fn role(name: &str, group: GroupSample) -> Role {
         name: name.into(),
         ended_tasks: group.ended_tasks,
         ended: totals(&group.ended),
+        joined: totals(&group.joined),
         tasks: group.tasks.into_iter().map(task).collect(),
         run_queue_wait: histogram(group.run_queue_wait),
         on_cpu_slice: histogram(group.on_cpu_slice),

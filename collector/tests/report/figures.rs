@@ -72,6 +72,7 @@ pub(crate) fn small() -> Run {
         memory_points: Vec::new(),
         reserved_points: Vec::new(),
         own: None,
+        connected: None,
         client: client.map(|client| connscope::snapshot::Client {
             requests: 700,
             answered_in_window: 530,

@@ -107,6 +107,7 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
         memory_points: points(model, connections, &mut numbers),
         reserved_points: reserved(model, connections),
         own: Some(own(model, tasks)),
+        connected: None,
         client: Some(client(model, connections, wobble)),
         incomplete: None,
     }

@@ -77,6 +77,7 @@ fn watch(pid: u32) -> Result<Watch, probe_ebpf::Error> {
         main_group: 0,
         thread_group: 0,
         process_group: 0,
+        unsettled: false,
     })?;
     Ok(watch)
 }

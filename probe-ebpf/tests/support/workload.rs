@@ -127,10 +127,12 @@ pub fn watch_with(pid: u32, options: &Options) -> Watch {
     let of_process = GroupRule {
         thread_group: thread,
         process_group: child,
+        unsettled: 0,
     };
     let of_child = GroupRule {
         thread_group: child,
         process_group: child,
+        unsettled: 0,
     };
     let rules = [of_process, of_process, of_child];
     let mut watch = Watch::load(&rules, options).expect("probes load");
@@ -139,6 +141,7 @@ pub fn watch_with(pid: u32, options: &Options) -> Watch {
         main_group: MAIN as u32,
         thread_group: thread,
         process_group: child,
+        unsettled: false,
     };
     watch.add(process).expect("the workload can be watched");
     watch

@@ -1,0 +1,42 @@
+//! Asks the tasks of watched servers what they are.
+
+use super::choice::Chosen;
+use super::databases::of_kind;
+use crate::roles::{self, Roles};
+use crate::sample::Sampler;
+use probe_ebpf::{Error, Unsettled};
+
+/// Knows what the tasks of one server are.
+pub trait Telling {
+    /// The role of a task, by its place among those of the server; `None` while that cannot be told.
+    fn role_of(&mut self, task: &Unsettled) -> Option<usize>;
+}
+
+/// The roles of a target.
+#[must_use]
+pub fn roles_of(target: &Chosen) -> &'static Roles {
+    of_kind(target.kind).map_or(&roles::OF_ANY, |database| database.roles)
+}
+
+/// Asks the tasks of all targets.
+pub struct Tellers(Vec<Option<Box<dyn Telling>>>);
+
+impl Tellers {
+    /// Those of these targets.
+    #[must_use]
+    pub fn new(targets: &[Chosen]) -> Self {
+        let telling = |target: &Chosen| {
+            let telling = of_kind(target.kind)?.telling?;
+            Some(telling(*target.pids.first()?))
+        };
+        Self(targets.iter().map(telling).collect())
+    }
+
+    /// Gives each task that can tell what it is its role: from the next reading on.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be told.
+    pub fn tell(&mut self, sampler: &mut Sampler) -> Result<(), Error> {
+        sampler.tell(|target, task| self.0[target].as_mut()?.role_of(task))
+    }
+}
