@@ -11,6 +11,7 @@ pub use probe_ebpf::sample::FLUSH_REASONS;
 /// What a task sleeps on, by the name of the reason: the order of all that is kept by reason.
 pub use probe_ebpf::sample::REASONS;
 mod client;
+pub mod connections;
 pub mod counters;
 pub mod faults;
 mod observer;
