@@ -1,5 +1,8 @@
 //! PostgreSQL: a postmaster, and a process for each connection and each of its own tasks.
 
+pub mod connections;
+pub mod title;
+
 use super::databases::Database;
 use crate::roles;
 use crate::snapshot::TargetKind;
