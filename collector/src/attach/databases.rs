@@ -4,7 +4,7 @@ use super::running::Running;
 use super::telling::Telling;
 use super::{mysql, pgbouncer, postgresql, redis};
 use crate::roles::Roles;
-use crate::snapshot::TargetKind;
+use crate::snapshot::{TargetKind, connections::Connections};
 
 /// A kind of server that tells itself by its process.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Database {
     pub roles: &'static Roles,
     /// Tells which, of a server with that pid, if its roles are told later.
     pub telling: Option<fn(u32) -> Box<dyn Telling>>,
+    /// Who its connections are, of a server with that pid and all of its processes, if that can be known.
+    pub connections: Option<fn(u32, &[u32]) -> Connections>,
 }
 
 /// All of them.

@@ -13,6 +13,7 @@ pub const MYSQL: Database = Database {
     is_one: |process| process.name == "mysqld" && !is_mariadb(process),
     roles: &roles::OF_ANY,
     telling: None,
+    connections: None,
 };
 
 /// MariaDB, whose program has the old name too, as a link.
@@ -23,6 +24,7 @@ pub const MARIADB: Database = Database {
     is_one: is_mariadb,
     roles: &roles::OF_ANY,
     telling: None,
+    connections: None,
 };
 
 fn is_mariadb(process: &Running) -> bool {

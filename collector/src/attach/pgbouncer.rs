@@ -12,4 +12,5 @@ pub const DATABASE: Database = Database {
     is_one: |process| process.name == "pgbouncer",
     roles: &roles::OF_ANY,
     telling: None,
+    connections: None,
 };

@@ -1,11 +1,12 @@
 //! PostgreSQL: a postmaster, and a process for each connection and each of its own tasks.
 
 pub mod connections;
+pub mod telling;
 pub mod title;
 
 use super::databases::Database;
-use crate::roles;
 use crate::snapshot::TargetKind;
+use crate::snapshot::connections::Connections;
 
 /// Known by the program, which is called `postmaster` where a link of that name starts it.
 pub const DATABASE: Database = Database {
@@ -13,6 +14,13 @@ pub const DATABASE: Database = Database {
     name: "PostgreSQL",
     option: "--postgres",
     is_one: |process| ["postgres", "postmaster"].contains(&process.name.as_str()),
-    roles: &roles::OF_ANY,
-    telling: None,
+    roles: &telling::OF_POSTGRESQL,
+    telling: Some(telling::Titles::of),
+    connections: Some(named),
 };
+
+fn named(_postmaster: u32, processes: &[u32]) -> Connections {
+    let titled = |&pid: &u32| Some((pid, title::read(pid)?));
+    let titles: Vec<_> = processes.iter().filter_map(titled).collect();
+    connections::connections(&titles)
+}

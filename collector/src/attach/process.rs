@@ -41,3 +41,13 @@ pub fn ancestors(pid: u32) -> Vec<u32> {
     };
     std::iter::successors(parent(&pid), parent).collect()
 }
+
+/// The processes that it started and that are still its children.
+pub(super) fn children(pid: u32) -> Vec<u32> {
+    let tasks = Process::new(pid as i32).and_then(|process| process.tasks());
+    let tasks = tasks.into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| task.children().ok())
+        .flatten()
+        .collect()
+}

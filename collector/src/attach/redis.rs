@@ -12,4 +12,5 @@ pub const DATABASE: Database = Database {
     is_one: |process| ["redis-server", "valkey-server"].contains(&process.name.as_str()),
     roles: &roles::OF_ANY,
     telling: None,
+    connections: None,
 };

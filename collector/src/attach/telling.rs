@@ -4,6 +4,7 @@ use super::choice::Chosen;
 use super::databases::of_kind;
 use crate::roles::{self, Roles};
 use crate::sample::Sampler;
+use crate::snapshot::{Snapshot, connections::Connections};
 use probe_ebpf::{Error, Unsettled};
 
 /// Knows what the tasks of one server are.
@@ -16,6 +17,19 @@ pub trait Telling {
 #[must_use]
 pub fn roles_of(target: &Chosen) -> &'static Roles {
     of_kind(target.kind).map_or(&roles::OF_ANY, |database| database.roles)
+}
+
+/// Who the connections of a target are, as a snapshot that was just taken shows it; `None` if its kind
+/// cannot tell.
+#[must_use]
+pub fn connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Connections> {
+    let connections = of_kind(target.kind)?.connections?;
+    let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
+    let processes: Vec<u32> = tasks
+        .filter(|task| task.tid == task.pid)
+        .map(|task| task.pid)
+        .collect();
+    Some(connections(*target.pids.first()?, &processes))
 }
 
 /// Asks the tasks of all targets.

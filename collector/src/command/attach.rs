@@ -8,7 +8,7 @@ use crate::{
     attach::{
         choice::{Asked, Chosen, choose},
         process,
-        telling::{Tellers, roles_of},
+        telling::{Tellers, connections_of, roles_of},
     },
     cli::Attach,
     host,
@@ -74,15 +74,20 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
         &interrupt,
     )?;
     let last = sampler.read()?;
+    let connected = targets.iter().zip(&last);
+    let connected: Vec<_> = connected
+        .map(|(target, last)| connections_of(target, last))
+        .collect();
     let (owned, lacking) = sample_own(args, &own_sampler, &first, &last, &interrupt);
-    let snapshots = first.into_iter().zip(last).zip(owned);
-    let runs = targets
-        .into_iter()
-        .zip(snapshots)
-        .map(|(target, ((first, last), own))| Run {
+    let snapshots = first.into_iter().zip(last);
+    let besides = owned.into_iter().zip(connected);
+    let runs = targets.into_iter().zip(snapshots).zip(besides).map(
+        |((target, (first, last)), (own, connected))| Run {
             own,
+            connected,
             ..attached(target, first, last)
-        });
+        },
+    );
     let (runs, contradictions) = sound(runs);
     if runs.is_empty() {
         bail!(contradictions.join("; "));
