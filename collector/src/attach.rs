@@ -4,6 +4,7 @@ pub mod bound;
 pub mod cgroup;
 pub mod choice;
 pub mod databases;
+pub mod following;
 pub mod launched;
 pub mod models;
 pub mod mysql;

@@ -38,7 +38,7 @@ pub mod user_space;
 mod window;
 
 pub use error::{Error, Problem};
-pub use target::{Role, Target};
+pub use target::{Restart, Role, Target};
 
 use observer::{Lost, Observer, add_losses, add_unseen};
 use ranking::Ranking;

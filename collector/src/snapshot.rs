@@ -73,6 +73,9 @@ pub struct Run {
     pub kind: TargetKind,
     /// The processes that were asked for or started; what descends from them is watched too.
     pub pids: Vec<u32>,
+    /// When it was there again after all of its processes had ended.
+    #[serde(default)]
+    pub restarts: Vec<Restart>,
     /// Which repeat of the same measurement, from 1.
     pub repeat: u32,
     /// Connections held while it was measured, where that is known.
@@ -98,6 +101,15 @@ pub struct Run {
     pub client: Option<Client>,
     /// Why this run ended before its time, if it did.
     pub incomplete: Option<String>,
+}
+
+/// A target that had ended, and is there again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// When it was seen to be.
+    pub at_ns: u64,
+    /// Its process.
+    pub pid: u32,
 }
 
 /// What sort of target a run watched.

@@ -3,10 +3,11 @@
 mod host;
 
 use super::{process, running};
-use crate::snapshot::TargetKind;
+use crate::snapshot::{Restart, TargetKind};
 use anyhow::{Result, bail};
 use host::Host;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// What a user has asked for, each as often as they like.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +31,73 @@ pub struct Chosen {
     pub name: String,
     /// What it is.
     pub kind: TargetKind,
-    /// Its processes: one, or the first ones of a unit or a cgroup.
+    /// Its processes: one, or the first ones of a unit or a cgroup; and those that were found later.
     pub pids: Vec<u32>,
+    /// How it was found.
+    pub found: Found,
+    /// When it was there again after all of these had ended.
+    pub restarts: Vec<Restart>,
+}
+
+/// How a target was found, and may be found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// By its pid, which is nobody else's.
+    Pid,
+    /// Among the database servers.
+    Server {
+        /// The option that chooses its like.
+        option: &'static str,
+        /// Where it listens.
+        port: Option<u16>,
+        /// Where it works, if it does not listen.
+        directory: Option<PathBuf>,
+    },
+    /// By where it listens.
+    Port(u16),
+    /// By the name of its unit.
+    Unit(String),
+    /// By the path of its cgroup.
+    Cgroup(String),
+}
+
+impl Found {
+    /// Whether it can be there again after it has ended.
+    #[must_use]
+    pub fn may_be_again(&self) -> bool {
+        *self != Self::Pid
+    }
+
+    /// Whether processes can join it that none of its own has started.
+    #[must_use]
+    pub fn may_be_joined(&self) -> bool {
+        matches!(self, Self::Unit(_) | Self::Cgroup(_))
+    }
+
+    /// Its processes as they are now; none if it is not there, or cannot be told from others.
+    #[must_use]
+    pub fn again(&self) -> Vec<u32> {
+        let processes = running::all().unwrap_or_default();
+        let host = Host::new(&processes);
+        let found = match self {
+            Self::Pid => return Vec::new(),
+            Self::Server {
+                option,
+                port: Some(port),
+                ..
+            } => host.database(option, &port.to_string()),
+            Self::Server {
+                option,
+                directory: Some(directory),
+                ..
+            } => host.database(option, &directory.to_string_lossy()),
+            Self::Server { .. } => return Vec::new(),
+            Self::Port(port) => host.at_port(*port),
+            Self::Unit(unit) => host.of_unit(unit),
+            Self::Cgroup(cgroup) => host.of_cgroup(cgroup),
+        };
+        found.map(|found| found.pids).unwrap_or_default()
+    }
 }
 
 /// The targets that were asked for; the one database server that runs here, if nothing was.
@@ -45,6 +111,8 @@ pub fn choose(asked: &Asked) -> Result<Vec<Chosen>> {
             name: process::name_of(pid)?,
             kind: TargetKind::Process,
             pids: vec![pid],
+            found: Found::Pid,
+            restarts: Vec::new(),
         });
     }
     let needs_more = chosen.is_empty() || asked.asks_for_more_than_pids();

@@ -29,7 +29,12 @@ pub fn connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Connection
         .filter(|task| task.tid == task.pid)
         .map(|task| task.pid)
         .collect();
-    Some(connections(*target.pids.first()?, &processes))
+    Some(connections(*target.pids.last()?, &processes))
+}
+
+fn telling_of(target: &Chosen) -> Option<Box<dyn Telling>> {
+    let telling = of_kind(target.kind)?.telling?;
+    Some(telling(*target.pids.last()?))
 }
 
 /// Asks the tasks of all targets.
@@ -39,11 +44,12 @@ impl Tellers {
     /// Those of these targets.
     #[must_use]
     pub fn new(targets: &[Chosen]) -> Self {
-        let telling = |target: &Chosen| {
-            let telling = of_kind(target.kind)?.telling?;
-            Some(telling(*target.pids.first()?))
-        };
-        Self(targets.iter().map(telling).collect())
+        Self(targets.iter().map(telling_of).collect())
+    }
+
+    /// The target of that number is its last process from now on.
+    pub fn follow(&mut self, number: usize, target: &Chosen) {
+        self.0[number] = telling_of(target);
     }
 
     /// Gives each task that can tell what it is its role: from the next reading on.

@@ -7,8 +7,7 @@ use super::{
 use crate::{
     attach::{
         choice::{Asked, Chosen, choose},
-        process,
-        telling::{Tellers, connections_of, roles_of},
+        following::{Followed, Following},
     },
     cli::Attach,
     host,
@@ -31,9 +30,6 @@ use std::{
 /// How often we look whether the watched processes are still there.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often new tasks are asked what they are.
-const TELL: Duration = Duration::from_secs(1);
-
 /// Watches processes until the time is over, a signal comes, or all of them have ended.
 ///
 /// # Errors
@@ -45,14 +41,11 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     if limit < SPARE_DESCRIPTORS {
         bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
     }
-    let roles: Vec<_> = targets.iter().map(roles_of).collect();
-    let mut sampler = Sampler::load(&roles, &args.windows.options())?;
+    let mut sampler = Sampler::load(&Following::roles(&targets), &args.windows.options())?;
     // Beside what is loading still, and what follows.
     let own_sampler = thread::Builder::new().spawn(OwnSampler::load);
     let sink = Sink::open(&args.output)?;
-    for (target, chosen) in targets.iter().enumerate() {
-        add(&mut sampler, target, chosen)?;
-    }
+    let mut following = Following::begin(targets, &mut sampler)?;
     // Before the window: no more loading in it.
     let own_sampler = match own_sampler {
         Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
@@ -61,33 +54,19 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     if args.counters {
         sampler.count_events()?;
     }
-    let mut tellers = Tellers::new(&targets);
-    sampler.read()?;
-    tellers.tell(&mut sampler)?;
     let first = sampler.read()?;
-    let ended_early = watch(
-        args,
-        &targets,
-        quiet,
-        &mut sampler,
-        &mut tellers,
-        &interrupt,
-    )?;
+    let ended_early = watch(args, &mut following, quiet, &mut sampler, &interrupt)?;
     let last = sampler.read()?;
-    let connected = targets.iter().zip(&last);
-    let connected: Vec<_> = connected
-        .map(|(target, last)| connections_of(target, last))
-        .collect();
+    let targets = following.end(&last);
     let (owned, lacking) = sample_own(args, &own_sampler, &first, &last, &interrupt);
-    let snapshots = first.into_iter().zip(last);
-    let besides = owned.into_iter().zip(connected);
-    let runs = targets.into_iter().zip(snapshots).zip(besides).map(
-        |((target, (first, last)), (own, connected))| Run {
+    let snapshots = first.into_iter().zip(last).zip(owned);
+    let runs = targets
+        .into_iter()
+        .zip(snapshots)
+        .map(|(target, ((first, last), own))| Run {
             own,
-            connected,
             ..attached(target, first, last)
-        },
-    );
+        });
     let (runs, contradictions) = sound(runs);
     if runs.is_empty() {
         bail!(contradictions.join("; "));
@@ -170,32 +149,15 @@ fn asked(args: &Attach) -> Result<Asked> {
     })
 }
 
-/// Of several processes some may have ended by now.
-fn add(sampler: &mut Sampler, target: usize, chosen: &Chosen) -> Result<()> {
-    let mut gone = Vec::new();
-    for &pid in &chosen.pids {
-        if let Err(error) = sampler.add(target, pid) {
-            // It was there a moment ago; how it has ended says more.
-            gone.push(process::name_of(pid).err().ok_or(error)?);
-        }
-    }
-    match gone.pop() {
-        Some(ended) if gone.len() + 1 == chosen.pids.len() => Err(ended),
-        _ => Ok(()),
-    }
-}
-
 /// Waits; returns why the watch ended before its time, if it did.
 fn watch(
     args: &Attach,
-    targets: &[Chosen],
+    following: &mut Following,
     quiet: bool,
     sampler: &mut Sampler,
-    tellers: &mut Tellers,
     interrupt: &Interrupt,
 ) -> Result<Option<String>> {
     let begun = Instant::now();
-    let mut told = begun;
     let time = args.duration.unwrap_or_default();
     let progress = Progress::new(time, quiet);
     progress.begin("watching", Duration::ZERO, time);
@@ -220,14 +182,13 @@ fn watch(
             };
             return Ok(args.duration.map(early));
         }
-        if told.elapsed() >= TELL {
-            sampler.read()?;
-            tellers.tell(sampler)?;
-            told = Instant::now();
+        for event in following.keep(sampler)? {
+            if !quiet {
+                say(&event.to_string());
+            }
         }
-        let mut pids = targets.iter().flat_map(|target| &target.pids);
-        if pids.all(|&pid| process::name_of(pid).is_err()) && all_ended(&sampler.read()?) {
-            let who = match targets {
+        if following.all_ended() && !following.may_come_back() && all_ended(&sampler.read()?) {
+            let who = match &following.targets().collect::<Vec<_>>()[..] {
                 [Chosen { pids, .. }] if pids.len() == 1 => format!("process {}", pids[0]),
                 [target] => target.name.clone(),
                 _ => "all processes".into(),
@@ -247,11 +208,12 @@ fn all_ended(snapshots: &[Snapshot]) -> bool {
         .all(|role| role.tasks.is_empty())
 }
 
-fn attached(target: Chosen, first: Snapshot, last: Snapshot) -> Run {
+fn attached(target: Followed, first: Snapshot, last: Snapshot) -> Run {
     Run {
-        name: target.name,
-        kind: target.kind,
-        pids: target.pids,
+        name: target.chosen.name,
+        kind: target.chosen.kind,
+        pids: target.chosen.pids,
+        restarts: target.chosen.restarts,
         repeat: 1,
         connections: None,
         before: first.clone(),
@@ -260,8 +222,8 @@ fn attached(target: Chosen, first: Snapshot, last: Snapshot) -> Run {
         memory_points: Vec::new(),
         reserved_points: Vec::new(),
         own: None,
-        connected: None,
+        connected: target.connected,
         client: None,
-        incomplete: None,
+        incomplete: target.gone,
     }
 }

@@ -35,6 +35,8 @@ pub struct Target {
     pub kind: TargetKind,
     /// The process that was watched in each repeat.
     pub pids: Vec<u32>,
+    /// When it was there again after it had ended.
+    pub restarts: Vec<Restart>,
     /// Connections held; none where that is not known.
     pub connections: Option<u32>,
     /// How many repeats of the same measurement are in here.
@@ -55,6 +57,25 @@ pub struct Target {
     pub connections_detail: Vec<TaskDetail>,
     /// What was not seen while it was watched, by probe.
     pub lost: Lost,
+}
+
+/// A target that had ended, and was there again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Restart {
+    /// How long after the window had opened, in seconds.
+    pub after_seconds: f64,
+    /// Its process.
+    pub pid: u32,
+}
+
+impl Restart {
+    fn all<'a>(window: &'a Window<'_>) -> impl Iterator<Item = Self> + 'a {
+        let opened_ns = window.run.start.at_ns;
+        window.run.restarts.iter().map(move |restart| Self {
+            after_seconds: restart.at_ns.saturating_sub(opened_ns) as f64 / 1e9,
+            pid: restart.pid,
+        })
+    }
 }
 
 /// The tasks of one role.
@@ -131,6 +152,7 @@ impl Target {
                 .flat_map(|it| &it.run.pids)
                 .copied()
                 .collect(),
+            restarts: windows.iter().flat_map(Restart::all).collect(),
             connections: first.connections,
             repeats: windows.len() as u64,
             window_seconds: basis.seconds,

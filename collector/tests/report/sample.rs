@@ -1,8 +1,8 @@
 //! Recordings made by hand: snapshots as the probes would give them.
 
 use connscope::snapshot::{
-    Creation, Histogram, Loss, Map, Memory, MemoryPoint, Program, REASONS, Recording, Role, Run,
-    Snapshot, State, Statistics, TargetKind, Task, Totals, Unavailable, Window,
+    Creation, Histogram, Loss, Map, Memory, MemoryPoint, Program, REASONS, Recording, Restart,
+    Role, Run, Snapshot, State, Statistics, TargetKind, Task, Totals, Unavailable, Window,
 };
 
 pub(crate) use super::around::methods;
@@ -99,6 +99,7 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
         name: model.name.to_owned(),
         kind: TargetKind::Reference,
         pids: vec![4000 + repeat],
+        restarts: Vec::new(),
         repeat,
         connections: Some(connections),
         before,
@@ -335,7 +336,11 @@ pub(crate) fn attach() -> Recording {
     let mut run = run(&MODELS[0], 40, 1);
     run.name = "postgres".to_owned();
     run.kind = TargetKind::Process;
-    run.pids = vec![100];
+    run.pids = vec![90, 100];
+    run.restarts = vec![Restart {
+        at_ns: run.start.at_ns + 300_000_000,
+        pid: 100,
+    }];
     run.connections = None;
     run.before = run.start.clone();
     run.client = None;

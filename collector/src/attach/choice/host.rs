@@ -1,6 +1,6 @@
 //! What runs on this host, and what of it is meant by a port, a pid, a data directory, a unit or a cgroup.
 
-use super::Chosen;
+use super::{Chosen, Found};
 use crate::attach::databases::{DATABASES, Database, servers};
 use crate::attach::running::{Ports, Running};
 use crate::snapshot::TargetKind;
@@ -75,6 +75,12 @@ impl<'a> Host<'a> {
             name: format!("{}{which}", database.name),
             kind: database.kind,
             pids: vec![process.pid],
+            found: Found::Server {
+                option: database.option,
+                port,
+                directory: process.directory(),
+            },
+            restarts: Vec::new(),
         }
     }
 
@@ -153,6 +159,8 @@ impl<'a> Host<'a> {
                         name: format!("{}:{port}", process.name),
                         kind: TargetKind::Process,
                         pids: vec![process.pid],
+                        found: Found::Port(port),
+                        restarts: Vec::new(),
                     }))
             }
             _ => {
@@ -197,7 +205,8 @@ impl<'a> Host<'a> {
                 ),
             }
         }
-        Ok(self.many(name, &members))
+        let found = Found::Unit(unit.to_owned());
+        Ok(self.many(name, &members, found))
     }
 
     /// All of a cgroup, and of those below it.
@@ -213,15 +222,18 @@ impl<'a> Host<'a> {
                 "--cgroup {cgroup}: no process is in that cgroup; name it as /proc/PID/cgroup does"
             );
         }
-        Ok(self.many(path, &members))
+        let found = Found::Cgroup(cgroup.to_owned());
+        Ok(self.many(path, &members, found))
     }
 
-    fn many(&self, name: String, members: &[&Running]) -> Chosen {
+    fn many(&self, name: String, members: &[&Running], found: Found) -> Chosen {
         let first = first_ones(members, self.processes);
         Chosen {
             name,
             kind: TargetKind::Process,
             pids: first.iter().map(|process| process.pid).collect(),
+            found,
+            restarts: Vec::new(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::text::{Pen, columns, wrap};
 use super::units;
 use crate::report::client::Client;
 use crate::report::observer::Observer;
-use crate::report::{Report, Target};
+use crate::report::{Report, Restart, Target};
 
 /// A note and what it is about.
 pub(super) type Note = (String, String);
@@ -30,6 +30,7 @@ pub(super) fn write(
         numbered.map(|(number, reason)| (format!("-{}", superscript(number)), reason.clone())),
     );
     notes.extend(incomplete(report));
+    notes.extend(restarts(report));
     notes.extend(unshown(report, footnotes));
     notes.extend(bounds(report));
     notes.extend(fault_windows(report));
@@ -102,6 +103,23 @@ fn incomplete(report: &Report) -> Vec<Note> {
             .map(|reason| (about(), format!("{}: {reason}", name(target))))
     };
     report.targets.iter().filter_map(of_target).collect()
+}
+
+/// Targets that were there again after they had ended.
+fn restarts(report: &Report) -> impl Iterator<Item = Note> {
+    let of_target = |target: &Target| {
+        let name = name(target);
+        let note = move |restart: &Restart| {
+            let after = units::time(restart.after_seconds);
+            let note = format!(
+                "{name}: seen again after {after}, as process {}",
+                restart.pid
+            );
+            ("restarted".to_owned(), note)
+        };
+        target.restarts.iter().map(note).collect::<Vec<_>>()
+    };
+    report.targets.iter().flat_map(of_target)
 }
 
 /// Measures that could not be had and have no row of their own.

@@ -1,0 +1,244 @@
+//! Keeps the watch of targets whole while their processes come and go: servers that are restarted, and what
+//! joins a unit or a cgroup later.
+
+use super::choice::Chosen;
+use super::process::name_of;
+use super::telling::{Tellers, connections_of, roles_of};
+use crate::roles::Roles;
+use crate::sample::Sampler;
+use crate::snapshot::{Restart, Snapshot, connections::Connections};
+use anyhow::Result;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::collections::HashSet;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How often new tasks are asked what they are, and who has gone is looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the processes of this host are looked through for those that have joined a unit or a cgroup:
+/// that takes some 30 us for each process that there is.
+const JOIN: Duration = Duration::from_secs(5);
+
+/// Targets, watched.
+pub struct Following {
+    targets: Vec<Target>,
+    tellers: Tellers,
+    looked: Instant,
+    joined: Instant,
+}
+
+/// One target.
+struct Target {
+    chosen: Chosen,
+    /// A descriptor of each process that was watched first: a pid may come to be another's.
+    held: Vec<OwnedFd>,
+    /// When it was seen to have ended.
+    gone: Option<Instant>,
+}
+
+/// A target at the end of a watch.
+pub struct Followed {
+    /// It, with all processes that were watched first in it.
+    pub chosen: Chosen,
+    /// Why there was nothing to watch in the end, if it may have been there again.
+    pub gone: Option<String>,
+    /// Who its connections are.
+    pub connected: Option<Connections>,
+}
+
+/// What became of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// All of its processes have ended.
+    Ended(String),
+    /// It is there again, as this process.
+    Back(String, u32),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(name) => write!(f, "{name} has ended; looking for it every second"),
+            Self::Back(name, pid) => write!(f, "{name} is there again, as process {pid}"),
+        }
+    }
+}
+
+impl Following {
+    /// The roles that the sampler is to have groups for, by target.
+    #[must_use]
+    pub fn roles(targets: &[Chosen]) -> Vec<&'static Roles> {
+        targets.iter().map(roles_of).collect()
+    }
+
+    /// Begins to watch all of them. Of several processes of one some may have ended by now.
+    ///
+    /// # Errors
+    /// If none of a target's can be watched.
+    pub fn begin(targets: Vec<Chosen>, sampler: &mut Sampler) -> Result<Self> {
+        let tellers = Tellers::new(&targets);
+        let mut following = Self {
+            targets: Vec::new(),
+            tellers,
+            looked: Instant::now(),
+            joined: Instant::now(),
+        };
+        for (number, chosen) in targets.into_iter().enumerate() {
+            let held = chosen.pids.iter().filter_map(|pid| hold(*pid)).collect();
+            add(sampler, number, &chosen.pids)?;
+            following.targets.push(Target {
+                chosen,
+                held,
+                gone: None,
+            });
+        }
+        sampler.read()?;
+        following.tellers.tell(sampler)?;
+        Ok(following)
+    }
+
+    /// The targets, each with all processes that were watched first in it.
+    pub fn targets(&self) -> impl ExactSizeIterator<Item = &Chosen> {
+        self.targets.iter().map(|target| &target.chosen)
+    }
+
+    /// Whether every process that was watched first, of every target, has ended.
+    pub fn all_ended(&mut self) -> bool {
+        self.targets.iter_mut().all(Target::has_ended)
+    }
+
+    /// Whether some of the targets may be there again after they have ended.
+    pub fn may_come_back(&self) -> bool {
+        self.targets
+            .iter()
+            .any(|target| target.chosen.found.may_be_again())
+    }
+
+    /// The targets as they are in the end, with a snapshot that was just taken of each.
+    #[must_use]
+    pub fn end(self, snapshots: &[Snapshot]) -> Vec<Followed> {
+        let targets = self.targets.into_iter().zip(snapshots);
+        let followed = targets.map(|(target, snapshot)| Followed {
+            connected: match target.gone {
+                None => connections_of(&target.chosen, snapshot),
+                Some(_) => None,
+            },
+            gone: target.gone.map(|gone| {
+                let ago = gone.elapsed();
+                format!("it ended {ago:.1?} before the end, and was not there again")
+            }),
+            chosen: target.chosen,
+        });
+        followed.collect()
+    }
+
+    /// Does what is due: asks new tasks what they are, looks for those that have gone, and takes in those that have
+    /// joined.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read.
+    pub fn keep(&mut self, sampler: &mut Sampler) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        if self.looked.elapsed() < LOOK {
+            return Ok(events);
+        }
+        let snapshots = sampler.read()?;
+        self.tellers.tell(sampler)?;
+        let join = self.joined.elapsed() >= JOIN;
+        for (number, snapshot) in snapshots.iter().enumerate() {
+            self.keep_one(number, snapshot, join, sampler, &mut events)?;
+        }
+        if join {
+            self.joined = Instant::now();
+        }
+        self.looked = Instant::now();
+        Ok(events)
+    }
+
+    fn keep_one(
+        &mut self,
+        number: usize,
+        snapshot: &Snapshot,
+        join: bool,
+        sampler: &mut Sampler,
+        events: &mut Vec<Event>,
+    ) -> Result<()> {
+        let target = &mut self.targets[number];
+        let name = target.chosen.name.clone();
+        if !target.chosen.found.may_be_again() {
+            return Ok(());
+        }
+        let ended = target.has_ended();
+        if ended && target.gone.is_none() {
+            target.gone = Some(Instant::now());
+            events.push(Event::Ended(name.clone()));
+        }
+        if !(ended || join && target.chosen.found.may_be_joined()) {
+            return Ok(());
+        }
+        let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
+        let watched: HashSet<u32> = tasks.map(|task| task.pid).collect();
+        for pid in target.chosen.found.again() {
+            if watched.contains(&pid) {
+                continue;
+            }
+            let Some(held) = hold(pid) else { continue };
+            // It may have ended just now, or descend from one that is watched since the snapshot.
+            if sampler.add(number, pid).is_err() {
+                continue;
+            }
+            target.held.push(held);
+            target.chosen.pids.push(pid);
+            self.tellers.follow(number, &target.chosen);
+            if target.gone.take().is_some() {
+                target.chosen.restarts.push(Restart {
+                    at_ns: now_ns(),
+                    pid,
+                });
+                events.push(Event::Back(name.clone(), pid));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    /// Lets go of the processes that have ended.
+    fn has_ended(&mut self) -> bool {
+        self.held.retain(|process| !is_over(process));
+        self.held.is_empty()
+    }
+}
+
+/// A descriptor of a process that tells when it has ended; `None` if it has.
+fn hold(pid: u32) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    pidfd_open(pid, PidfdFlags::NONBLOCK).ok()
+}
+
+fn is_over(process: &OwnedFd) -> bool {
+    let mut asked = [PollFd::new(process, PollFlags::IN)];
+    poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+fn add(sampler: &mut Sampler, target: usize, pids: &[u32]) -> Result<()> {
+    let mut gone = Vec::new();
+    for &pid in pids {
+        if let Err(error) = sampler.add(target, pid) {
+            // It was there a moment ago; how it has ended says more.
+            gone.push(name_of(pid).err().ok_or(error)?);
+        }
+    }
+    match gone.pop() {
+        Some(ended) if gone.len() + 1 == pids.len() => Err(ended),
+        _ => Ok(()),
+    }
+}
+
+/// `CLOCK_MONOTONIC`, as snapshots have it.
+fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
