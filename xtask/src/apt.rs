@@ -1,7 +1,7 @@
-//! Reads Debian's archive through apt, with a state of our own: the suites of the kernels are not
-//! the host's, and nothing of them may be installed there by mistake.
+//! Reads Debian's archive through apt, with a state of our own: the suites that packages are taken from
+//! are not the host's, and nothing of them may be installed there by mistake.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -54,19 +54,52 @@ impl Suite {
         Ok(Description::parse(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// Downloads a package into `folder`; apt checks it against the signed lists.
-    pub(crate) fn download(&self, package: &str, folder: &Path) -> Result<()> {
-        eprintln!("downloading {package} from Debian {}", self.name);
+    /// What apt would install for a package on a machine that has nothing, recommendations left out: the
+    /// package itself too.
+    pub(crate) fn needs(&self, package: &str) -> Result<Vec<String>> {
         let output = self
             .apt("apt-get")
-            .args(["--quiet", "download", package])
-            .current_dir(folder)
+            .args(["--quiet", "--simulate", "--no-install-recommends"])
+            .args(["install", package])
             .output()
             .context("cannot run apt-get")?;
         match output.status.success() {
-            true => Ok(()),
-            false => bail!("cannot download {package}: {}", said(&output)),
+            true => Ok(to_install(&String::from_utf8_lossy(&output.stdout))),
+            false => bail!("cannot tell what {package} needs: {}", said(&output)),
         }
+    }
+
+    /// Downloads packages and unpacks them into `folder`, which is there; apt checks them against the
+    /// signed lists. Nothing is installed, and no script of theirs is run.
+    pub(crate) fn unpack(&self, packages: &[&str], folder: &Path) -> Result<()> {
+        let archives = folder.with_extension("archives");
+        remove_folder(&archives)?;
+        fs::create_dir_all(&archives)?;
+        let named = match packages {
+            [package] => (*package).to_owned(),
+            several => format!("{} packages", several.len()),
+        };
+        eprintln!("downloading {named} from Debian {}", self.name);
+        let output = self
+            .apt("apt-get")
+            .args(["--quiet", "download"])
+            .args(packages)
+            .current_dir(&archives)
+            .output()
+            .context("cannot run apt-get")?;
+        if !output.status.success() {
+            bail!("cannot download {named}: {}", said(&output));
+        }
+        for archive in fs::read_dir(&archives)? {
+            let archive = archive?.path();
+            let status = Command::new("dpkg-deb")
+                .arg("--extract")
+                .args([&archive, folder])
+                .status()
+                .context("cannot run dpkg-deb")?;
+            ensure!(status.success(), "cannot unpack {}", archive.display());
+        }
+        remove_folder(&archives)
     }
 
     fn prepare(&self) -> Result<()> {
@@ -147,6 +180,22 @@ impl Description {
     }
 }
 
+/// The names in what apt says it would do: lines like `Inst libaio1t64 (0.3.113-10 Debian:unstable [amd64])`.
+fn to_install(simulated: &str) -> Vec<String> {
+    let lines = simulated.lines();
+    let names = lines.filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+/// Leaves no folder of that name.
+pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
+    match folder.exists() {
+        true => fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display())),
+        false => Ok(()),
+    }
+}
+
 fn is_fresh(stamp: &Path) -> bool {
     let age = || stamp.metadata().ok()?.modified().ok()?.elapsed().ok();
     age().is_some_and(|age| age < FRESH)
@@ -194,5 +243,15 @@ mod tests {
         );
         assert_eq!(description.dependency("linux-image-"), None);
         assert_eq!(Description::parse("N: Unable to locate package\n"), None);
+    }
+
+    #[test]
+    fn what_would_be_installed_is_read() {
+        let text = "Reading package lists...\n\
+                    Inst gcc-16-base (16.2.0-4 Debian:unstable [amd64])\n\
+                    Inst mysql-server-core (9.7.4-2 Debian:unstable [amd64])\n\
+                    Conf gcc-16-base (16.2.0-4 Debian:unstable [amd64])\n";
+        assert_eq!(to_install(text), ["gcc-16-base", "mysql-server-core"]);
+        assert_eq!(to_install(""), Vec::<String>::new());
     }
 }

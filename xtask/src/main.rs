@@ -9,6 +9,7 @@ mod demo;
 mod fuzz;
 mod host;
 mod runtimes;
+mod servers;
 mod setup;
 mod test;
 mod vm;
@@ -165,11 +166,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Setup => {
             setup::install_missing(Purpose::All)?;
             runtimes::unpack()?;
+            servers::unpack()?;
             eprintln!("every package is installed");
             Ok(ExitCode::SUCCESS)
         }
         Command::Build(setup) => {
-            setup.unless_refused(Purpose::Tests)?;
+            setup.unless_refused(Purpose::Programs)?;
             cargo::build_programs()?;
             runtimes::build()?;
             Ok(ExitCode::SUCCESS)
@@ -210,9 +212,12 @@ impl SetupArgs {
             return Ok(());
         }
         setup::install_missing(purpose)?;
-        match purpose.needs_servers() {
-            true => runtimes::unpack(),
-            false => Ok(()),
+        if purpose.needs_runtimes() {
+            runtimes::unpack()?;
         }
+        if purpose.needs_servers() {
+            servers::unpack()?;
+        }
+        Ok(())
     }
 }

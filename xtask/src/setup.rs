@@ -152,7 +152,7 @@ mod tests {
         assert!(!build.is_empty());
         assert!(build.iter().all(|package| package.service.is_none()));
         assert!(PACKAGES.iter().all(|package| package.serves(Purpose::All)));
-        for purpose in [Purpose::Tests, Purpose::VmTests] {
+        for purpose in [Purpose::Programs, Purpose::Tests, Purpose::VmTests] {
             assert!(build.iter().all(|package| package.serves(purpose)));
         }
     }

@@ -2,7 +2,7 @@
 //! that it was built for. Nothing of it is installed, and a Java that the host has is left alone.
 
 use super::{Built, Place};
-use crate::apt::Suite;
+use crate::apt::{Suite, remove_folder};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -36,30 +36,16 @@ pub(super) fn unpack(cache: &Path) -> Result<()> {
         "it is unpacked for x86-64 only"
     );
     let partial = cache.join("jdk.partial");
-    if partial.exists() {
-        fs::remove_dir_all(&partial)?;
-    }
+    remove_folder(&partial)?;
     fs::create_dir_all(&partial)?;
-    let suite = Suite::open(SUITE, cache)?;
-    for package in PACKAGES {
-        suite.download(package, &partial)?;
-    }
-    for file in fs::read_dir(&partial)?.collect::<Result<Vec<_>, _>>()? {
-        run(Command::new("dpkg-deb")
-            .arg("--extract")
-            .arg(file.path())
-            .arg(&partial))?;
-        fs::remove_file(file.path())?;
-    }
+    Suite::open(SUITE, cache)?.unpack(PACKAGES, &partial)?;
     stay_inside(&partial.join(HOME), &partial)?;
     symlink(
         format!("{LIBRARIES}/ld-linux-x86-64.so.2"),
         partial.join(LINKER),
     )?;
     // One of another version.
-    if runtime.exists() {
-        fs::remove_dir_all(&runtime)?;
-    }
+    remove_folder(&runtime)?;
     // Last: one that was interrupted is not taken for a whole one.
     Ok(fs::rename(&partial, &runtime)?)
 }

@@ -5,7 +5,9 @@
 pub(crate) enum Purpose {
     /// To build, and to run what was built.
     Build,
-    /// To build and to run the tests.
+    /// To build every program, those in other languages too.
+    Programs,
+    /// To build them and to run the tests.
     Tests,
     /// To build and to run tests in virtual machines.
     VmTests,
@@ -17,8 +19,22 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     /// Whether the reference servers of other runtimes are wanted.
+    pub(crate) fn needs_runtimes(self) -> bool {
+        self.includes(Self::Programs)
+    }
+
+    /// Whether real servers are wanted.
     pub(crate) fn needs_servers(self) -> bool {
-        [Self::Tests, Self::All].contains(&self)
+        self.includes(Self::Tests)
+    }
+
+    /// Whether what is needed for `other` is needed for this.
+    fn includes(self, other: Self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tests => [Self::Build, Self::Programs, Self::Tests].contains(&other),
+            _ => [Self::Build, self].contains(&other),
+        }
     }
 }
 
@@ -29,13 +45,14 @@ pub(crate) struct Package {
     pub(crate) reason: &'static str,
     /// The service that the package would start by itself, which we do not want running.
     pub(crate) service: Option<&'static str>,
-    needed_for: Purpose,
+    needed_for: &'static [Purpose],
 }
 
 impl Package {
     /// Whether this package is needed for `purpose`: tests need what the build needs, and more.
     pub(crate) fn serves(&self, purpose: Purpose) -> bool {
-        [Purpose::Build, purpose].contains(&self.needed_for) || purpose == Purpose::All
+        let mut needed_for = self.needed_for.iter();
+        needed_for.any(|needed| purpose.includes(*needed))
     }
 }
 
@@ -53,55 +70,59 @@ pub(crate) const PACKAGES: &[Package] = &[
     build("make", "builds libbpf"),
     build("pkg-config", "libbpf's build asks it where libelf is"),
     build("zlib1g-dev", "libelf reads compressed sections"),
-    tests("golang-go", "compiles the reference server in Go", None),
+    needed_for(
+        "golang-go",
+        "compiles the reference server in Go",
+        &[Purpose::Programs],
+    ),
+    needed_for(
+        "debian-archive-keyring",
+        "apt checks with it what it downloads of other suites of Debian",
+        &[Purpose::Programs, Purpose::VmTests],
+    ),
     tests(
         "redis-tools",
         "redis-cli and redis-benchmark drive the reference servers",
-        None,
     ),
-    tests(
-        "redis-server",
-        "a real server to attach to",
-        Some("redis-server.service"),
-    ),
-    Package {
-        name: "g++",
-        reason: "builds libFuzzer",
-        service: None,
-        needed_for: Purpose::Fuzz,
-    },
+    tests("sysbench", "drives MySQL and MariaDB"),
+    server("postgresql", "postgresql.service"),
+    server("mariadb-server", "mariadb.service"),
+    server("redis-server", "redis-server.service"),
+    server("pgbouncer", "pgbouncer.service"),
+    needed_for("g++", "builds libFuzzer", &[Purpose::Fuzz]),
     vm_tests("busybox-static", "the shell in a virtual machine"),
     vm_tests("cpio", "packs the file system of a virtual machine"),
-    vm_tests(
-        "debian-archive-keyring",
-        "apt checks the kernels it downloads with it",
-    ),
     vm_tests("qemu-system-x86", "boots other kernels"),
 ];
 
 const fn build(name: &'static str, reason: &'static str) -> Package {
-    Package {
-        name,
-        reason,
-        service: None,
-        needed_for: Purpose::Build,
-    }
+    needed_for(name, reason, &[Purpose::Build])
 }
 
-const fn tests(name: &'static str, reason: &'static str, service: Option<&'static str>) -> Package {
-    Package {
-        name,
-        reason,
-        service,
-        needed_for: Purpose::Tests,
-    }
+const fn tests(name: &'static str, reason: &'static str) -> Package {
+    needed_for(name, reason, &[Purpose::Tests])
 }
 
 const fn vm_tests(name: &'static str, reason: &'static str) -> Package {
+    needed_for(name, reason, &[Purpose::VmTests])
+}
+
+const fn server(name: &'static str, service: &'static str) -> Package {
+    Package {
+        service: Some(service),
+        ..tests(name, "a real server to attach to")
+    }
+}
+
+const fn needed_for(
+    name: &'static str,
+    reason: &'static str,
+    purposes: &'static [Purpose],
+) -> Package {
     Package {
         name,
         reason,
         service: None,
-        needed_for: Purpose::VmTests,
+        needed_for: purposes,
     }
 }

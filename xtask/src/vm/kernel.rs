@@ -1,6 +1,6 @@
 //! Which kernels can be booted, and how one is fetched from Debian.
 
-use crate::apt::{Description, Suite};
+use crate::apt::{Description, Suite, remove_folder};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -154,21 +154,14 @@ impl Offer {
             return Ok(kernel);
         }
         let unpacked = home.join("unpacked");
-        if home.exists() {
-            fs::remove_dir_all(&home)?;
-        }
+        remove_folder(&home)?;
         fs::create_dir_all(&unpacked)?;
-        self.suite.download(&self.package, &home)?;
-        let package = find(&home, |name| name.ends_with(".deb"))?;
-        run(Command::new("dpkg-deb")
-            .arg("--extract")
-            .args([&package, &unpacked]))?;
+        self.suite.unpack(&[&self.package], &unpacked)?;
         fs::rename(
             find(&unpacked, |name| name.starts_with("vmlinuz"))?,
             &kernel.image,
         )?;
-        fs::remove_dir_all(&unpacked)?;
-        fs::remove_file(&package)?;
+        remove_folder(&unpacked)?;
         // Last: a run that was interrupted leaves no sums, and the next one starts anew.
         let sums = fs::File::create(home.join("sums"))?;
         run(Command::new("sha256sum")

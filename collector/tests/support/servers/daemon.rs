@@ -1,0 +1,122 @@
+//! A server's first process, ended when dropped.
+
+use super::site::Site;
+use crate::program::{children, kill};
+use std::{
+    fs::{self, File},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a server may take until it answers, and until it has ended: a busy host has others to serve.
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(10);
+
+pub struct Daemon {
+    child: Child,
+    /// Ends it at once and in order: nothing of it may stay behind.
+    stop: i32,
+    log: PathBuf,
+    pub port: u16,
+}
+
+impl Daemon {
+    /// Starts what `command` makes of a port and a signal by which it is ended, and waits until it answers.
+    #[track_caller]
+    pub fn start<T>(
+        site: &Site,
+        port: u16,
+        stop: i32,
+        mut command: Command,
+        answer: impl Fn(u16) -> Option<T>,
+    ) -> Self {
+        let log = site.path("log");
+        let file = File::create(&log).expect("a folder of ours");
+        command
+            .stdout(file.try_clone().expect("a descriptor"))
+            .stderr(file);
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut daemon = Self {
+            child,
+            stop,
+            log,
+            port,
+        };
+        let end = Instant::now() + LIMIT;
+        while answer(port).is_none() {
+            let ended = daemon.child.try_wait().expect("a child of ours");
+            assert_eq!(ended, None, "{command:?} said {}", daemon.said());
+            let in_time = Instant::now() < end;
+            assert!(in_time, "{command:?} does not answer: {}", daemon.said());
+            thread::sleep(LOOK);
+        }
+        daemon
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All it has said so far.
+    pub fn said(&self) -> String {
+        let said = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Sends a signal and waits for the end of the process.
+    #[track_caller]
+    pub fn end_by(&mut self, signal: i32) -> ExitStatus {
+        kill(self.pid(), signal);
+        let ended = self.ends();
+        ended.unwrap_or_else(|| panic!("it does not end: {}", self.said()))
+    }
+
+    fn ends(&mut self) -> Option<ExitStatus> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            if Instant::now() > end {
+                return None;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        kill(self.pid(), self.stop);
+        if self.ends().is_none() {
+            let children = children(self.pid());
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            children
+                .into_iter()
+                .for_each(|pid| kill(pid, libc::SIGKILL));
+        }
+    }
+}
+
+/// A port on 127.0.0.1 that nobody has, and that the kernel gives to no client.
+#[track_caller]
+pub fn free_port() -> u16 {
+    let first = 20_000 + (std::process::id() % 9_000) as u16;
+    let mut ports = first..32_000;
+    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a free port")
+}
+
+/// Whether anybody listens there.
+pub fn listens(port: u16) -> Option<TcpStream> {
+    TcpStream::connect(("127.0.0.1", port)).ok()
+}

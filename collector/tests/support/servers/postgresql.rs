@@ -1,0 +1,191 @@
+//! PostgreSQL: the version that this host's release has, or 18; a replica of one.
+
+use super::Rows;
+use super::daemon::{Daemon, free_port};
+use super::postgresql_client::Client;
+use super::site::{Place, Site};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Whose programs are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The one installed: 15 on Debian 12.
+    Installed,
+    /// The first with I/O workers and io_uring.
+    Eighteen,
+}
+
+impl Version {
+    #[track_caller]
+    fn place(self) -> Place {
+        match self {
+            Self::Installed => Place::Host,
+            Self::Eighteen => Place::unpacked("postgresql-18"),
+        }
+    }
+
+    /// A program of it, as it is called in its place.
+    #[track_caller]
+    fn program(self, name: &str) -> String {
+        match self {
+            Self::Installed => installed(name),
+            Self::Eighteen => format!("/usr/lib/postgresql/18/bin/{name}"),
+        }
+    }
+}
+
+/// A program of the newest version that is installed here.
+#[track_caller]
+pub fn installed(name: &str) -> String {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let versions = versions.flatten().filter_map(|version| {
+        let number: u32 = version.file_name().to_str()?.parse().ok()?;
+        Some((number, version.path().join("bin").join(name)))
+    });
+    let newest = versions.filter(|(_, program)| program.is_file()).max();
+    let (_, program) = newest.unwrap_or_else(|| panic!("no {name}; run cargo xtask setup"));
+    program.display().to_string()
+}
+
+/// A server with a data directory of its own. Trusts everybody on 127.0.0.1.
+pub struct Postgresql {
+    // Before the folder, which it works in.
+    daemon: Daemon,
+    shared: Shared,
+    version: Version,
+    site: Site,
+}
+
+impl Postgresql {
+    /// Starts one with these settings, which come after those that make it quick to start.
+    #[track_caller]
+    pub fn start(version: Version, settings: &[(&str, &str)]) -> Self {
+        let site = Site::new(version.place(), "postgres");
+        let data = site.seen("data");
+        let options = "--no-sync --auth=trust --username=postgres --locale=C.UTF-8 --encoding=UTF8";
+        let mut arguments = vec!["--pgdata", &data];
+        arguments.extend(options.split(' '));
+        site.run(&version.program("initdb"), &arguments);
+        Self::start_in(site, version, settings)
+    }
+
+    /// Starts a replica of it, which streams from it.
+    #[track_caller]
+    pub fn start_replica(&self, settings: &[(&str, &str)]) -> Self {
+        let site = Site::new(self.version.place(), "postgres");
+        let data = site.seen("data");
+        let primary = format!("host=127.0.0.1 port={} user=postgres", self.port());
+        let options = "--write-recovery-conf --checkpoint=fast --no-sync";
+        let mut arguments = vec!["--pgdata", &data, "--dbname", &primary];
+        arguments.extend(options.split(' '));
+        site.run(&self.version.program("pg_basebackup"), &arguments);
+        Self::start_in(site, self.version, settings)
+    }
+
+    #[track_caller]
+    fn start_in(site: Site, version: Version, settings: &[(&str, &str)]) -> Self {
+        let (port, folder) = (free_port(), site.seen(""));
+        let mut command = site.command(&version.program("postgres"), libc::SIGQUIT);
+        command.args(["-D", &site.seen("data")]);
+        let port_text = port.to_string();
+        let quick = [
+            ("port", port_text.as_str()),
+            ("listen_addresses", "127.0.0.1"),
+            ("unix_socket_directories", &folder),
+            ("fsync", "off"),
+            ("full_page_writes", "off"),
+        ];
+        for (name, value) in quick.iter().chain(settings) {
+            command.args(["-c", &format!("{name}={value}")]);
+        }
+        // SIGQUIT: everything is dropped, clients too, and the shared memory freed.
+        let answers = |port| Client::try_connect(port, "postgres").ok();
+        let daemon = Daemon::start(&site, port, libc::SIGQUIT, command, answers);
+        let shared = Shared::of(daemon.pid(), &site);
+        Self {
+            daemon,
+            shared,
+            version,
+            site,
+        }
+    }
+
+    /// The postmaster.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.daemon.port
+    }
+
+    /// As we see it.
+    pub fn data_directory(&self) -> PathBuf {
+        self.site.path("data")
+    }
+
+    /// What it has mapped of shared memory in files.
+    pub fn shared_files(&self) -> &[PathBuf] {
+        &self.shared.files
+    }
+
+    pub fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
+    }
+
+    /// A connection, as superuser.
+    #[track_caller]
+    pub fn connect(&self) -> Client {
+        Client::connect(self.port(), "postgres")
+    }
+
+    /// Asks by a connection that is closed afterwards.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Rows {
+        self.connect().query(sql)
+    }
+}
+
+/// The memory of a server that is in no folder of its own; one that was killed leaves it behind.
+struct Shared {
+    /// Of its first segment, by which it tells whether another server runs in its directory.
+    segment: Option<i32>,
+    /// Of what it shares with its parallel workers.
+    files: Vec<PathBuf>,
+}
+
+impl Shared {
+    /// It is in the seventh line of the file with its pid; what it has mapped says the rest.
+    fn of(pid: u32, site: &Site) -> Self {
+        let described = fs::read_to_string(site.path("data/postmaster.pid")).unwrap_or_default();
+        let segment = described.lines().nth(6);
+        let segment = segment.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+        let names = maps
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(5));
+        // With mounts of its own, the folder before it is one that we may not have.
+        let names = names.filter_map(|name| name.rsplit('/').next());
+        let files = names.filter(|name| name.starts_with("PostgreSQL."));
+        Self {
+            segment,
+            files: files.map(|name| Path::new("/dev/shm").join(name)).collect(),
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// Nothing is there any more if it ended in order.
+    fn drop(&mut self) {
+        for file in &self.files {
+            let _ = fs::remove_file(file);
+        }
+        if let Some(segment) = self.segment {
+            // SAFETY: without a buffer. Ids are given anew only after 32,768 others.
+            unsafe { libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut()) };
+        }
+    }
+}
