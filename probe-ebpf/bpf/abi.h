@@ -197,6 +197,7 @@ enum loss {
 	LOSS_CREATION,    /* no room for another combination of clone flags */
 	LOSS_CLOCK,       /* a task's stamps contradicted each other; its blocked time was taken as 0 */
 	LOSS_TORN,        /* a task switched each time it was read; its totals are one switch old */
+	LOSS_WAIT,        /* a wait that the kernel did not tell from the sleep before: it counts as sleep */
 	LOSS_KINDS,
 };
 

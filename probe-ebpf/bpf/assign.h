@@ -45,7 +45,9 @@ static __always_inline bool watch_task(struct task_struct *task, __u32 group, bo
 	entry.base_pcount = entry.pcount;
 	entry.run_delay = task->sched_info.run_delay;
 	/* A wait under way began before the watch: only what comes after counts. */
-	if (queued && queued < now)
+	if (queued && is_asleep(task))
+		entry.run_delay = RUN_DELAY_UNKNOWN;
+	else if (queued && queued < now)
 		entry.run_delay += now - queued;
 	entry.assigned_running = !queued && task->on_cpu;
 	entry.reason = REASON_UNKNOWN;

@@ -80,6 +80,7 @@ struct rq {
 struct sched_entity {
 	struct cfs_rq *cfs_rq;
 	__u64 sum_exec_runtime;
+	unsigned char sched_delayed; /* since 6.12: asleep, and on the run queue still */
 };
 
 struct sched_info {
@@ -182,6 +183,7 @@ struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
 	unsigned int on_cpu; /* int to 6.18, u8 in 7.3: libbpf narrows unsigned loads only */
+	unsigned int on_rq;  /* likewise an int */
 	int exit_state;
 	int pid;
 	int tgid;

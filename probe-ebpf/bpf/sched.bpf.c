@@ -126,9 +126,6 @@ static __always_inline __u64 first_run(__u64 born, __u64 slice, __u64 wait)
  *
  * Seen on 6.1, 6.12, 6.18, 7.3. Called with the run queue locked and its clock updated, before
  * sched_info_switch(): the stamps of `prev` are still those of the run that ends here.
- *
- * On 6.12 run_delay itself may hold sleep: tasks were seen asleep with last_queued set, which then
- * counted as wait until they next ran. Delayed dequeue, new in 6.12, is the likely reason.
  */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
@@ -163,7 +160,10 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 			blocked = 0;
 			count_loss(LOSS_CLOCK);
 		}
-		histogram_add(&group->run_queue_wait, wait);
+		if (entry->run_delay == RUN_DELAY_UNKNOWN)
+			count_loss(LOSS_WAIT);
+		else
+			histogram_add(&group->run_queue_wait, wait);
 		histogram_add(&group->on_cpu_slice, slice);
 		entry->runnable += wait;
 		if (blocked)
@@ -193,6 +193,27 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	/* Last, since it gives the slot of the entry away. */
 	if (prev->__state & TASK_DEAD)
 		close_entry(prev, entry, group);
+	return 0;
+}
+
+/*
+ * void sched_migrate_task(struct task_struct *p, int dest_cpu)
+ *
+ * Seen on 6.12, 6.18, 7.3; left out where the kernel has no sched_delayed. Called for a task that wakes elsewhere, and
+ * for one that is moved from run queue to run queue: if it sleeps then, the time from now on until it next runs
+ * will be in its run_delay, however long it sleeps. When it wakes is not to be known, except by a program
+ * at every wake-up; so its wait is left out, and counted as such.
+ */
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(on_sched_migrate_task, struct task_struct *task)
+{
+	struct task_entry *entry;
+
+	if (!bpf_core_field_exists(task->se.sched_delayed) || !task->se.sched_delayed)
+		return 0;
+	entry = watched_entry(task);
+	if (entry)
+		entry->run_delay = RUN_DELAY_UNKNOWN;
 	return 0;
 }
 

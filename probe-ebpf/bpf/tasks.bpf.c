@@ -26,7 +26,7 @@ static __always_inline void add_in_progress(struct task_struct *task, struct tas
 	__u64 since = entry->end;
 	__u64 arrivals = task->sched_info.pcount - entry->pcount;
 	__u64 arrival = task->sched_info.last_arrival;
-	__u64 queued = task->sched_info.last_queued;
+	__u64 queued = is_asleep(task) ? 0 : task->sched_info.last_queued;
 	__u64 wait = wait_since(task, entry);
 
 	if (arrivals) {
@@ -49,7 +49,7 @@ static __always_inline void add_in_progress(struct task_struct *task, struct tas
 		return;
 	}
 	record.state = queued ? STATE_RUNNABLE : STATE_BLOCKED;
-	if (queued && now > queued)
+	if (queued && now > queued && entry->run_delay != RUN_DELAY_UNKNOWN)
 		wait += now - queued;
 	if (wait > now - since)
 		wait = now - since;

@@ -34,6 +34,9 @@ enum { SLOTS = 16384 };
 #define SLOT_TAKEN 1ULL
 /* The claim of a task that has ended; snapshots are numbered from 1. */
 #define CLAIM_ENDED (~0ULL)
+/* The `run_delay` of an entry whose task has been taken for one that waits while it slept. It is above all that
+ * a task may have waited, so what it waits until its next switch-out comes out as 0. */
+#define RUN_DELAY_UNKNOWN (~0ULL >> 1)
 
 /* What each switch touches comes first, in two cache lines. */
 struct task_entry {
@@ -261,6 +264,16 @@ static __always_inline __u64 wait_since(struct task_struct *task, struct task_en
 	__s64 wait = task->sched_info.run_delay - entry->run_delay;
 
 	return wait > 0 ? wait : 0;
+}
+
+/*
+ * Whether a task sleeps for certain. Since 6.12 one that goes to sleep may stay on the run queue for a while. If it is
+ * moved to another CPU then, the kernel stamps `sched_info.last_queued` as if it had woken, and leaves
+ * that so until the task next runs.
+ */
+static __always_inline bool is_asleep(struct task_struct *task)
+{
+	return !task->on_rq || (bpf_core_field_exists(task->se.sched_delayed) && task->se.sched_delayed);
 }
 
 /* The clock of the run queue a task is on; task->se.cfs_rq leads there whatever its class. */

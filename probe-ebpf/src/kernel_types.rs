@@ -11,10 +11,12 @@ mod cut;
 use crate::{abi, platform::BTF_PATH};
 use btf::Btf;
 use cut::Cut;
+use libbpf_rs::btf::types;
 use memmap2::{Mmap, MmapOptions};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::{
     collections::{HashMap, HashSet},
+    ffi::OsStr,
     fs::File,
     io::{self, Read, Write},
     ops::Deref,
@@ -88,6 +90,16 @@ impl KernelTypes {
         self.tracepoints.contains(name)
     }
 
+    /// Whether a struct that our programs name has a field of this name.
+    pub(crate) fn has_field(&self, of: &str, field: &str) -> bool {
+        let Ok(btf) = libbpf_rs::btf::Btf::from_path(self.path()) else {
+            return false;
+        };
+        let found: Option<types::Struct<'_>> = btf.type_by_name(of);
+        let is_it = |name: &OsStr| name == field;
+        found.is_some_and(|found| found.iter().any(|one| one.name.is_some_and(is_it)))
+    }
+
     /// How far per-CPU variables lie from one of them, in bytes; none for those that BTF does not have.
     pub(crate) fn distances_per_cpu<const N: usize>(
         &self,
@@ -133,10 +145,7 @@ impl Deref for Bytes {
 mod tests {
     use super::btf::{MAGIC, kind, words};
     use super::*;
-    use libbpf_rs::{
-        HasSize,
-        btf::{Btf as Theirs, types},
-    };
+    use libbpf_rs::{HasSize, btf::Btf as Theirs};
 
     /// Size, and each field with its offset in bits and the size of its type, as libbpf reads them.
     fn layout(btf: &Theirs<'_>, name: &str) -> (usize, Vec<(String, String)>) {
@@ -168,6 +177,9 @@ mod tests {
         assert!(!numbers.contains(&0), "{numbers:?}");
         assert!(types.has_tracepoint("sched_switch"));
         assert!(!types.has_tracepoint("sched_never"));
+        assert!(types.has_field("sched_entity", "sum_exec_runtime"));
+        assert!(!types.has_field("sched_entity", "no_such_field"));
+        assert!(!types.has_field("no_such_struct", "sum_exec_runtime"));
         let distances = types.distances_per_cpu("runqueues", ["runqueues", "no_such_variable"]);
         assert_eq!(distances, [Some(0), None]);
     }

@@ -306,7 +306,7 @@ fn attach(probe: &'static Probe, object: &Object) -> Result<Vec<(String, Link)>,
             Ok(link) => Ok((name, link)),
             Err(source) => Err(Error::Attach {
                 probe: probe.name,
-                program: name,
+                program: format!("{name} at {}", program.section().to_string_lossy()),
                 source,
             }),
         }

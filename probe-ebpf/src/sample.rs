@@ -4,6 +4,7 @@
 use crate::{
     abi::{self, losses, task_record, task_state, totals},
     fault_sample::FaultSample,
+    probes::sched::UNKNOWN_WAITS,
 };
 use std::sync::Arc;
 
@@ -347,6 +348,7 @@ const LOSSES: [(abi::loss, &str, &str); abi::loss::LOSS_KINDS.0 as usize] = [
         "tasks",
         "tasks that switched each time they were read (one switch old)",
     ),
+    (abi::loss::LOSS_WAIT, "sched", UNKNOWN_WAITS),
 ];
 
 pub(crate) fn losses_from(per_cpu: &[losses]) -> Vec<Loss> {

@@ -114,7 +114,7 @@ impl Watch {
         let (tasks, creations, sched) = thread::scope(|scope| {
             let load = |probe| Loaded::load(probe, Some(&*lists), groups);
             let creations = beside(scope, || load_creations(&lists, groups, rules));
-            let sched = beside(scope, move || load(&sched::PROBE));
+            let sched = beside(scope, || sched::load(&lists, groups));
             (load(&tasks::PROBE), creations(), sched())
         });
         Ok(Self {

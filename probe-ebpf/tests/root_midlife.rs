@@ -73,10 +73,8 @@ fn an_exec_from_a_thread_stays_watched() {
         kernel.run_ns
     );
     assert_eq!(seen.cpu, kernel.run_ns);
-    assert_eq!(
-        (seen.runnable, seen.arrivals),
-        (kernel.wait_ns, kernel.arrivals)
-    );
+    assert_wait(&sample, workload.pid, seen.runnable, kernel.wait_ns);
+    assert_eq!(seen.arrivals, kernel.arrivals);
     assert_eq!(
         (seen.voluntary, seen.involuntary),
         (kernel.voluntary, kernel.involuntary)
@@ -189,10 +187,8 @@ fn tasks_that_share_a_place() {
     );
     for task in &child.tasks {
         let kernel = kernel[&task.tid];
-        assert_eq!(
-            (task.totals.cpu, task.totals.runnable),
-            (kernel.run_ns, kernel.wait_ns)
-        );
+        assert_eq!(task.totals.cpu, kernel.run_ns);
+        assert_wait(&sample, task.tid, task.totals.runnable, kernel.wait_ns);
         assert_eq!(
             (task.totals.voluntary, task.totals.involuntary),
             (kernel.voluntary, kernel.involuntary)

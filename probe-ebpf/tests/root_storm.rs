@@ -129,12 +129,10 @@ fn assert_living_equal_kernel(
             voluntary: now.voluntary - then.voluntary,
             involuntary: now.involuntary - then.involuntary,
         };
-        assert_eq!(
-            seen,
-            after[&task.tid].since(before[&task.tid]),
-            "{}",
-            task.tid
-        );
+        let grown = after[&task.tid].since(before[&task.tid]);
+        assert_wait(sample, task.tid, seen.wait_ns, grown.wait_ns);
+        let wait_ns = grown.wait_ns;
+        assert_eq!(Kernel { wait_ns, ..seen }, grown, "{}", task.tid);
     }
     assert_eq!(sum(sample).unseen, 0, "switches no tracepoint showed");
 }

@@ -8,13 +8,14 @@ use crate::{
     tracing::{self, Tier},
 };
 
-/// The programs at entry and return of the function of the kernel that does it.
+/// The programs at entry and return of the function of the kernel that does it, or around it.
 pub static PROBE: Probe = Probe {
     name: "page_table_copy",
     object: object!("page_table_copy"),
     hooks: &[
         "fentry/dup_mmap and fexit/dup_mmap",
         "or kprobe/dup_mmap and kretprobe/dup_mmap",
+        "or uprobe_start_dup_mmap, uprobe_end_dup_mmap and copy_process likewise",
     ],
     map_sizes: &[MapSize {
         map: "page_table_copies",
@@ -31,14 +32,45 @@ pub static PROBE: Probe = Probe {
 const FENTRY: &str = "from fentry/dup_mmap to fexit/dup_mmap in the caller, the way between the two programs included";
 const KPROBE: &str = "from kprobe/dup_mmap to kretprobe/dup_mmap in the caller, the way between the two programs included";
 
+/// Where the compiler has made the function a part of its caller.
+const AROUND_FENTRY: &str = "from fexit/uprobe_start_dup_mmap to fentry/uprobe_end_dup_mmap in the caller, the way between the two programs included, if fexit/copy_process sees it succeed";
+const AROUND_KPROBE: &str = "from kretprobe/uprobe_start_dup_mmap to kprobe/uprobe_end_dup_mmap in the caller, the way between the two programs included, if kretprobe/copy_process sees it succeed";
+
+/// The programs at the function itself.
+const AT_IT: &[&str] = &["on_copy", "on_copied", "on_copy_probed", "on_copied_probed"];
+
+/// The programs around it.
+const AROUND_IT: &[&str] = &[
+    "on_copy_space",
+    "on_copied_space",
+    "on_copied_process",
+    "on_copy_space_probed",
+    "on_copied_space_probed",
+    "on_copied_process_probed",
+];
+
 struct PageTableCopy {
     loaded: Loaded,
     tier: Tier,
+    /// By fentry and by kprobes.
+    methods: [&'static str; 2],
 }
 
 fn start(context: &Context<'_>) -> Result<Box<dyn Part>, Error> {
-    let (loaded, tier) = tracing::load(&PROBE, context, &[])?;
-    Ok(Box::new(PageTableCopy { loaded, tier }))
+    let load = |left_out, methods| {
+        tracing::load(&PROBE, context, left_out).map(|(loaded, tier)| PageTableCopy {
+            loaded,
+            tier,
+            methods,
+        })
+    };
+    let at_it = load(AROUND_IT, [FENTRY, KPROBE]);
+    let part = at_it.or_else(|error| match error {
+        Error::NoWayIn { .. } => Err(error),
+        // That of the function itself says more, if both fail.
+        _ => load(AT_IT, [AROUND_FENTRY, AROUND_KPROBE]).map_err(|_| error),
+    })?;
+    Ok(Box::new(part))
 }
 
 impl Part for PageTableCopy {
@@ -60,6 +92,7 @@ impl Part for PageTableCopy {
     }
 
     fn measures(&self) -> Vec<Measure> {
-        self.tier.measures(&PROBE, FENTRY, KPROBE)
+        let [fentry, kprobe] = self.methods;
+        self.tier.measures(&PROBE, fentry, kprobe)
     }
 }

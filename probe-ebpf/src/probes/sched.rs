@@ -1,12 +1,20 @@
 //! Run-queue wait, on-CPU slice, blocked time and run-queue depth.
 
 use super::{Measure, Probe};
+use crate::{
+    Error,
+    kernel_types::KernelTypes,
+    loader::{How, Loaded},
+};
 
-/// The program at the switch that takes a task off its CPU.
+/// The programs at the switch that takes a task off its CPU, and at the move of one that sleeps to another CPU.
 pub static PROBE: Probe = Probe {
     name: "sched",
     object: object!("sched"),
-    hooks: &["tp_btf/sched_switch"],
+    hooks: &[
+        "tp_btf/sched_switch",
+        "tp_btf/sched_migrate_task (where tasks may sleep on the run queue)",
+    ],
     map_sizes: &[],
     essential: true,
     measures: &[
@@ -33,3 +41,22 @@ pub static PROBE: Probe = Probe {
     ],
     start: None,
 };
+
+/// What the losses call waits that are not known.
+pub const UNKNOWN_WAITS: &str =
+    "waits for a CPU taken as sleep (the task was moved to another CPU while it slept)";
+
+/// Loads it, the second program only where it has something to do.
+pub(crate) fn load(lists: &Loaded, groups: u32) -> Result<Loaded, Error> {
+    let sleeps_queued = KernelTypes::of_this_kernel()
+        .is_ok_and(|types| types.has_field("sched_entity", "sched_delayed"));
+    let without: &[&str] = match sleeps_queued {
+        true => &[],
+        false => &["on_sched_migrate_task"],
+    };
+    let how = How {
+        without,
+        ..How::default()
+    };
+    Loaded::load_with(&PROBE, Some(lists), groups, &how)
+}

@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use super::workload::shared;
-use probe_ebpf::sample::{CallKind, Calls, Sample};
+use probe_ebpf::sample::{CallKind, Calls, Histogram, Sample};
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -185,6 +185,30 @@ pub fn touch(pages: usize) {
         assert_ne!(start, libc::MAP_FAILED, "mmap");
         libc::madvise(start, pages * PAGE, libc::MADV_NOHUGEPAGE);
         std::ptr::write_bytes(start.cast::<u8>(), 1, pages * PAGE);
+    }
+}
+
+/// The median, at the middle of its bucket.
+pub fn median_ns(histogram: &Histogram) -> f64 {
+    let (mut below, half) = (0, histogram.count() / 2);
+    let bucket = histogram.counts.iter().position(|count| {
+        below += count;
+        below > half
+    });
+    let (bucket, sub) = (bucket.expect("samples"), 1 << Histogram::SUB_BITS);
+    match bucket < sub {
+        true => bucket as f64,
+        false => (sub + bucket % sub) as f64 * 1.0625 * (1_u64 << (bucket / sub - 1)) as f64,
+    }
+}
+
+/// Samples since an earlier reading.
+pub fn since(after: &Histogram, before: &Histogram) -> Histogram {
+    let counts = after.counts.iter().zip(&before.counts);
+    Histogram {
+        sum: after.sum - before.sum,
+        max: after.max,
+        counts: counts.map(|(after, before)| after - before).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use probe_ebpf::{
     Assignment, GroupRule, Options, Watch,
+    probes::sched::UNKNOWN_WAITS,
     sample::{Histogram, Loss, Sample, State, TaskSample, Totals, add_totals},
 };
 use std::{
@@ -273,13 +274,35 @@ pub fn all(
 /// What the books lack; what windows missed of the switches and faults they sampled, and flushes that came within
 /// the program for flushes, are not in the books. An
 /// emulated CPU may stand still for milliseconds in the middle of a switch, which no reader can wait
-/// for: that a task's books were torn is then said, and no mistake.
+/// for: that a task's books were torn is then said, and no mistake. Nor is it that the kernel told no wait from
+/// the sleep before: tests of waits allow for that, by [`assert_wait`].
 pub fn lost(sample: &Sample) -> u64 {
     let excused = |loss: &&Loss| {
-        ["switch_latency", "faults", "tlb"].contains(&loss.probe) || emulated() && is_torn(loss)
+        ["switch_latency", "faults", "tlb"].contains(&loss.probe)
+            || loss.what == UNKNOWN_WAITS
+            || emulated() && is_torn(loss)
     };
     let losses = sample.losses.iter().filter(|loss| !excused(loss));
     losses.map(|loss| loss.count).sum()
+}
+
+/// How many waits the kernel did not tell from the sleep before.
+pub fn unknown_waits(sample: &Sample) -> u64 {
+    let found = sample.losses.iter().find(|loss| loss.what == UNKNOWN_WAITS);
+    found.expect("it is among the losses").count
+}
+
+/// Fails unless the wait seen is the kernel's to the nanosecond. Where it took sleep for waits, whose number is
+/// known then, it has more.
+#[track_caller]
+pub fn assert_wait(sample: &Sample, tid: u32, seen: u64, kernel: u64) {
+    match unknown_waits(sample) {
+        0 => assert_eq!(seen, kernel, "run-queue wait of {tid}"),
+        unknown => assert!(
+            seen <= kernel,
+            "run-queue wait of {tid}: {seen}, {unknown} of all unknown, the kernel's is {kernel}"
+        ),
+    }
 }
 
 /// How many readings of tasks were torn.
