@@ -3,62 +3,14 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/redis.rs"]
+mod redis;
 
 use connscope::attach::cgroup::Hierarchy;
 use program::*;
+use redis::Redis;
 use serde_json::Value;
-use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-};
-
-/// A server with a data directory of its own; ended when dropped.
-struct Redis {
-    child: Child,
-    port: u16,
-    directory: PathBuf,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("its address").port();
-        drop(listener);
-        let directory = std::env::temp_dir().join(format!("connscope-redis-{port}"));
-        fs::create_dir(&directory).expect("a folder");
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-            .args(["--save", "", "--dir"])
-            .arg(&directory)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server");
-        let mut redis = Self {
-            child,
-            port,
-            directory,
-        };
-        wait_for("redis-server", || {
-            assert_eq!(redis.child.try_wait().expect("a child"), None, "it ended");
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        redis
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
+use std::fs;
 
 /// Name, kind and processes of each target that is watched.
 #[track_caller]
@@ -146,8 +98,8 @@ fn a_server_is_found_by_all_that_names_it() {
     );
     refuses("--port 1", "connscope: --port 1: nobody listens there\n");
     // Ended, and not yet waited for.
-    let mut ended = Redis::start();
-    ended.child.kill().expect("it runs");
+    let ended = Redis::start();
+    kill(ended.pid(), libc::SIGKILL);
     wait_for("a zombie", || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", ended.pid())).ok()?;
         stat.contains(") Z ").then_some(())

@@ -308,5 +308,5 @@ fn other_connections_and_other_processes_are_other_targets() {
         .iter()
         .map(|target| target.pids.clone())
         .collect();
-    assert_eq!(pids, [[100], [999]]);
+    assert_eq!(pids, [vec![90, 100], vec![999]]);
 }
