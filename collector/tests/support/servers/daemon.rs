@@ -1,11 +1,12 @@
 //! A server's first process, ended when dropped.
 
 use super::site::Site;
-use crate::program::{children, kill};
+use crate::program::kill;
 use std::{
     fs::{self, File},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
     thread,
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ pub struct Daemon {
     child: Child,
     /// Ends it at once and in order: nothing of it may stay behind.
     stop: i32,
-    log: PathBuf,
+    folder: PathBuf,
     pub port: u16,
 }
 
@@ -33,8 +34,8 @@ impl Daemon {
         mut command: Command,
         answer: impl Fn(u16) -> Option<T>,
     ) -> Self {
-        let log = site.path("log");
-        let file = File::create(&log).expect("a folder of ours");
+        let folder = site.path("");
+        let file = File::create(folder.join("log")).expect("a folder of ours");
         command
             .stdout(file.try_clone().expect("a descriptor"))
             .stderr(file);
@@ -44,7 +45,7 @@ impl Daemon {
         let mut daemon = Self {
             child,
             stop,
-            log,
+            folder,
             port,
         };
         let end = Instant::now() + LIMIT;
@@ -64,7 +65,7 @@ impl Daemon {
 
     /// All it has said so far.
     pub fn said(&self) -> String {
-        let said = fs::read(&self.log).unwrap_or_default();
+        let said = fs::read(self.folder.join("log")).unwrap_or_default();
         String::from_utf8_lossy(&said).into_owned()
     }
 
@@ -92,19 +93,39 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
+        if matches!(self.child.try_wait(), Ok(None)) {
+            kill(self.pid(), self.stop);
+            if self.ends().is_none() {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+            }
         }
-        kill(self.pid(), self.stop);
-        if self.ends().is_none() {
-            let children = children(self.pid());
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-            children
-                .into_iter()
-                .for_each(|pid| kill(pid, libc::SIGKILL));
+        // Of a server that was killed, its other processes see by and by that they are orphans.
+        let end = Instant::now() + LIMIT;
+        loop {
+            let left = at_work_in(&self.folder);
+            if left.is_empty() {
+                return;
+            }
+            if Instant::now() > end {
+                left.into_iter().for_each(|pid| kill(pid, libc::SIGKILL));
+            }
+            thread::sleep(LOOK);
         }
     }
+}
+
+/// Those whose working directory is that folder or the data directory in it.
+fn at_work_in(folder: &Path) -> Vec<u32> {
+    let identity = |path: &Path| fs::metadata(path).map(|it| (it.dev(), it.ino())).ok();
+    let folders = [identity(folder), identity(&folder.join("data"))];
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let at_work = entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let there = identity(&entry.path().join("cwd"))?;
+        folders.contains(&Some(there)).then_some(pid)
+    });
+    at_work.collect()
 }
 
 /// A port on 127.0.0.1 that nobody has, and that the kernel gives to no client.

@@ -4,10 +4,7 @@ use super::Rows;
 use super::daemon::{Daemon, free_port};
 use super::postgresql_client::Client;
 use super::site::{Place, Site};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf, ptr};
 
 /// Whose programs are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +51,7 @@ pub fn installed(name: &str) -> String {
 pub struct Postgresql {
     // Before the folder, which it works in.
     daemon: Daemon,
-    shared: Shared,
+    _shared: Shared,
     version: Version,
     site: Site,
 }
@@ -104,10 +101,10 @@ impl Postgresql {
         // SIGQUIT: everything is dropped, clients too, and the shared memory freed.
         let answers = |port| Client::try_connect(port, "postgres").ok();
         let daemon = Daemon::start(&site, port, libc::SIGQUIT, command, answers);
-        let shared = Shared::of(daemon.pid(), &site);
+        let shared = Shared::of(&site);
         Self {
             daemon,
-            shared,
+            _shared: shared,
             version,
             site,
         }
@@ -127,11 +124,6 @@ impl Postgresql {
         self.site.path("data")
     }
 
-    /// What it has mapped of shared memory in files.
-    pub fn shared_files(&self) -> &[PathBuf] {
-        &self.shared.files
-    }
-
     pub fn daemon(&mut self) -> &mut Daemon {
         &mut self.daemon
     }
@@ -149,43 +141,45 @@ impl Postgresql {
     }
 }
 
-/// The memory of a server that is in no folder of its own; one that was killed leaves it behind.
+/// Shared memory of a server that is in no folder of its own: what was killed leaves it behind.
 struct Shared {
-    /// Of its first segment, by which it tells whether another server runs in its directory.
+    /// Its first segment, by which it tells whether another server runs in its directory; in the seventh
+    /// line of the file with its pid.
     segment: Option<i32>,
-    /// Of what it shares with its parallel workers.
-    files: Vec<PathBuf>,
 }
 
 impl Shared {
-    /// It is in the seventh line of the file with its pid; what it has mapped says the rest.
-    fn of(pid: u32, site: &Site) -> Self {
+    fn of(site: &Site) -> Self {
         let described = fs::read_to_string(site.path("data/postmaster.pid")).unwrap_or_default();
         let segment = described.lines().nth(6);
         let segment = segment.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        let names = maps
-            .lines()
-            .filter_map(|line| line.split_whitespace().nth(5));
-        // With mounts of its own, the folder before it is one that we may not have.
-        let names = names.filter_map(|name| name.rsplit('/').next());
-        let files = names.filter(|name| name.starts_with("PostgreSQL."));
-        Self {
-            segment,
-            files: files.map(|name| Path::new("/dev/shm").join(name)).collect(),
-        }
+        Self { segment }
     }
 }
 
 impl Drop for Shared {
-    /// Nothing is there any more if it ended in order.
     fn drop(&mut self) {
-        for file in &self.files {
-            let _ = fs::remove_file(file);
-        }
-        if let Some(segment) = self.segment {
+        let remove = |segment: &i32| {
             // SAFETY: without a buffer. Ids are given anew only after 32,768 others.
-            unsafe { libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut()) };
+            unsafe { libc::shmctl(*segment, libc::IPC_RMID, ptr::null_mut()) == 0 }
+        };
+        // It removes it itself where it ends in order.
+        if self.segment.iter().any(remove) {
+            remove_orphans();
+        }
+    }
+}
+
+/// Files of shared memory that no server has mapped any more.
+fn remove_orphans() {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let maps = processes.filter_map(|entry| fs::read_to_string(entry.path().join("maps")).ok());
+    let mapped: String = maps.collect();
+    let files = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    for file in files {
+        let name = file.file_name().display().to_string();
+        if name.starts_with("PostgreSQL.") && !mapped.contains(&name) {
+            let _ = fs::remove_file(file.path());
         }
     }
 }
