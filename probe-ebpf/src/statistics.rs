@@ -16,6 +16,8 @@ use std::{
 
 /// There is one sample in each such time.
 const PERIOD: Duration = Duration::from_millis(500);
+/// After so many there is one in four such times: to switch statistics on and off costs more than to read them.
+const MANY: u32 = 20;
 /// How long statistics are on for one. They cost each program of the host two readings of the clock.
 const LENGTH: Duration = Duration::from_millis(20);
 /// Samples move through the period by this share of it: no two near each other, and none in step with
@@ -183,12 +185,13 @@ impl Shared {
         let begun = Instant::now();
         // The first is at once, so that a short watch has one.
         let mut due = Duration::ZERO;
-        for period in 1.. {
+        for period in 1u32.. {
             if waited(stopped, due.saturating_sub(begun.elapsed())) || self.sample(stopped)? {
                 break;
             }
             place = (place + STEP).fract();
-            due = PERIOD * period + (PERIOD - LENGTH).mul_f64(place);
+            let periods = period + 3 * period.saturating_sub(MANY);
+            due = PERIOD * periods + (PERIOD - LENGTH).mul_f64(place);
         }
         Ok(())
     }

@@ -254,7 +254,7 @@ impl Watch {
     }
 
     /// What each program of ours has cost since the first call of this, by the kernel's statistics;
-    /// where the host does not keep them, in samples of 20 ms, two in a second.
+    /// where the host does not keep them, in samples of 20 ms: two in a second, after ten seconds one in two.
     ///
     /// # Errors
     /// If the kernel refuses (needs CAP_SYS_ADMIN).

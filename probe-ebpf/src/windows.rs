@@ -10,6 +10,10 @@ use std::{
 
 /// Windows come once in this time, so that in a second of measuring there are some.
 const PERIOD: Duration = Duration::from_millis(500);
+/// After so long there have been enough for a spread. To open and close one costs far more than to look, so they
+/// come half as often then, and are twice as long.
+const MANY_AFTER: Duration = Duration::from_secs(10);
+const LATER_PERIOD: Duration = Duration::from_secs(1);
 
 /// What runs in windows.
 pub(crate) trait Windowed: Send + 'static {
@@ -88,9 +92,9 @@ impl Windows {
         })
     }
 
-    /// How long one window is open for that share of the time.
+    /// How long a window is open at most for that share of the time.
     pub(crate) fn length(share: f64) -> Duration {
-        PERIOD.mul_f64(share.clamp(0.0, 1.0))
+        LATER_PERIOD.mul_f64(share.clamp(0.0, 1.0))
     }
 
     /// How long they have been open.
@@ -130,15 +134,20 @@ impl Shared {
     }
 
     fn run(&self, share: f64, windowed: &mut impl Windowed) -> Result<(), Error> {
-        let open = PERIOD.mul_f64(share);
+        let begun = Instant::now();
         loop {
+            let period = match begun.elapsed() < MANY_AFTER {
+                true => PERIOD,
+                false => LATER_PERIOD,
+            };
+            let open = period.mul_f64(share);
             windowed.open()?;
             self.opened();
             let ended = self.divided(open, share, windowed);
             // The books of the window are closed first: what is seen while it closes is not missed.
             self.closed();
             windowed.close()?;
-            if ended? || self.wait(PERIOD - open) {
+            if ended? || self.wait(period - open) {
                 return Ok(());
             }
         }
