@@ -148,7 +148,7 @@ Examples:
   sudo connscope attach --duration 10s
   sudo connscope attach --postgres 5432 --postgres 5433 --pgbouncer 6432 --duration 1m
   sudo connscope attach --postgres /var/lib/postgresql/15/main --format json --out run.json
-  sudo connscope attach --port 8080
+  sudo connscope attach --port 8080 --explain
   sudo connscope attach --pid 4711,4712")]
 pub struct Attach {
     /// Processes to watch, with their threads and all that descends from them
@@ -187,6 +187,10 @@ pub struct Attach {
     /// its context switches some 0.4 us while it is measured (see docs/measures.md)
     #[arg(long)]
     pub counters: bool,
+    /// Show each rule of the findings at the end: its threshold and why, the figure, and what could not
+    /// be measured (see docs/findings.md)
+    #[arg(long)]
+    pub explain: bool,
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,

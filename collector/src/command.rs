@@ -4,6 +4,7 @@ pub mod attach;
 pub mod calibrate;
 pub mod compare;
 pub mod doctor;
+mod expected;
 mod measure;
 mod output;
 

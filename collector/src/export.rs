@@ -61,6 +61,8 @@ impl Style {
 pub enum Document<'a> {
     /// What was watched.
     Report(&'a Report),
+    /// The same, and for people each rule of its findings.
+    Explained(&'a Report),
     /// What the basic operations cost.
     Calibration(&'a Calibration),
 }
@@ -88,9 +90,12 @@ pub fn write<'a>(
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
     match (format, document.into()) {
-        (Format::Table, Document::Report(report)) => table::write(report, style, out),
+        (Format::Table, Document::Report(report)) => table::write(report, false, style, out),
+        (Format::Table, Document::Explained(report)) => table::write(report, true, style, out),
         (Format::Table, Document::Calibration(it)) => table::write_calibration(it, style, out),
-        (Format::Json, Document::Report(report)) => json::write(report, out),
+        (Format::Json, Document::Report(report) | Document::Explained(report)) => {
+            json::write(report, out)
+        }
         (Format::Json, Document::Calibration(it)) => json::write(it, out),
     }
 }

@@ -11,6 +11,7 @@ pub mod blocked;
 pub mod calibration;
 pub mod calls;
 pub mod client;
+pub mod connections;
 pub mod counters;
 pub mod creations;
 pub mod depth;
@@ -18,6 +19,7 @@ pub mod detail;
 pub mod distribution;
 mod error;
 pub mod faults;
+pub mod findings;
 pub mod histogram;
 mod in_kernel;
 pub mod line;
@@ -25,6 +27,7 @@ pub mod marginal;
 pub mod measures;
 pub mod memory;
 pub mod method;
+pub mod new_connection;
 pub mod observer;
 pub mod own;
 pub mod ranking;
@@ -40,6 +43,7 @@ mod window;
 pub use error::{Error, Problem};
 pub use target::{Restart, Role, Target};
 
+use findings::{Examined, Finding, Watch};
 use observer::{Lost, Observer, add_losses, add_unseen};
 use ranking::Ranking;
 use target::targets;
@@ -71,6 +75,10 @@ pub struct Report {
     pub lost: Lost,
     /// What watching cost.
     pub observer: Observer,
+    /// What stands out, of running servers.
+    pub findings: Vec<Finding>,
+    /// Each rule that could have found something, of each target, and what it looked at.
+    pub rules: Vec<Examined>,
 }
 
 /// Whether a run can be reported on.
@@ -114,6 +122,12 @@ pub fn build(recording: &Recording) -> Result<Report, Error> {
     }
     let window_seconds = windows.iter().map(|window| window.seconds).reduce(f64::max);
     let targets = targets(windows, recording)?;
+    let (findings, rules) = findings::of(&Watch {
+        targets: &targets,
+        host: &recording.host,
+        lost: &lost,
+        observer: &observer,
+    });
     Ok(Report {
         schema: SCHEMA,
         command: recording.command.clone(),
@@ -125,6 +139,8 @@ pub fn build(recording: &Recording) -> Result<Report, Error> {
         unavailable: recording.unavailable.clone(),
         lost,
         observer,
+        findings,
+        rules,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Usage,
+    expected::expected,
     output::{Sink, conclude, say},
 };
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
         following::{Followed, Following},
     },
     cli::Attach,
+    export::Document,
     host,
     interrupt::{Interrupt, POLL},
     limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
@@ -29,6 +31,9 @@ use std::{
 
 /// How often we look whether the watched processes are still there.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// A watch as long as this says before what it is expected to cost; a shorter one is over by then.
+const TOLD_FROM: Duration = Duration::from_secs(2);
 
 /// Watches processes until the time is over, a signal comes, or all of them have ended.
 ///
@@ -53,6 +58,9 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     };
     if args.counters {
         sampler.count_events()?;
+    }
+    if !quiet && args.duration.is_none_or(|duration| duration >= TOLD_FROM) {
+        say(&expected(&args.windows, args.counters));
     }
     let first = sampler.read()?;
     let ended_early = watch(args, &mut following, quiet, &mut sampler, &interrupt)?;
@@ -84,7 +92,12 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
         unavailable: sampler.unavailable().into_iter().chain(lacking).collect(),
         incomplete: (!troubles.is_empty()).then(|| troubles.join("; ")),
     };
-    sink.write(&report::build(&recording)?, &args.output)?;
+    let report = report::build(&recording)?;
+    let document = match args.explain {
+        true => Document::Explained(&report),
+        false => Document::Report(&report),
+    };
+    sink.write(document, &args.output)?;
     Ok(conclude(recording.incomplete.as_slice()))
 }
 

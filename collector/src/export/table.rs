@@ -15,9 +15,11 @@ mod cells;
 mod client_cells;
 mod column;
 mod compare;
+mod connections;
 mod counter_cells;
 mod fault_cells;
 mod figures;
+mod findings;
 mod footnotes;
 mod grid;
 mod methods;
@@ -26,15 +28,21 @@ mod ranking;
 mod rows;
 mod switch_latency;
 mod text;
-mod units;
 mod user_space_cells;
+
+use crate::units;
 
 use footnotes::Footnotes;
 use text::Pen;
 pub(crate) use text::{columns, wrap};
 
-/// Writes the report.
-pub(super) fn write(report: &Report, style: &Style, out: &mut dyn io::Write) -> io::Result<()> {
+/// Writes the report; `explained`: with each rule that could have found something.
+pub(super) fn write(
+    report: &Report,
+    explained: bool,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
     let pen = Pen { color: style.color };
     let mut footnotes = Footnotes::default();
     write_heading(report, style, pen, out)?;
@@ -44,7 +52,11 @@ pub(super) fn write(report: &Report, style: &Style, out: &mut dyn io::Write) -> 
     compare::write(report, style, pen, &mut footnotes, out)?;
     attach::write(report, style, pen, &mut footnotes, out)?;
     ranking::write(report, style, pen, out)?;
-    notes::write(report, style, pen, &footnotes, out)
+    notes::write(report, style, pen, &footnotes, out)?;
+    if explained {
+        findings::write_rules(report, style, pen, out)?;
+    }
+    findings::write(report, style, pen, out)
 }
 
 /// Writes what the basic operations cost.

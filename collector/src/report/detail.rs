@@ -1,10 +1,11 @@
-//! The busiest tasks of a target, one by one.
+//! The costliest connections of a target, or where those are no tasks its busiest tasks, one by one.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::connections::{Who, label};
 use super::error::Problem;
 use super::measures::{Basis, ContextSwitches, Cpu, OfTotals, TimeInState};
 use super::window::totals_between;
@@ -22,10 +23,25 @@ pub struct TaskDetail {
     pub tid: u32,
     /// Its role in the target.
     pub role: String,
-    /// Its `comm`.
+    /// User, database and peer of the connection that it serves, else its `comm`.
     pub label: String,
     /// Whether it was first seen after the window opened.
     pub new: bool,
+    /// As whom the client came. This and the next: of the connection it serves, when the window closed;
+    /// none where that is not known.
+    pub user: Option<String>,
+    /// Which database it uses.
+    pub database: Option<String>,
+    /// From where it came.
+    pub peer: Option<String>,
+    /// What it does, in the words of the server.
+    pub state: Option<String>,
+    /// What it waits for, likewise.
+    pub wait: Option<String>,
+    /// What the client calls itself.
+    pub application: Option<String>,
+    /// The server's id of the query.
+    pub query_id: Option<i64>,
     /// What it did.
     pub measures: TaskMeasures,
 }
@@ -37,6 +53,8 @@ pub struct TaskMeasures {
     pub context_switches: Option<ContextSwitches>,
     /// Where its time went.
     pub time_in_state: Option<TimeInState>,
+    /// Time waiting for a CPU, by that and the time on one; none where it wanted none.
+    pub run_queue_wait_share: Option<f64>,
     /// Its CPU time.
     pub cpu: Option<Cpu>,
     /// Its memory; of an address space in the account of one task alone.
@@ -48,6 +66,8 @@ pub struct TaskMeasures {
 #[allow(missing_docs)]
 pub struct TaskMemory {
     pub accounted: TaskAccounted,
+    /// What its process holds of its own, if that was sampled.
+    pub own_bytes: Option<u64>,
 }
 
 /// See [`TaskMemory`].
@@ -61,8 +81,16 @@ pub struct TaskAccounted {
     pub kernel_stack_bytes: u64,
 }
 
-/// The tasks living at the end with most CPU time within the window, busiest first.
-/// Servers of ours have none: their connections are all alike.
+/// A task, its role, whether it is new, and what it did.
+struct Worked<'a> {
+    did: Totals,
+    new: bool,
+    role: &'a str,
+    task: &'a Task,
+}
+
+/// The tasks living at the end with most CPU time within the window, busiest first: those that serve one
+/// connection each, where there are such. Servers of ours have none: their connections are all alike.
 pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, Problem> {
     if !run.kind.ran_already() {
         return Ok(Vec::new());
@@ -80,42 +108,71 @@ pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, P
             let start = at_start.get(&(task.tid, task.started_ns)).copied();
             let whose = format!("{}, task {}", role.name, task.tid);
             let did = totals_between(&start.copied().unwrap_or_default(), &task.totals, &whose)?;
-            tasks.push((did, start.is_none(), role.name.as_str(), task));
+            tasks.push(Worked {
+                did,
+                new: start.is_none(),
+                role: &role.name,
+                task,
+            });
         }
     }
-    tasks.sort_by_key(|(did, _, _, task)| (Reverse(did.cpu_ns), task.tid));
+    let who = Who::of(run);
+    let serves = |worked: &Worked<'_>| who.serves(worked.role, worked.task);
+    if tasks.iter().any(serves) {
+        tasks.retain(serves);
+    }
+    tasks.sort_by_key(|worked| (Reverse(worked.did.cpu_ns), worked.task.tid));
     tasks.truncate(TASKS_MAX);
-    Ok(tasks
-        .into_iter()
-        .map(|(did, new, role, task)| detail(&did, new, role, task, basis))
-        .collect())
+    let detail = |worked: &Worked<'_>| detail(worked, run, &who, basis);
+    Ok(tasks.iter().map(detail).collect())
 }
 
-fn detail(did: &Totals, new: bool, role: &str, task: &Task, basis: &Basis<'_>) -> TaskDetail {
+fn detail(worked: &Worked<'_>, run: &Run, who: &Who<'_>, basis: &Basis<'_>) -> TaskDetail {
+    let task = worked.task;
+    let named = who.connection(task).cloned();
+    let label = named.as_ref().and_then(label);
+    let connection = named.unwrap_or_default();
+    TaskDetail {
+        pid: task.pid,
+        tid: task.tid,
+        role: worked.role.to_owned(),
+        label: label.unwrap_or_else(|| task.comm.to_string()),
+        new: worked.new,
+        user: connection.user,
+        database: connection.database,
+        peer: connection.peer,
+        state: connection.state,
+        wait: connection.wait,
+        application: connection.application,
+        query_id: connection.query_id,
+        measures: measures(worked, run, basis),
+    }
+}
+
+fn measures(worked: &Worked<'_>, run: &Run, basis: &Basis<'_>) -> TaskMeasures {
     let OfTotals {
         context_switches,
         time_in_state,
         cpu,
-    } = basis.of_totals(did);
-    TaskDetail {
-        pid: task.pid,
-        tid: task.tid,
-        role: role.to_owned(),
-        label: task.comm.to_string(),
-        new,
-        measures: TaskMeasures {
-            context_switches,
-            time_in_state,
-            cpu,
-            memory: TaskMemory {
-                accounted: TaskAccounted {
-                    anonymous_bytes: task.memory.map(|memory| memory.anonymous_bytes),
-                    file_bytes: task.memory.map(|memory| memory.file_bytes),
-                    shared_bytes: task.memory.map(|memory| memory.shared_bytes),
-                    page_table_bytes: task.memory.map(|memory| memory.page_table_bytes),
-                    kernel_stack_bytes: task.kernel_stack_bytes,
-                },
+    } = basis.of_totals(&worked.did);
+    let task = worked.task;
+    let own = run.own.iter().flat_map(|own| &own.roles);
+    let mut own = own.flat_map(|role| &role.sampled);
+    let own = own.find(|process| process.pid == task.pid);
+    TaskMeasures {
+        context_switches,
+        run_queue_wait_share: time_in_state.as_ref().and_then(TimeInState::waiting_share),
+        time_in_state,
+        cpu,
+        memory: TaskMemory {
+            accounted: TaskAccounted {
+                anonymous_bytes: task.memory.map(|memory| memory.anonymous_bytes),
+                file_bytes: task.memory.map(|memory| memory.file_bytes),
+                shared_bytes: task.memory.map(|memory| memory.shared_bytes),
+                page_table_bytes: task.memory.map(|memory| memory.page_table_bytes),
+                kernel_stack_bytes: task.kernel_stack_bytes,
             },
+            own_bytes: own.map(crate::snapshot::OwnProcess::bytes),
         },
     }
 }

@@ -273,6 +273,13 @@ impl TimeInState {
             method: method(basis.recording, "time_in_state"),
         }
     }
+
+    /// Time waiting for a CPU, by that and the time on one; none where no task wanted one.
+    #[must_use]
+    pub fn waiting_share(&self) -> Option<f64> {
+        let wanted = self.running_seconds + self.runnable_seconds;
+        (wanted > 0.0).then(|| self.runnable_seconds / wanted)
+    }
 }
 
 impl Cpu {

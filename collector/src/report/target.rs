@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::client::Client;
+use super::connections::Connected;
 use super::counters::{HardwareCounters, SoftwareCounters};
 use super::detail::{TaskDetail, busiest};
 use super::error::Error;
@@ -10,6 +11,7 @@ use super::marginal::Marginal;
 use super::measures::{Basis, KernelMeasures, Measures};
 use super::memory::Held;
 use super::method::method;
+use super::new_connection::NewConnection;
 use super::observer::{Lost, add_losses, add_unseen};
 use super::own::Own;
 use super::spread::Spreads;
@@ -53,7 +55,12 @@ pub struct Target {
     pub spread: Spreads,
     /// The same by role.
     pub roles: Vec<Role>,
-    /// The busiest tasks of a running process, in the last repeat.
+    /// The connections of a server that runs already, in the last repeat; none where they are not known.
+    pub connected: Option<Connected>,
+    /// What one more connection costs a server that runs already and makes a task for each.
+    pub new_connection: Option<NewConnection>,
+    /// The costliest connections of a server that runs already, else its busiest tasks, in the last
+    /// repeat.
     pub connections_detail: Vec<TaskDetail>,
     /// What was not seen while it was watched, by probe.
     pub lost: Lost,
@@ -144,6 +151,9 @@ impl Target {
             .filter_map(|window| window.run.client.as_ref())
             .collect();
         let runs = || windows.iter().map(|window| window.run);
+        let roles = roles(windows, &basis)?;
+        let marginal = marginal(windows, recording);
+        let new_connection = NewConnection::of(&runs().collect::<Vec<_>>(), &roles, marginal.value);
         Ok(Self {
             name: first.name.clone(),
             kind: first.kind,
@@ -153,13 +163,13 @@ impl Target {
                 .copied()
                 .collect(),
             restarts: windows.iter().flat_map(Restart::all).collect(),
-            connections: first.connections,
+            connections: connections(windows),
             repeats: windows.len() as u64,
             window_seconds: basis.seconds,
             incomplete: incomplete(windows),
             tasks: lower_median(windows.iter().map(Window::tasks)),
             measures: Measures {
-                kernel: KernelMeasures::of(&all, &held, Some(marginal(windows, recording)), &basis)
+                kernel: KernelMeasures::of(&all, &held, Some(marginal), &basis)
                     .with_own(own(windows, None, recording))
                     .with_reserved(reserved(windows, recording)),
                 client: Client::of(&clients, &method(recording, "client")),
@@ -171,7 +181,9 @@ impl Target {
                     .map_err(|problem| problem.of(last))?,
             },
             spread: Spreads::of(windows),
-            roles: roles(windows, &basis)?,
+            roles,
+            connected: Connected::of(last),
+            new_connection,
             connections_detail: busiest(last, &of_tasks).map_err(|problem| problem.of(last))?,
             lost,
         })
@@ -188,6 +200,13 @@ fn basis<'a>(windows: &[Window<'_>], looked: &'a Looked, recording: &'a Recordin
         fault_coverage: windows.iter().map(|window| window.fault_coverage).sum(),
         recording,
     }
+}
+
+/// Connections held; of a server that runs already those that were open when the last window closed.
+fn connections(windows: &[Window<'_>]) -> Option<u32> {
+    let last = windows.last()?.run;
+    let open = || u32::try_from(last.connected.as_ref()?.open).ok();
+    windows[0].run.connections.or_else(open)
 }
 
 /// The roles of all repeats by name, in the order they were first listed.

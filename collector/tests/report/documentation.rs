@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::counters::counted;
 use super::sample::{attach, compare};
+use super::server::troubled;
 use super::user_space::scheduled;
 
 const DOCUMENT: &str = include_str!("../../../docs/json.md");
@@ -69,6 +70,7 @@ fn every_field_is_documented_and_none_besides() {
     with_gaps.runs.iter_mut().for_each(scheduled);
     fields(&json(&with_gaps), &mut names);
     fields(&json(&attach()), &mut names);
+    fields(&json(&troubled()), &mut names);
     // Of models told apart, and of one that is not ranked.
     let mut repeated = compare(3);
     let last = repeated.runs.last_mut().unwrap();

@@ -2,18 +2,22 @@
 
 mod around;
 mod calibration;
+mod connections;
 mod counters;
 mod creations;
 mod documentation;
 mod faults;
 mod figures;
+mod findings;
 mod histograms;
 mod in_kernel;
 mod marginal;
 mod profiles;
 mod ranking;
 mod repeats;
+mod rules;
 mod sample;
+mod server;
 mod switch_latency;
 mod tables;
 mod user_space;

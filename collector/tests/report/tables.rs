@@ -130,7 +130,8 @@ fn a_process_and_its_busiest_tasks() {
 #[test]
 fn no_line_is_wider_than_the_screen() {
     for width in [60, 80, 100, 140] {
-        for recording in [compare(1), compare(3), troubled(), attach()] {
+        let server = super::server::troubled();
+        for recording in [compare(1), compare(3), troubled(), attach(), server] {
             for line in table(&recording, plain(width)).lines() {
                 assert!(line.chars().count() <= width.into(), "{width}: {line}");
                 assert_eq!(line.trim_end(), line);

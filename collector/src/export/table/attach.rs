@@ -1,10 +1,12 @@
-//! Running processes: one block for each, its roles side by side, then its busiest tasks.
+//! Running processes: one block for each, its roles side by side, then its costliest connections or
+//! busiest tasks, and what a new connection costs.
 
 use std::io;
 
 use super::super::Style;
 use super::column::Column;
 use super::compare::{length, whole, with_ranges_if_wide};
+use super::connections::{cost, costliest, known};
 use super::footnotes::Footnotes;
 use super::grid::{Grid, Row};
 use super::rows::rows;
@@ -35,14 +37,25 @@ pub(super) fn write(
         for line in grid.lines(style) {
             writeln!(out, "{line}")?;
         }
-        if !target.connections_detail.is_empty() {
+        for grid in below(target) {
             writeln!(out)?;
-            for line in busiest(target).lines(style) {
+            for line in grid.lines(style) {
                 writeln!(out, "{line}")?;
             }
         }
     }
     Ok(())
+}
+
+/// What stands below the figures of all roles: one task to a line, and one connection more.
+fn below(target: &Target) -> Vec<Grid> {
+    let detail = match known(target) {
+        _ if target.connections_detail.is_empty() => None,
+        true => Some(costliest(target)),
+        false => Some(busiest(target)),
+    };
+    let cost = target.new_connection.as_ref().map(|new| cost(target, new));
+    detail.into_iter().chain(cost).collect()
 }
 
 fn particulars(target: &Target, ranges: bool) -> Vec<String> {
@@ -93,9 +106,11 @@ fn grid(report: &Report, target: &Target, ranges: bool, footnotes: &mut Footnote
 fn did_anything(role: &crate::report::Role) -> bool {
     let switched = role.measures.context_switches.as_ref();
     let created = role.measures.creations.as_ref();
+    let faulted = role.measures.faults.as_ref();
     switched
         .is_some_and(|switches| switches.arrivals + switches.voluntary + switches.involuntary > 0)
         || created.is_some_and(|creations| creations.total() > 0)
+        || faulted.is_some_and(|faults| faults.minor + faults.major > 0)
 }
 
 fn busiest(target: &Target) -> Grid {

@@ -277,7 +277,9 @@ pub(super) fn accounted_per_connection(c: &Column<'_>) -> Figure {
     };
     match (accounted.per_connection_bytes, c.target.connections) {
         (Some(bytes), _) => Figure::Value(units::bytes(bytes)),
-        (None, Some(_)) if !c.is_role => Figure::Missing("no task was alive at the end".to_owned()),
+        (None, Some(_)) if c.has_clients() => {
+            Figure::Missing("no task was alive at the end".to_owned())
+        }
         _ => Figure::Absent,
     }
 }
@@ -306,6 +308,16 @@ pub(super) fn mean_tasks(c: &Column<'_>, figure: impl Fn(&TimeInState) -> f64) -
     Figure::of(c.kernel.time_in_state.as_ref().map(mean), || {
         c.unavailable(&["time_in_state"])
     })
+}
+
+/// Time waiting for a CPU, of the time in which tasks could run; only where some could.
+pub(super) fn waiting_share(c: &Column<'_>) -> Figure {
+    let share = c
+        .kernel
+        .time_in_state
+        .as_ref()
+        .and_then(TimeInState::waiting_share);
+    share.map_or(Figure::Absent, |share| Figure::Value(units::percent(share)))
 }
 
 /// How many tasks slept on something, over the window; only where some did.

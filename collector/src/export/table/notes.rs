@@ -4,6 +4,7 @@
 use std::io;
 
 use super::super::Style;
+use super::connections;
 use super::footnotes::{Footnotes, superscript};
 use super::methods::methods;
 use super::switch_latency::windows;
@@ -32,6 +33,7 @@ pub(super) fn write(
     notes.extend(incomplete(report));
     notes.extend(restarts(report));
     notes.extend(unshown(report, footnotes));
+    notes.extend(connections::notes(report));
     notes.extend(bounds(report));
     notes.extend(fault_windows(report));
     notes.extend(generator(report));
@@ -79,8 +81,10 @@ pub(super) fn write_notes(
 /// `thread-per-connection at 100`.
 fn name(target: &Target) -> String {
     match target.connections {
-        Some(connections) => format!("{} at {}", target.name, units::count(connections.into())),
-        None => target.name.clone(),
+        Some(connections) if !target.kind.ran_already() => {
+            format!("{} at {}", target.name, units::count(connections.into()))
+        }
+        _ => target.name.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::cells::{
     accounted, accounted_per_connection, address_space_time, address_spaces, blocked, cpu,
     cpu_per_request, created, depth, errors, first_run, flushes, if_any, latency, latency_max,
     marginal, mean_blocked, mean_tasks, own, reserved, sent_late, shootdown, slice, stolen,
-    switches, switches_per_request, throughput, wait, wait_max, wait_total,
+    switches, switches_per_request, throughput, wait, wait_max, wait_total, waiting_share,
 };
 use super::client_cells::{
     booking_retries, lost_by_crash, on_locks_per_request, oversold, serves_again, set_up, stall,
@@ -225,6 +225,7 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("tasks waiting, mean", |c| {
                 mean_tasks(c, |t| t.runnable_seconds)
             }),
+            ("of both, waiting", waiting_share),
             ("stolen by hypervisor", stolen),
         ],
     ),

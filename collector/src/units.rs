@@ -16,22 +16,22 @@ const COUNTS: [(f64, &str); 4] = [(1.0, ""), (1e6, " M"), (1e9, " G"), (1e12, " 
 const NUMBERS: [(f64, &str); 1] = [(1.0, "")];
 
 /// `1.37 ms`, of seconds.
-pub(super) fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     scaled(seconds, &TIMES)
 }
 
 /// `168 kB`; a kilobyte is 1,000 bytes.
-pub(super) fn bytes(bytes: f64) -> String {
+pub(crate) fn bytes(bytes: f64) -> String {
     scaled(bytes, &BYTES)
 }
 
 /// `12.4 k/s`.
-pub(super) fn rate(per_second: f64) -> String {
+pub(crate) fn rate(per_second: f64) -> String {
     scaled(per_second, &RATES)
 }
 
 /// `12,345`, `1.23 M`.
-pub(super) fn count(count: f64) -> String {
+pub(crate) fn count(count: f64) -> String {
     if count.abs() < 999_999.5 {
         thousands(&format!("{count:.0}"))
     } else {
@@ -40,12 +40,12 @@ pub(super) fn count(count: f64) -> String {
 }
 
 /// `2.01`.
-pub(super) fn number(number: f64) -> String {
+pub(crate) fn number(number: f64) -> String {
     scaled(number, &NUMBERS)
 }
 
 /// `6.3 %`, of a fraction.
-pub(super) fn percent(fraction: f64) -> String {
+pub(crate) fn percent(fraction: f64) -> String {
     let percent = fraction * 100.0;
     if percent.abs() < 9.95 {
         format!("{percent:.1} %")
@@ -56,7 +56,7 @@ pub(super) fn percent(fraction: f64) -> String {
 
 /// One of the units above, as a way to write a figure together with others like it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Unit {
+pub(crate) enum Unit {
     Time,
     Rate,
     Number,
@@ -64,19 +64,19 @@ pub(super) enum Unit {
 
 impl Unit {
     /// The figure with its unit.
-    pub(super) fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         scaled(value, self.scale())
     }
 
     /// The middle of three figures, with the outer ones in its unit: `1.37 ms [1.31–1.52]`.
-    pub(super) fn show_spread(self, min: f64, median: f64, max: f64) -> String {
+    pub(crate) fn show_spread(self, min: f64, median: f64, max: f64) -> String {
         let (size, _) = fitting(median, self.scale());
         let (min, max) = (digits(min / size), digits(max / size));
         format!("{} [{min}–{max}]", self.show(median))
     }
 
     /// Two figures in the unit of the second: `1.31–1.52 ms`.
-    pub(super) fn show_range(self, from: f64, to: f64) -> String {
+    pub(crate) fn show_range(self, from: f64, to: f64) -> String {
         let (size, suffix) = fitting(to, self.scale());
         format!("{}–{}{suffix}", digits(from / size), digits(to / size))
     }

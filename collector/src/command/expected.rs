@@ -1,0 +1,91 @@
+//! What watching is expected to cost, said before it begins: the limits of `docs/cost.md`, above any of
+//! which the benchmarks fail. What it did cost is in the report.
+
+use crate::cli::Windows;
+
+/// A context switch of a watched task, and of others, in nanoseconds.
+const SWITCH_NS: u32 = 100;
+const OTHER_SWITCH_NS: u32 = 10;
+/// All windows together, where they are open for as long as by default, as a share of a core.
+const WINDOWS: &str = "1 %";
+/// The share of the time in which they are, for faults and for switches.
+const DEFAULT_SHARES: (f64, f64) = (0.02, 0.01);
+
+/// In one line.
+pub(super) fn expected(windows: &Windows, counters: bool) -> String {
+    let parts = [
+        Some(format!(
+            "at most {SWITCH_NS} ns for each context switch of what is watched, {OTHER_SWITCH_NS} ns for others"
+        )),
+        looked_through(windows),
+        Some("2 to 3 us for each fork and pthread_create".to_owned()),
+        counters.then(|| "some 0.4 us for each context switch by --counters".to_owned()),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let cost = parts.join("; ");
+    format!("expected cost: {cost}; what it did cost is in the report")
+}
+
+/// What windows cost, if there are any.
+fn looked_through(windows: &Windows) -> Option<String> {
+    let (faults, switches) = (windows.fault_windows, windows.switch_windows);
+    if faults <= 0.0 && switches <= 0.0 {
+        return None;
+    }
+    let usual = faults <= DEFAULT_SHARES.0 && switches <= DEFAULT_SHARES.1;
+    Some(match usual {
+        true => format!("{WINDOWS} of a core for windows"),
+        false => format!(
+            "up to 0.5 us for each page fault of the host in {} % of the time, and for each switch in {} %",
+            faults * 100.0,
+            switches * 100.0
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(fault_windows: f64, switch_windows: f64) -> Windows {
+        Windows {
+            fault_windows,
+            switch_windows,
+            own_memory_budget: 0.01,
+        }
+    }
+
+    #[test]
+    fn the_limits_are_those_of_the_document() {
+        let document = include_str!("../../../docs/cost.md");
+        let limit = format!("| {SWITCH_NS} ns, {OTHER_SWITCH_NS} ns |");
+        assert!(document.contains(&limit), "{limit}");
+        let row = document
+            .lines()
+            .find(|line| line.starts_with("| `switch_windows` |"));
+        assert!(
+            row.is_some_and(|row| row.ends_with(&format!("| {WINDOWS} |"))),
+            "{row:?}"
+        );
+    }
+
+    #[test]
+    fn it_is_one_line_that_knows_what_was_asked_for() {
+        let usual = expected(&windows(0.02, 0.01), false);
+        assert!(usual.contains("1 % of a core for windows"), "{usual}");
+        assert!(
+            !usual.contains("--counters") && !usual.contains('\n'),
+            "{usual}"
+        );
+        let none = expected(&windows(0.0, 0.0), true);
+        assert!(
+            !none.contains("windows") && none.contains("--counters"),
+            "{none}"
+        );
+        let long = expected(&windows(1.0, 0.01), false);
+        assert!(
+            long.contains("in 100 % of the time") && long.contains("in 1 %"),
+            "{long}"
+        );
+    }
+}

@@ -1,0 +1,282 @@
+//! What one more connection costs a server that makes a process or a thread for each: the call that
+//! makes it, the time until it runs, the pages copied after a fork, and what it holds.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::calls::CallLatency;
+use super::distribution::Distribution;
+use super::spread::median;
+use super::target::Role;
+use crate::snapshot::{OwnProcess, Run, TargetKind, Task};
+
+/// What is made for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Made {
+    /// A process, by `fork`.
+    Process,
+    /// A thread, by `pthread_create`.
+    Thread,
+}
+
+impl Made {
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Thread => "thread",
+        }
+    }
+}
+
+/// What connections cost to make, and to have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NewConnection {
+    /// What is made for each.
+    pub made: Made,
+    /// The role of the task that makes them.
+    pub creator: String,
+    /// How many processes or threads it made while it was watched.
+    pub created: u64,
+    /// Of these, those that turned out to be something else, such as a worker.
+    pub of_other_roles: u64,
+    /// The others, a second.
+    pub connections_per_second: Option<f64>,
+    /// The call, as its caller sees it, without what the probes add; of all that was made.
+    pub call: Option<Times>,
+    /// From there until it first runs; of all that was made.
+    pub first_run: Option<Times>,
+    /// Pages copied on write by those that were made, and by connections that were there; none where
+    /// faults were not looked at by class, and of threads.
+    pub copied_pages: Option<CopiedPages>,
+    /// What each connection holds.
+    pub memory: ConnectionMemory,
+}
+
+/// A time, of which there are samples.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Times {
+    pub count: u64,
+    pub mean_seconds: f64,
+    pub p50_seconds: Option<f64>,
+    pub p99_seconds: Option<f64>,
+}
+
+/// Pages copied on write.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CopiedPages {
+    /// All of them, estimated from windows.
+    pub estimated_total: f64,
+    /// Lower and upper bound of the 95 % interval.
+    pub confidence_95: [f64; 2],
+    /// The same for each that was made; none if none was.
+    pub per_connection: Option<f64>,
+    /// How long windows were open, in seconds.
+    pub window_seconds: Option<f64>,
+}
+
+/// What one connection holds: medians over those sampled.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ConnectionMemory {
+    /// Processes that were sampled.
+    pub sampled: u64,
+    /// All that a process holds of its own, in bytes; this and the next none of threads.
+    pub own_bytes: Option<f64>,
+    /// Of it, page tables.
+    pub page_table_bytes: Option<f64>,
+    /// The kernel stack of its task.
+    pub kernel_stack_bytes: Option<f64>,
+    /// What one more connection adds to the whole server, where that was measured.
+    pub marginal_bytes: Option<f64>,
+}
+
+/// Who makes tasks for connections, and what those are.
+pub(super) struct Parts {
+    creator: &'static str,
+    /// What a task is that was made for a connection, and may be.
+    pub(super) newborn: &'static [&'static str],
+    made: Made,
+}
+
+/// Of the known kinds of servers, and of one whose tasks do not tell what they are.
+const POSTGRESQL: Parts = parts("postmaster", &["starting", "client"], Made::Process);
+const MYSQL: Parts = parts("main", &["starting", "connection"], Made::Thread);
+const PROCESSES: Parts = parts("main", &["child"], Made::Process);
+const THREADS: Parts = parts("main", &["thread"], Made::Thread);
+
+const fn parts(creator: &'static str, newborn: &'static [&'static str], made: Made) -> Parts {
+    Parts {
+        creator,
+        newborn,
+        made,
+    }
+}
+
+impl Parts {
+    /// Those of a target; none of one that makes no task for a connection.
+    pub(super) fn of(kind: TargetKind, roles: &[Role]) -> Option<Self> {
+        let has = |name: &str| roles.iter().any(|role| role.role == name);
+        let created = |figure: fn(&super::creations::Creations) -> u64| {
+            let main = roles.iter().find(|role| role.role == "main");
+            main.and_then(|role| role.measures.creations.as_ref())
+                .map_or(0, figure)
+        };
+        match kind {
+            TargetKind::Reference | TargetKind::Redis | TargetKind::Pgbouncer => None,
+            TargetKind::Postgresql if has("client") => Some(POSTGRESQL),
+            TargetKind::Postgresql => Some(PROCESSES),
+            TargetKind::Mysql | TargetKind::Mariadb if has("connection") => Some(MYSQL),
+            TargetKind::Mysql | TargetKind::Mariadb => Some(THREADS),
+            TargetKind::Process => {
+                match (created(|c| c.process.count), created(|c| c.thread.count)) {
+                    (0, 0) => None,
+                    (processes, threads) if processes >= threads => Some(PROCESSES),
+                    _ => Some(THREADS),
+                }
+            }
+        }
+    }
+}
+
+impl NewConnection {
+    /// What it costs this target, watched in these runs.
+    pub(super) fn of(runs: &[&Run], roles: &[Role], marginal: Option<f64>) -> Option<Self> {
+        let parts = Parts::of(runs.first()?.kind, roles)?;
+        let creator = roles.iter().find(|role| role.role == parts.creator)?;
+        let newborn = || {
+            let named = |role: &&Role| parts.newborn.contains(&role.role.as_str());
+            roles.iter().filter(named)
+        };
+        let creations = creator.measures.creations.as_ref()?;
+        let latency = creations.latency.as_ref();
+        let (created, call) = match parts.made {
+            Made::Process => (creations.process.count, latency.map(|it| &it.fork)),
+            Made::Thread => (creations.thread.count, latency.map(|it| &it.thread)),
+        };
+        let share = latency.map_or(0.0, |latency| latency.probe_share_seconds);
+        let first_runs = newborn().filter_map(|role| {
+            let creations = role.measures.creations.as_ref()?;
+            creations.first_run.as_ref()
+        });
+        let others: u64 = runs.iter().map(|run| others(run, &parts)).sum();
+        let others = others.min(created);
+        let connections = created - others;
+        let watched = |run: &&Run| (run.end.at_ns - run.before.at_ns) as f64 / 1e9;
+        let watched: f64 = runs.iter().map(watched).sum();
+        Some(Self {
+            made: parts.made,
+            creator: parts.creator.to_owned(),
+            created,
+            of_other_roles: others,
+            connections_per_second: (watched > 0.0).then(|| connections as f64 / watched),
+            call: call.and_then(|call| Times::of_calls(call, share)),
+            first_run: first_runs
+                .max_by_key(|first| first.count)
+                .and_then(Times::of),
+            copied_pages: match parts.made {
+                Made::Process => CopiedPages::of(newborn(), connections),
+                Made::Thread => None,
+            },
+            memory: ConnectionMemory::of(runs, &parts, marginal),
+        })
+    }
+
+    /// What the calls that make them take of one CPU.
+    #[must_use]
+    pub fn calls_share_of_a_core(&self) -> Option<f64> {
+        Some(self.connections_per_second? * self.call.as_ref()?.mean_seconds)
+    }
+}
+
+/// Processes or threads made in the run that are neither new nor serve a connection.
+fn others(run: &Run, parts: &Parts) -> u64 {
+    let known = |name: &str| name == parts.creator || parts.newborn.contains(&name);
+    let roles = run.end.roles.iter().zip(&run.before.roles);
+    let roles = roles.filter(|(role, _)| !known(&role.name));
+    roles
+        .map(|(end, before)| {
+            let own_one = |task: &&Task| parts.made == Made::Thread || task.pid == task.tid;
+            let id = |task: &Task| (task.tid, task.started_ns);
+            let was: HashSet<_> = before.tasks.iter().filter(own_one).map(id).collect();
+            let is: HashSet<_> = end.tasks.iter().filter(own_one).map(id).collect();
+            let ended = end.ended_tasks.saturating_sub(before.ended_tasks);
+            let left = was.difference(&is).count() as u64;
+            is.difference(&was).count() as u64 + ended.saturating_sub(left)
+        })
+        .sum()
+}
+
+impl Times {
+    fn of(samples: &Distribution) -> Option<Self> {
+        (samples.count > 0).then(|| Self {
+            count: samples.count,
+            mean_seconds: samples.sum_seconds / samples.count as f64,
+            p50_seconds: samples.p50_seconds,
+            p99_seconds: samples.p99_seconds,
+        })
+    }
+
+    fn of_calls(call: &CallLatency, probe_share_seconds: f64) -> Option<Self> {
+        let raw = Self::of(&call.distribution)?;
+        Some(Self {
+            mean_seconds: (raw.mean_seconds - probe_share_seconds).max(0.0),
+            p50_seconds: call.corrected_p50_seconds,
+            p99_seconds: call.corrected_p99_seconds,
+            ..raw
+        })
+    }
+}
+
+impl CopiedPages {
+    /// Of these roles, by so many connections.
+    fn of<'a>(roles: impl Iterator<Item = &'a Role>, connections: u64) -> Option<Self> {
+        let mut sum: Option<Self> = None;
+        for role in roles {
+            let faults = role.measures.faults.as_ref()?;
+            let class = faults.by_class.as_ref()?.get("cow_copy");
+            let Some(class) = class else { continue };
+            let total = class.estimated_total?;
+            let sum = sum.get_or_insert(Self {
+                estimated_total: 0.0,
+                confidence_95: [0.0, 0.0],
+                per_connection: None,
+                window_seconds: faults.window_seconds,
+            });
+            sum.estimated_total += total;
+            sum.confidence_95[0] += class.confidence_95[0];
+            sum.confidence_95[1] += class.confidence_95[1];
+        }
+        let mut sum = sum?;
+        sum.per_connection = (connections > 0).then(|| sum.estimated_total / connections as f64);
+        Some(sum)
+    }
+}
+
+impl ConnectionMemory {
+    fn of(runs: &[&Run], parts: &Parts, marginal_bytes: Option<f64>) -> Self {
+        // What has just begun does not hold yet what a connection does.
+        let serving = parts.newborn.last().copied().unwrap_or_default();
+        let own = runs.iter().filter_map(|run| run.own.as_ref());
+        let roles = own.flat_map(|own| &own.roles);
+        let sampled = roles.filter(|role| role.name == serving);
+        let sampled: Vec<&OwnProcess> = sampled.flat_map(|role| &role.sampled).collect();
+        let middle = |figure: fn(&OwnProcess) -> u64| {
+            let values: Vec<f64> = sampled.iter().map(|it| figure(it) as f64).collect();
+            median(&values)
+        };
+        let roles = runs.iter().flat_map(|run| &run.end.roles);
+        let tasks = roles.filter(|role| role.name == serving);
+        let stacks = tasks.flat_map(|role| &role.tasks);
+        let stacks: Vec<f64> = stacks.map(|task| task.kernel_stack_bytes as f64).collect();
+        Self {
+            sampled: sampled.len() as u64,
+            own_bytes: middle(OwnProcess::bytes),
+            page_table_bytes: middle(|process| process.page_table_bytes),
+            kernel_stack_bytes: median(&stacks),
+            marginal_bytes,
+        }
+    }
+}
