@@ -73,6 +73,9 @@ pub struct Run {
     pub kind: TargetKind,
     /// The processes that were asked for or started; what descends from them is watched too.
     pub pids: Vec<u32>,
+    /// The unit or the container that it lives in.
+    #[serde(default)]
+    pub lives_in: Option<String>,
     /// When it was there again after all of its processes had ended.
     #[serde(default)]
     pub restarts: Vec<Restart>,

@@ -106,6 +106,7 @@ fn reported(before: Snapshot, start: Snapshot, end: Snapshot) -> Report {
         name: "server".into(),
         kind: TargetKind::Process,
         pids: vec![1],
+        lives_in: None,
         restarts: Vec::new(),
         repeat: 1,
         connections: None,

@@ -3,6 +3,7 @@
 
 use super::choice::Chosen;
 use super::process::name_of;
+use super::running::lives_in;
 use super::telling::{Tellers, connections_of, roles_of};
 use crate::roles::Roles;
 use crate::sample::Sampler;
@@ -34,6 +35,7 @@ struct Target {
     chosen: Chosen,
     /// A descriptor of each process that was watched first: a pid may come to be another's.
     held: Vec<OwnedFd>,
+    lives_in: Option<String>,
     /// When it was seen to have ended.
     gone: Option<Instant>,
 }
@@ -42,6 +44,8 @@ struct Target {
 pub struct Followed {
     /// It, with all processes that were watched first in it.
     pub chosen: Chosen,
+    /// The unit or the container that it lives in.
+    pub lives_in: Option<String>,
     /// Why there was nothing to watch in the end, if it may have been there again.
     pub gone: Option<String>,
     /// Who its connections are.
@@ -89,6 +93,7 @@ impl Following {
             let held = chosen.pids.iter().filter_map(|pid| hold(*pid)).collect();
             add(sampler, number, &chosen.pids)?;
             following.targets.push(Target {
+                lives_in: chosen.pids.first().copied().and_then(lives_in),
                 chosen,
                 held,
                 gone: None,
@@ -121,6 +126,7 @@ impl Following {
     pub fn end(self, snapshots: &[Snapshot]) -> Vec<Followed> {
         let targets = self.targets.into_iter().zip(snapshots);
         let followed = targets.map(|(target, snapshot)| Followed {
+            lives_in: target.lives_in,
             connected: match target.gone {
                 None => connections_of(&target.chosen, snapshot),
                 Some(_) => None,

@@ -94,17 +94,39 @@ impl Running {
         })
     }
 
-    /// Its cgroups, one in each hierarchy; first that which systemd puts its units in.
     fn cgroups(&self) -> Vec<ProcessCGroup> {
-        let cgroups = self.process().and_then(|process| process.cgroups());
-        let mut cgroups = cgroups.map(|cgroups| cgroups.0).unwrap_or_default();
-        cgroups.sort_by_key(|cgroup| !(has(cgroup, "systemd") || has(cgroup, "unified")));
-        cgroups
+        self.process()
+            .map(|process| cgroups_of(&process))
+            .unwrap_or_default()
     }
 
     fn process(&self) -> procfs::ProcResult<Process> {
         Process::new(self.pid as i32)
     }
+}
+
+/// What a process lives in, by its cgroup: the innermost systemd unit, which a container has too where systemd runs
+/// it; else the last part of the path, which is the container's name or id; `None` at the root.
+#[must_use]
+pub fn lives_in(pid: u32) -> Option<String> {
+    let process = Process::new(pid as i32).ok()?;
+    let cgroups = cgroups_of(&process);
+    let units = cgroups
+        .iter()
+        .filter_map(|cgroup| unit_of(&cgroup.pathname));
+    let parts = cgroups.iter().filter_map(|cgroup| {
+        let last = cgroup.pathname.rsplit('/').next()?;
+        (!last.is_empty()).then(|| last.to_owned())
+    });
+    units.chain(parts).next()
+}
+
+/// The cgroups of a process, one in each hierarchy; first that which systemd puts its units in.
+fn cgroups_of(process: &Process) -> Vec<ProcessCGroup> {
+    let cgroups = process.cgroups().map(|cgroups| cgroups.0);
+    let mut cgroups = cgroups.unwrap_or_default();
+    cgroups.sort_by_key(|cgroup| !(has(cgroup, "systemd") || has(cgroup, "unified")));
+    cgroups
 }
 
 /// Whether a cgroup is of the hierarchy with that directory in `/sys/fs/cgroup`.

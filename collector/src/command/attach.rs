@@ -226,6 +226,7 @@ fn attached(target: Followed, first: Snapshot, last: Snapshot) -> Run {
         name: target.chosen.name,
         kind: target.chosen.kind,
         pids: target.chosen.pids,
+        lives_in: target.lives_in,
         restarts: target.chosen.restarts,
         repeat: 1,
         connections: None,

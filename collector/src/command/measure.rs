@@ -95,6 +95,7 @@ pub(crate) fn measure(
         name: model.into(),
         kind: TargetKind::Reference,
         pids: vec![pid],
+        lives_in: None,
         restarts: Vec::new(),
         repeat,
         connections: Some(plan.connections),

@@ -37,6 +37,8 @@ pub struct Target {
     pub kind: TargetKind,
     /// The process that was watched in each repeat.
     pub pids: Vec<u32>,
+    /// The unit or the container that it lives in, of one that ran already.
+    pub lives_in: Option<String>,
     /// When it was there again after it had ended.
     pub restarts: Vec<Restart>,
     /// Connections held; none where that is not known.
@@ -162,6 +164,7 @@ impl Target {
                 .flat_map(|it| &it.run.pids)
                 .copied()
                 .collect(),
+            lives_in: first.lives_in.clone(),
             restarts: windows.iter().flat_map(Restart::all).collect(),
             connections: connections(windows),
             repeats: windows.len() as u64,

@@ -64,6 +64,7 @@ pub(crate) fn small() -> Run {
         name: "small".to_owned(),
         kind: TargetKind::Reference,
         pids: vec![10],
+        lives_in: None,
         restarts: Vec::new(),
         repeat: 1,
         connections: Some(4),

@@ -99,6 +99,7 @@ pub(crate) fn run(model: &Model, connections: u32, repeat: u32) -> Run {
         name: model.name.to_owned(),
         kind: TargetKind::Reference,
         pids: vec![4000 + repeat],
+        lives_in: None,
         restarts: Vec::new(),
         repeat,
         connections: Some(connections),
@@ -337,6 +338,7 @@ pub(crate) fn attach() -> Recording {
     run.name = "postgres".to_owned();
     run.kind = TargetKind::Process;
     run.pids = vec![90, 100];
+    run.lives_in = Some("postgresql@15-main.service".to_owned());
     run.restarts = vec![Restart {
         at_ns: run.start.at_ns + 300_000_000,
         pid: 100,

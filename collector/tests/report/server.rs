@@ -178,6 +178,7 @@ pub(crate) fn server() -> Run {
         name: "PostgreSQL:5432".to_owned(),
         kind: TargetKind::Postgresql,
         pids: vec![100],
+        lives_in: None,
         restarts: Vec::new(),
         repeat: 1,
         connections: None,

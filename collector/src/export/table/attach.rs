@@ -61,6 +61,7 @@ fn below(target: &Target) -> Vec<Grid> {
 fn particulars(target: &Target, ranges: bool) -> Vec<String> {
     let pids: Vec<_> = target.pids.iter().map(u32::to_string).collect();
     let mut words = vec![format!("pid {}", pids.join(", "))];
+    words.extend(target.lives_in.iter().map(|place| format!("in {place}")));
     words.extend(
         target
             .connections
