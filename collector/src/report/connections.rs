@@ -70,6 +70,11 @@ impl Connected {
     }
 }
 
+/// Connections that were open when the window of a run closed, where that is known.
+pub(super) fn open(run: &Run) -> Option<u32> {
+    u32::try_from(run.connected.as_ref()?.open).ok()
+}
+
 /// Connections whose task did nothing in the window, but for those that the server calls busy.
 fn idle(run: &Run) -> Option<u64> {
     let who = Who::of(run);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::client::Client;
-use super::connections::Connected;
+use super::connections::{Connected, open};
 use super::counters::{HardwareCounters, SoftwareCounters};
 use super::detail::{TaskDetail, busiest};
 use super::error::Error;
@@ -166,7 +166,7 @@ impl Target {
                 .collect(),
             lives_in: first.lives_in.clone(),
             restarts: windows.iter().flat_map(Restart::all).collect(),
-            connections: connections(windows),
+            connections: first.connections.or_else(|| open(last)),
             repeats: windows.len() as u64,
             window_seconds: basis.seconds,
             incomplete: incomplete(windows),
@@ -203,13 +203,6 @@ fn basis<'a>(windows: &[Window<'_>], looked: &'a Looked, recording: &'a Recordin
         fault_coverage: windows.iter().map(|window| window.fault_coverage).sum(),
         recording,
     }
-}
-
-/// Connections held; of a server that runs already those that were open when the last window closed.
-fn connections(windows: &[Window<'_>]) -> Option<u32> {
-    let last = windows.last()?.run;
-    let open = || u32::try_from(last.connected.as_ref()?.open).ok();
-    windows[0].run.connections.or_else(open)
 }
 
 /// The roles of all repeats by name, in the order they were first listed.

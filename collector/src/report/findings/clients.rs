@@ -5,6 +5,9 @@ use crate::report::measures::{ContextSwitches, KernelMeasures, TimeInState};
 use crate::report::new_connection::Parts;
 use crate::snapshot::TargetKind;
 
+/// What all tasks of a target are called, where those that serve clients do not stand apart.
+pub(super) const WHOLE: &str = "its tasks";
+
 /// The measures of the roles that serve clients.
 pub(super) struct Clients<'a> {
     /// What sentences call them.
@@ -31,7 +34,7 @@ impl<'a> Clients<'a> {
         let roles: Vec<_> = roles.map(|role| &role.measures).collect();
         match roles.is_empty() {
             true => Self {
-                words: "its tasks",
+                words: WHOLE,
                 roles: vec![&target.measures.kernel],
             },
             false => Self {

@@ -49,9 +49,13 @@ pub(super) fn run_queue_wait(facts: &Facts<'_>) -> Seen {
         (false, None) => "see what else runs on the CPUs".to_owned(),
     };
     let seen = Measured::sure(share, sentence, &advice, "every wait was counted");
-    Ok(match waits < MANY {
-        true => seen.but(Confidence::Medium, "few waits, though each was counted"),
-        false => seen,
+    Ok(match (waits < MANY, own_work) {
+        (true, _) => seen.but(Confidence::Medium, "few waits, though each was counted"),
+        (_, false) => seen.but(
+            Confidence::Medium,
+            "every wait was counted, but who took the CPUs was not",
+        ),
+        _ => seen,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Rules on what clients sleep on while they have something to do.
 
-use super::clients::{Clients, Times};
+use super::clients::{Clients, Times, WHOLE};
 use super::scheduling::too_little_cpu;
 use super::thresholds::{BUSY_MIN_SECONDS, EVENTS_MIN, WATCH_MIN_SECONDS};
 use super::{Confidence, Facts, Measured, Seen, lacking, too_few};
@@ -27,6 +27,7 @@ fn tells_locks(kind: TargetKind) -> bool {
 
 /// Sleeps of one sort, in the time in which clients have something to do.
 struct Sleeps {
+    who: &'static str,
     count: f64,
     seconds: f64,
     busy_seconds: f64,
@@ -42,6 +43,7 @@ impl Sleeps {
         }
         let count = clients.sleeps(reasons);
         Ok(Self {
+            who: clients.words,
             count: count.ok_or_else(|| lacking("blocked time"))?,
             seconds: times.slept(reasons),
             busy_seconds: busy,
@@ -64,6 +66,13 @@ impl Sleeps {
 
     fn measured(&self, sentence: String, advice: &str) -> Measured {
         let seen = Measured::sure(self.share(), sentence, advice, "every sleep was timed");
+        let seen = match self.who == WHOLE {
+            true => seen.but(
+                Confidence::Medium,
+                "every sleep was timed, of tasks that serve nobody too",
+            ),
+            false => seen,
+        };
         seen.unless(self.count < EVENTS_MIN as f64, || {
             too_few("sleeps", self.count, EVENTS_MIN as f64)
         })
@@ -89,8 +98,7 @@ pub(super) fn locks(facts: &Facts<'_>) -> Seen {
 
 pub(super) fn disk(facts: &Facts<'_>) -> Seen {
     let sleeps = Sleeps::of(facts, &DISK)?;
-    let who = Clients::of(facts).words;
-    let sentence = format!("{who} sleep on the disk for {}", sleeps.words());
+    let sentence = format!("{} sleep on the disk for {}", sleeps.who, sleeps.words());
     let advice = "storage holds them up: more memory for caches, faster disks, or fewer flushes (group commit, larger \
                   checkpoints)";
     Ok(sleeps.measured(sentence, advice))
