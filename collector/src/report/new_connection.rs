@@ -231,27 +231,38 @@ impl Times {
 }
 
 impl CopiedPages {
-    /// Of these roles, by so many connections.
+    /// Of these roles, by so many connections. Of a role that no window showed, the share of the others
+    /// is the best guess.
     fn of<'a>(roles: impl Iterator<Item = &'a Role>, connections: u64) -> Option<Self> {
-        let mut sum: Option<Self> = None;
+        let (mut known, mut of, mut unknown) = (0.0, 0.0, 0.0);
+        let (mut bounds, mut window_seconds) = ([0.0, 0.0], None);
         for role in roles {
             let faults = role.measures.faults.as_ref()?;
             let class = faults.by_class.as_ref()?.get("cow_copy");
-            let Some(class) = class else { continue };
-            let total = class.estimated_total?;
-            let sum = sum.get_or_insert(Self {
-                estimated_total: 0.0,
-                confidence_95: [0.0, 0.0],
-                per_connection: None,
-                window_seconds: faults.window_seconds,
-            });
-            sum.estimated_total += total;
-            sum.confidence_95[0] += class.confidence_95[0];
-            sum.confidence_95[1] += class.confidence_95[1];
+            let all = (faults.minor + faults.major) as f64;
+            match class.and_then(|class| class.estimated_total) {
+                Some(total) => {
+                    known += total;
+                    of += all;
+                }
+                None => unknown += all,
+            }
+            let [lower, upper] = class.map_or([0.0, all], |class| class.confidence_95);
+            bounds = [bounds[0] + lower, bounds[1] + upper];
+            window_seconds = faults.window_seconds;
         }
-        let mut sum = sum?;
-        sum.per_connection = (connections > 0).then(|| sum.estimated_total / connections as f64);
-        Some(sum)
+        let guess = match (unknown > 0.0, of > 0.0) {
+            (false, _) => 0.0,
+            (true, true) => unknown * known / of,
+            (true, false) => return None,
+        };
+        let estimated_total = known + guess;
+        Some(Self {
+            estimated_total,
+            confidence_95: bounds,
+            per_connection: (connections > 0).then(|| estimated_total / connections as f64),
+            window_seconds,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use connscope::report::Report;
 use connscope::snapshot::{Role, Run};
 
 use super::sample::task;
-use super::server::{CLIENT, CLIENTS, MAIN, connect, own, server, watched};
+use super::server::{CLIENT, CLIENTS, MAIN, STARTING, connect, own, server, watched};
 use super::tables::{plain, table_of};
 
 fn of(run: Run) -> Report {
@@ -139,4 +139,27 @@ fn without_a_new_connection_there_is_what_one_holds() {
     assert_eq!((new.created, new.connections_per_second), (0, Some(0.0)));
     assert_eq!((&new.call, &new.first_run), (&None, &None));
     assert_eq!(new.memory.own_bytes, Some(1_116_384.0));
+}
+
+#[test]
+fn copies_of_a_role_that_no_window_showed_are_a_guess_with_bounds() {
+    let mut run = server();
+    connect(&mut run, 100);
+    let copied = |run: &Run| {
+        let report = of(run.clone());
+        let new = report.targets[0].new_connection.as_ref().unwrap();
+        new.copied_pages.clone().unwrap()
+    };
+    let without = copied(&run);
+    // As many faults again, of the clients.
+    run.end.roles[CLIENT].ended.minor_faults = 400 * 100;
+    let with = copied(&run);
+    assert!((with.estimated_total - 2.0 * without.estimated_total).abs() < 1e-6);
+    assert_eq!(with.confidence_95[0], without.confidence_95[0]);
+    assert_eq!(with.confidence_95[1], without.confidence_95[1] + 40_000.0);
+    // Nothing at all was shown.
+    run.end.roles[STARTING].faults = Default::default();
+    let report = of(run);
+    let new = report.targets[0].new_connection.as_ref().unwrap();
+    assert_eq!(new.copied_pages, None);
 }
