@@ -1,5 +1,12 @@
 //! MySQL and MariaDB: a process, and a thread for each connection.
 
+mod connections;
+mod threads;
+mod waits;
+
+pub use connections::connections;
+pub use threads::*;
+
 use super::databases::Database;
 use super::running::Running;
 use crate::roles;

@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod telling;
 pub mod title;
+pub mod wait;
 
 use super::databases::Database;
 use crate::snapshot::TargetKind;

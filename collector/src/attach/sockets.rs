@@ -1,0 +1,143 @@
+//! The connections of any server: which of its sockets are those of clients.
+//!
+//! A socket that a server holds is a client's if it is connected and its own end is where a socket listens
+//! that the server holds too. The kernel's tables in `/proc/PID/net` are those of the process's own network
+//! namespace.
+
+mod tables;
+
+use crate::snapshot::connections::Connections;
+use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::{fmt, fs, io};
+use tables::Tables;
+
+const METHOD: &str =
+    "connected sockets of the server whose own end is where it listens (/proc/PID/net)";
+
+/// The connected sockets of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sockets {
+    /// Those of clients, by inode.
+    pub clients: BTreeMap<u64, Client>,
+    /// Connections over TCP that are not clients': those that it opened itself, as a pooler does.
+    pub outgoing: u64,
+}
+
+/// A client's socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The processes that hold it, and as which descriptors.
+    pub holders: Vec<(u32, i32)>,
+    /// The other end.
+    pub peer: Peer,
+}
+
+/// The other end of a client's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP.
+    Address(SocketAddr),
+    /// On this host, through a socket with a path or an abstract name.
+    Local,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(to),
+            Self::Local => to.write_str("[local]"),
+        }
+    }
+}
+
+/// How many connections clients hold open to the server with these processes: those of an event loop are
+/// not told apart further.
+///
+/// # Errors
+/// As [`sockets`].
+pub fn connections(pids: &[u32]) -> Result<Connections> {
+    let open = sockets(pids)?.clients.len() as u64;
+    Ok(Connections {
+        open,
+        named: Vec::new(),
+        unnamed: open,
+        method: METHOD.to_owned(),
+    })
+}
+
+/// The connections of a server with these processes, all in one network namespace: all that listen, and all
+/// that hold clients' sockets.
+///
+/// One that the server has not yet accepted does not count; one whose client has hung up does, as long
+/// as the server holds it.
+///
+/// # Errors
+/// If none of the processes is there any more, or we may not know what they hold.
+pub fn sockets(pids: &[u32]) -> Result<Sockets> {
+    let mut held: BTreeMap<u64, Vec<(u32, i32)>> = BTreeMap::new();
+    let mut tables = None;
+    for &pid in pids {
+        match held_by(pid) {
+            Ok(sockets) => sockets
+                .into_iter()
+                .for_each(|(inode, it)| held.entry(inode).or_default().push((pid, it))),
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot list /proc/{pid}/fd"));
+            }
+        }
+        if tables.is_none() {
+            tables = Tables::of(pid)?;
+        }
+    }
+    match tables {
+        Some(tables) => Ok(sort_out(held, &tables)),
+        None => bail!("cannot count connections: the server has ended"),
+    }
+}
+
+/// Which of the sockets that are held are clients'.
+fn sort_out(held: BTreeMap<u64, Vec<(u32, i32)>>, tables: &Tables) -> Sockets {
+    let listeners = tables.listeners(|inode| held.contains_key(&inode));
+    let mut found = Sockets::default();
+    for (inode, holders) in held {
+        match tables.peer(inode, &listeners) {
+            Some(Some(peer)) => {
+                found.clients.insert(inode, Client { holders, peer });
+            }
+            Some(None) => found.outgoing += 1,
+            None => (),
+        }
+    }
+    found
+}
+
+/// The inodes of the sockets that a process holds, and their descriptors.
+fn held_by(pid: u32) -> io::Result<Vec<(u64, i32)>> {
+    let mut sockets = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let name = entry?.file_name();
+        let descriptor = name.to_str().and_then(|name| name.parse().ok());
+        let held = descriptor.and_then(|it| Some((socket_of(pid, it)?, it)));
+        sockets.extend(held);
+    }
+    Ok(sockets)
+}
+
+/// The inode of the socket behind a descriptor of a process, if it is one.
+pub(super) fn socket_of(pid: u32, descriptor: i32) -> Option<u64> {
+    let link = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?;
+    let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+    inode.parse().ok()
+}
+
+/// Whether a process was there no more when it was read.
+fn is_gone(error: &io::Error) -> bool {
+    [Some(libc::ENOENT), Some(libc::ESRCH)].contains(&error.raw_os_error())
+}
+
+#[cfg(test)]
+#[path = "sockets/tests.rs"]
+mod tests;
