@@ -5,6 +5,7 @@ use super::telling::Telling;
 use super::{mysql, pgbouncer, postgresql, redis};
 use crate::roles::Roles;
 use crate::snapshot::{TargetKind, connections::Connections};
+use anyhow::Result;
 
 /// A kind of server that tells itself by its process.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Database {
     /// Tells which, of a server with that pid, if its roles are told later.
     pub telling: Option<fn(u32) -> Box<dyn Telling>>,
     /// Who its connections are, of a server with that pid and all of its processes, if that can be known.
-    pub connections: Option<fn(u32, &[u32]) -> Connections>,
+    pub connections: Option<fn(u32, &[u32]) -> Result<Connections>>,
 }
 
 /// All of them.

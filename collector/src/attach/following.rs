@@ -7,7 +7,7 @@ use super::running::lives_in;
 use super::telling::{Tellers, connections_of, roles_of};
 use crate::roles::Roles;
 use crate::sample::Sampler;
-use crate::snapshot::{Restart, Snapshot, connections::Connections};
+use crate::snapshot::{Restart, Snapshot, Unavailable, connections::Connections};
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -50,6 +50,8 @@ pub struct Followed {
     pub gone: Option<String>,
     /// Who its connections are.
     pub connected: Option<Connections>,
+    /// Why that cannot be known, of a target that has connections.
+    pub unknown: Option<Unavailable>,
 }
 
 /// What became of a target.
@@ -125,19 +127,9 @@ impl Following {
     #[must_use]
     pub fn end(self, snapshots: &[Snapshot]) -> Vec<Followed> {
         let targets = self.targets.into_iter().zip(snapshots);
-        let followed = targets.map(|(target, snapshot)| Followed {
-            lives_in: target.lives_in,
-            connected: match target.gone {
-                None => connections_of(&target.chosen, snapshot),
-                Some(_) => None,
-            },
-            gone: target.gone.map(|gone| {
-                let ago = gone.elapsed();
-                format!("it ended {ago:.1?} before the end, and was not there again")
-            }),
-            chosen: target.chosen,
-        });
-        followed.collect()
+        targets
+            .map(|(target, snapshot)| target.end(snapshot))
+            .collect()
     }
 
     /// Does what is due: asks new tasks what they are, looks for those that have gone, and takes in those that have
@@ -211,6 +203,27 @@ impl Following {
 }
 
 impl Target {
+    fn end(self, snapshot: &Snapshot) -> Followed {
+        let connected = match self.gone {
+            None => connections_of(&self.chosen, snapshot).transpose(),
+            Some(_) => Ok(None),
+        };
+        let unknown = connected.as_ref().err().map(|error| Unavailable {
+            measure: "connected".to_owned(),
+            reason: format!("{}: {error:#}", self.chosen.name),
+        });
+        Followed {
+            connected: connected.ok().flatten(),
+            unknown,
+            gone: self.gone.map(|gone| {
+                let ago = gone.elapsed();
+                format!("it ended {ago:.1?} before the end, and was not there again")
+            }),
+            lives_in: self.lives_in,
+            chosen: self.chosen,
+        }
+    }
+
     /// Lets go of the processes that have ended.
     fn has_ended(&mut self) -> bool {
         self.held.retain(|process| !is_over(process));

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB: a process, and a thread for each connection.
 
 mod connections;
+pub mod telling;
 mod threads;
 mod waits;
 
@@ -9,7 +10,6 @@ pub use threads::*;
 
 use super::databases::Database;
 use super::running::Running;
-use crate::roles;
 use crate::snapshot::TargetKind;
 
 /// MySQL.
@@ -18,9 +18,9 @@ pub const MYSQL: Database = Database {
     name: "MySQL",
     option: "--mysql",
     is_one: |process| process.name == "mysqld" && !is_mariadb(process),
-    roles: &roles::OF_ANY,
-    telling: None,
-    connections: None,
+    roles: &telling::OF_MYSQL,
+    telling: Some(telling::Threads::of_mysql),
+    connections: Some(|pid, _| connections(pid)),
 };
 
 /// MariaDB, whose program has the old name too, as a link.
@@ -29,9 +29,9 @@ pub const MARIADB: Database = Database {
     name: "MariaDB",
     option: "--mysql",
     is_one: is_mariadb,
-    roles: &roles::OF_ANY,
-    telling: None,
-    connections: None,
+    roles: &telling::OF_MYSQL,
+    telling: Some(telling::Threads::of_mariadb),
+    connections: Some(|pid, _| connections(pid)),
 };
 
 fn is_mariadb(process: &Running) -> bool {

@@ -1,6 +1,7 @@
 //! PgBouncer: an event loop in front of PostgreSQL.
 
 use super::databases::Database;
+use super::sockets;
 use crate::roles;
 use crate::snapshot::TargetKind;
 
@@ -12,5 +13,5 @@ pub const DATABASE: Database = Database {
     is_one: |process| process.name == "pgbouncer",
     roles: &roles::OF_ANY,
     telling: None,
-    connections: None,
+    connections: Some(|_, processes| sockets::connections(processes)),
 };

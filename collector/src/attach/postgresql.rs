@@ -8,6 +8,8 @@ pub mod wait;
 use super::databases::Database;
 use crate::snapshot::TargetKind;
 use crate::snapshot::connections::Connections;
+use anyhow::Result;
+use std::fmt::Write as _;
 
 /// Known by the program, which is called `postmaster` where a link of that name starts it.
 pub const DATABASE: Database = Database {
@@ -20,8 +22,15 @@ pub const DATABASE: Database = Database {
     connections: Some(named),
 };
 
-fn named(_postmaster: u32, processes: &[u32]) -> Connections {
+fn named(postmaster: u32, processes: &[u32]) -> Result<Connections> {
     let titled = |&pid: &u32| Some((pid, title::read(pid)?));
     let titles: Vec<_> = processes.iter().filter_map(titled).collect();
-    connections::connections(&titles)
+    let mut found = connections::connections(&titles);
+    match wait::Waits::of(postmaster) {
+        Ok(waits) => waits.add_to(&mut found),
+        Err(error) => {
+            let _ = write!(found.method, "; no waits: {error:#}");
+        }
+    }
+    Ok(found)
 }

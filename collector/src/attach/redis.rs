@@ -1,6 +1,7 @@
 //! Redis and Valkey: an event loop, and a child for each background save.
 
 use super::databases::Database;
+use super::sockets;
 use crate::roles;
 use crate::snapshot::TargetKind;
 
@@ -12,5 +13,5 @@ pub const DATABASE: Database = Database {
     is_one: |process| ["redis-server", "valkey-server"].contains(&process.name.as_str()),
     roles: &roles::OF_ANY,
     telling: None,
-    connections: None,
+    connections: Some(|_, processes| sockets::connections(processes)),
 };

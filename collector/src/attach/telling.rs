@@ -5,10 +5,14 @@ use super::databases::of_kind;
 use crate::roles::{self, Roles};
 use crate::sample::Sampler;
 use crate::snapshot::{Snapshot, connections::Connections};
+use anyhow::Result;
 use probe_ebpf::{Error, Unsettled};
 
 /// Knows what the tasks of one server are.
 pub trait Telling {
+    /// Tasks are asked for anew from now on.
+    fn begin(&mut self) {}
+
     /// The role of a task, by its place among those of the server; `None` while that cannot be told.
     fn role_of(&mut self, task: &Unsettled) -> Option<usize>;
 }
@@ -21,8 +25,7 @@ pub fn roles_of(target: &Chosen) -> &'static Roles {
 
 /// Who the connections of a target are, as a snapshot that was just taken shows it; `None` if its kind
 /// cannot tell.
-#[must_use]
-pub fn connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Connections> {
+pub fn connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Result<Connections>> {
     let connections = of_kind(target.kind)?.connections?;
     let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
     let processes: Vec<u32> = tasks
@@ -57,6 +60,7 @@ impl Tellers {
     /// # Errors
     /// If the kernel refuses to be told.
     pub fn tell(&mut self, sampler: &mut Sampler) -> Result<(), Error> {
+        self.0.iter_mut().flatten().for_each(|it| it.begin());
         sampler.tell(|target, task| self.0[target].as_mut()?.role_of(task))
     }
 }

@@ -66,6 +66,7 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let ended_early = watch(args, &mut following, quiet, &mut sampler, &interrupt)?;
     let last = sampler.read()?;
     let targets = following.end(&last);
+    let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
     let (owned, lacking) = sample_own(args, &own_sampler, &first, &last, &interrupt);
     let snapshots = first.into_iter().zip(last).zip(owned);
     let runs = targets
@@ -89,7 +90,12 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
             .into_iter()
             .chain([own::method()])
             .collect(),
-        unavailable: sampler.unavailable().into_iter().chain(lacking).collect(),
+        unavailable: sampler
+            .unavailable()
+            .into_iter()
+            .chain(lacking)
+            .chain(unknown)
+            .collect(),
         incomplete: (!troubles.is_empty()).then(|| troubles.join("; ")),
     };
     let report = report::build(&recording)?;

@@ -1,0 +1,111 @@
+//! The roles of real servers' tasks and their connections, as `attach` reports them.
+
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/servers.rs"]
+mod servers;
+
+use program::*;
+use serde_json::Value;
+use servers::mysql::{Kind, Mysql};
+use servers::postgresql::{Postgresql, Version};
+
+/// The first target of a watch.
+#[track_caller]
+fn watched(words: &str) -> Value {
+    let words = format!("attach {words} --duration 3s --format json --quiet");
+    Ended::of(connscope(&words)).exits(0).report()["targets"][0].clone()
+}
+
+/// How many tasks of a role live in the end.
+#[track_caller]
+fn tasks(target: &Value, role: &str) -> u64 {
+    let roles = target["roles"].as_array().expect("roles");
+    let role = roles
+        .iter()
+        .find(|it| it["role"] == role)
+        .expect("the role");
+    role["tasks"].as_u64().expect("a number")
+}
+
+#[track_caller]
+fn connected(target: &Value) -> (u64, u64) {
+    let number = |name: &str| target["connected"][name].as_u64().expect("a number");
+    (number("open"), number("unnamed"))
+}
+
+#[test]
+fn postgresql_15_and_18() {
+    for version in [Version::Installed, Version::Eighteen] {
+        let server = Postgresql::start(version, &[("cluster_name", "15/main")]);
+        let _clients: Vec<_> = (0..7).map(|_| server.connect()).collect();
+        let target = watched(&format!("--postgres {}", server.port()));
+        for (role, expected) in [
+            ("postmaster", 1),
+            ("starting", 0),
+            ("client", 7),
+            ("autovacuum", 1),
+            ("checkpointer", 1),
+            ("background_writer", 1),
+            ("wal_writer", 1),
+            ("logical_replication", 1),
+            (
+                "io_worker",
+                if version == Version::Eighteen { 3 } else { 0 },
+            ),
+            ("other", 0),
+        ] {
+            assert_eq!(tasks(&target, role), expected, "{version:?}: {role}");
+        }
+        assert_eq!(connected(&target), (7, 0));
+        let named = target["connections_detail"]
+            .as_array()
+            .expect("connections");
+        for connection in named.iter().filter(|it| it["role"] == "client") {
+            assert_eq!(
+                (&connection["user"], &connection["wait"]),
+                (&"postgres".into(), &"Client".into())
+            );
+        }
+    }
+}
+
+#[test]
+fn mysql_and_mariadb() {
+    for kind in [Kind::Mysql, Kind::Mariadb, Kind::MariadbPool] {
+        let server = Mysql::start(kind, &[]);
+        let clients: Vec<_> = (0..7).map(|_| server.connect()).collect();
+        let target = watched(&format!("--mysql {}", server.port()));
+        let open: u64 =
+            servers::figure(&server.query(
+                "select count(*) - 1 from information_schema.processlist where user = 'root'",
+            ));
+        assert_eq!(open, clients.len() as u64, "{kind:?}");
+        let (counted, unnamed) = connected(&target);
+        assert_eq!(counted, open, "{kind:?}");
+        assert_eq!(tasks(&target, "main"), 1, "{kind:?}");
+        match kind {
+            // Threads of a pool serve whoever asks.
+            Kind::MariadbPool => assert_eq!((unnamed, tasks(&target, "connection")), (7, 0)),
+            _ => {
+                assert_eq!(unnamed, 0, "{kind:?}");
+                // One is kept for the connection by which the test looked whether the server was there.
+                assert!(
+                    (7..=9).contains(&tasks(&target, "connection")),
+                    "{kind:?}: {target:#}"
+                );
+            }
+        }
+        let of_innodb: u64 = [
+            "innodb_io",
+            "innodb_flush",
+            "innodb_log",
+            "innodb_purge",
+            "innodb_other",
+        ]
+        .iter()
+        .map(|role| tasks(&target, role))
+        .sum();
+        assert_eq!(of_innodb > 5, kind == Kind::Mysql, "{kind:?}: {of_innodb}");
+    }
+}
