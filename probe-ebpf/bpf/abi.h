@@ -131,6 +131,11 @@ struct task_key {
 struct settlement {
 	__u32 group;
 	__u32 taken; /* that was, and the task is of that group */
+	/* Of its totals, as of the switch-out before, those that change with a switch. */
+	__u64 voluntary;
+	__u64 involuntary;
+	__u64 arrivals;
+	__u64 unseen;
 };
 
 /* What user space asks of the iterator, and what the iterator answers. */

@@ -97,13 +97,18 @@ static __always_inline void close_entry(struct task_struct *task, struct task_en
  * Gives a task the group that user space has found to be its own. By the task itself, as it leaves its
  * CPU: between two switches nothing of it changes, and its last one is no exception.
  */
-static __always_inline void settle(struct task_struct *task, struct task_entry *entry)
+static __always_inline void settle(struct task_struct *task, struct task_entry *entry, bool voluntary)
 {
 	struct task_key key = { .task = (__u64)task, .started = task->start_time };
 	struct settlement *settlement = bpf_map_lookup_elem(&settlements, &key);
 
 	if (!settlement)
 		return;
+	/* The kernel has counted the switch under way, which will be in the new group's histograms. */
+	settlement->voluntary = task->nvcsw - entry->base_nvcsw - voluntary;
+	settlement->involuntary = task->nivcsw - entry->base_nivcsw - !voluntary;
+	settlement->arrivals = entry->pcount - entry->base_pcount;
+	settlement->unseen = entry->unseen;
 	entry->group = settlement->group;
 	entry->unsettled = 0;
 	settlement->taken = 1;
@@ -140,7 +145,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	if (!entry)
 		return 0;
 	if (entry->unsettled)
-		settle(prev, entry);
+		settle(prev, entry, !preempt && prev->__state);
 	group = bpf_map_lookup_elem(&groups, &entry->group);
 	if (!group)
 		return 0;

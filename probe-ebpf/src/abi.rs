@@ -220,6 +220,15 @@ mod tests {
             no_mapping
         });
         assert_layout!(wide { low, high });
+        assert_layout!(task_key { task, started });
+        assert_layout!(settlement {
+            group,
+            taken,
+            voluntary,
+            involuntary,
+            arrivals,
+            unseen
+        });
         assert_layout!(call_stats {
             latency,
             failed,

@@ -35,7 +35,7 @@ struct Moving {
     at: task_key,
     from: u32,
     to: u32,
-    /// What it had done when it was told where it belongs.
+    /// What it had done when it was told where it belongs, and once it is moved, until then.
     before: Totals,
     /// It was alive when last read.
     lives: bool,
@@ -76,7 +76,7 @@ impl Settling {
             };
             let told = settlement {
                 group: to,
-                taken: 0,
+                ..settlement::default()
             };
             write(loaded, &task.at, &told)?;
             let moving = Moving {
@@ -108,6 +108,23 @@ impl Settling {
             task.group = moving.to;
             moving.lives = true;
             moving.taken = settled;
+            if !settled {
+                let Totals {
+                    voluntary,
+                    involuntary,
+                    arrivals,
+                    unseen,
+                    ..
+                } = task.totals;
+                let now = settlement {
+                    voluntary,
+                    involuntary,
+                    arrivals,
+                    unseen,
+                    ..settlement::default()
+                };
+                add_switches(&mut moving.before, &now);
+            }
         } else if !settled {
             self.unsettled.push(Unsettled {
                 pid: task.pid,
@@ -129,9 +146,16 @@ impl Settling {
     /// # Errors
     /// If the kernel refuses to be read.
     pub(crate) fn end(&mut self, loaded: &Loaded, groups: &mut [GroupSample]) -> Result<(), Error> {
-        for task in self.moving.values_mut().filter(|task| !task.lives) {
+        for task in self.moving.values_mut() {
+            if task.lives && !task.taken {
+                continue;
+            }
             // One that had ended before it was told has ended in the group it was in.
-            task.taken = taken(loaded, &task.at)?;
+            let told = read(loaded, &task.at)?;
+            task.taken = told.taken != 0;
+            if task.taken {
+                add_switches(&mut task.before, &told);
+            }
         }
         let (left, joined) = (&mut self.left, &mut self.joined);
         let mut forget = Vec::new();
@@ -179,11 +203,22 @@ fn write(loaded: &Loaded, at: &task_key, told: &settlement) -> Result<(), Error>
         .map_err(|source| loaded.unreadable(MAP, source))
 }
 
-fn taken(loaded: &Loaded, at: &task_key) -> Result<bool, Error> {
+fn read(loaded: &Loaded, at: &task_key) -> Result<settlement, Error> {
     let found = loaded.map(MAP).lookup(abi::to_bytes(at), MapFlags::ANY);
     let bytes = found.map_err(|source| loaded.unreadable(MAP, source))?;
-    let told = bytes.and_then(|bytes| abi::from_bytes::<settlement>(&bytes));
-    Ok(told.is_some_and(|told| told.taken != 0))
+    Ok(bytes
+        .and_then(|bytes| abi::from_bytes(&bytes))
+        .unwrap_or_default())
+}
+
+/// Adds the switches of a task that came between its last reading and when it was told where it belongs: those
+/// were its last ones until it is moved.
+fn add_switches(before: &mut Totals, at_last: &settlement) {
+    let latest = |count: &mut u64, last: u64| *count = (*count).max(last);
+    latest(&mut before.voluntary, at_last.voluntary);
+    latest(&mut before.involuntary, at_last.involuntary);
+    latest(&mut before.arrivals, at_last.arrivals);
+    latest(&mut before.unseen, at_last.unseen);
 }
 
 fn delete(loaded: &Loaded, at: &task_key) -> Result<(), Error> {
