@@ -160,12 +160,14 @@ mod tests {
         });
         assert_layout!(group_rule {
             thread_group,
-            process_group
+            process_group,
+            unsettled
         });
         assert_layout!(assignment {
             main_group,
             thread_group,
-            process_group
+            process_group,
+            unsettled
         });
         assert_layout!(control {
             epoch,
