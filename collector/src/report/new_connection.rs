@@ -96,24 +96,40 @@ pub struct ConnectionMemory {
 /// Who makes tasks for connections, and what those are.
 pub(super) struct Parts {
     creator: &'static str,
-    /// What a task is that was made for a connection, and may be.
-    pub(super) newborn: &'static [&'static str],
+    /// What tasks are that were made for a connection, until they tell what they are and then.
+    newborn: &'static [&'static str],
+    /// What they are while they serve one.
+    pub(super) serving: &'static [&'static str],
     made: Made,
 }
 
-/// Of the known kinds of servers, and of one whose tasks do not tell what they are.
-const POSTGRESQL: Parts = parts("postmaster", &["starting", "client"], Made::Process);
-const MYSQL: Parts = parts("main", &["starting", "connection"], Made::Thread);
-const PROCESSES: Parts = parts("main", &["child"], Made::Process);
-const THREADS: Parts = parts("main", &["thread"], Made::Thread);
-
-const fn parts(creator: &'static str, newborn: &'static [&'static str], made: Made) -> Parts {
-    Parts {
-        creator,
-        newborn,
-        made,
-    }
-}
+/// Of PostgreSQL, where all that starts soon serves a client or tells that it does not.
+const POSTGRESQL: Parts = Parts {
+    creator: "postmaster",
+    newborn: &["starting", "client"],
+    serving: &["starting", "client"],
+    made: Made::Process,
+};
+/// Of MySQL, whose threads are `other` until they tell what they are; so are some of its own.
+const MYSQL: Parts = Parts {
+    creator: "main",
+    newborn: &["other", "connection"],
+    serving: &["connection"],
+    made: Made::Thread,
+};
+/// Of one whose tasks do not tell what they are.
+const PROCESSES: Parts = Parts {
+    creator: "main",
+    newborn: &["child"],
+    serving: &["child"],
+    made: Made::Process,
+};
+const THREADS: Parts = Parts {
+    creator: "main",
+    newborn: &["thread"],
+    serving: &["thread"],
+    made: Made::Thread,
+};
 
 impl Parts {
     /// Those of a target; none of one that makes no task for a connection.
@@ -269,7 +285,7 @@ impl CopiedPages {
 impl ConnectionMemory {
     fn of(runs: &[&Run], parts: &Parts, marginal_bytes: Option<f64>) -> Self {
         // What has just begun does not hold yet what a connection does.
-        let serving = parts.newborn.last().copied().unwrap_or_default();
+        let serving = parts.serving.last().copied().unwrap_or_default();
         let own = runs.iter().filter_map(|run| run.own.as_ref());
         let roles = own.flat_map(|own| &own.roles);
         let sampled = roles.filter(|role| role.name == serving);

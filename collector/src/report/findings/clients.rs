@@ -29,7 +29,7 @@ impl<'a> Clients<'a> {
         let parts = Parts::of(target.kind, &target.roles);
         // What else makes processes or threads may make them for anything.
         let parts = parts.filter(|_| target.kind != TargetKind::Process);
-        let serve = |name: &str| parts.as_ref().is_some_and(|it| it.newborn.contains(&name));
+        let serve = |name: &str| parts.as_ref().is_some_and(|it| it.serving.contains(&name));
         let roles = target.roles.iter().filter(|role| serve(&role.role));
         let roles: Vec<_> = roles.map(|role| &role.measures).collect();
         match roles.is_empty() {
