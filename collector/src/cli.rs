@@ -3,7 +3,7 @@
 use crate::export::Format;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Measures what a client connection really costs in the Linux kernel, per concurrency model
 #[derive(Debug, Parser)]
@@ -22,6 +22,7 @@ Examples:
   sudo connscope compare
   sudo connscope compare --models event-loop,thread-per-connection --connections 10,1000
   sudo connscope attach --pid 4711 --duration 10s
+  sudo connscope serve --config connscope.toml
   connscope calibrate
   connscope doctor";
 
@@ -32,6 +33,8 @@ pub enum Command {
     Compare(Compare),
     /// Watch running processes for a while, then report
     Attach(Attach),
+    /// Watch for ever, and let Prometheus read what was seen
+    Serve(Serve),
     /// Measure what the basic operations cost on this host: switches, forks, threads, faults
     Calibrate(Calibrate),
     /// Measures one operation for `calibrate`, in a process of its own
@@ -194,6 +197,33 @@ pub struct Attach {
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `connscope serve`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Without a configuration it watches the database servers that it finds, and listens on 127.0.0.1:9964. SIGHUP
+reads the configuration anew; one that is wrong changes nothing. See docs/serve.md.
+
+Examples:
+  sudo connscope serve
+  connscope serve --config dashboards/connscope.example.toml --check-config
+  sudo connscope serve --config connscope.toml --dry-run
+  sudo connscope serve --config connscope.toml
+  curl -s http://127.0.0.1:9964/metrics")]
+pub struct Serve {
+    /// The configuration; /etc/connscope/connscope.toml by default, if that is there
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen there, whatever the configuration says
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Only say whether the configuration is sound
+    #[arg(long)]
+    pub check_config: bool,
+    /// Load the probes, look for the targets, and only print how many series there would be
+    #[arg(long, conflicts_with = "check_config")]
+    pub dry_run: bool,
 }
 
 /// `connscope calibrate`

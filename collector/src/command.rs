@@ -7,6 +7,7 @@ pub mod doctor;
 mod expected;
 mod measure;
 mod output;
+pub mod serve;
 
 pub use output::say;
 
@@ -30,6 +31,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Compare(compare) => compare::run(compare, cli.quiet),
         Command::Attach(attach) => attach::run(attach, cli.quiet),
+        Command::Serve(serve) => serve::run(serve, cli.quiet),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, cli.quiet),
         Command::CalibrateOperation(operation) => calibrate::work(operation),
         Command::Doctor(doctor) => doctor::run(doctor),

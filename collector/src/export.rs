@@ -10,6 +10,7 @@ use crate::report::Report;
 use crate::report::calibration::Calibration;
 
 mod json;
+pub mod prometheus;
 mod table;
 
 pub(crate) use table::{columns, wrap};

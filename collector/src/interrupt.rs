@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -16,7 +16,10 @@ pub const POLL: Duration = Duration::from_millis(50);
 
 /// Which signal has asked us to end, if one has.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicUsize>);
+pub struct Interrupt {
+    noted: Arc<AtomicUsize>,
+    reload: Arc<AtomicBool>,
+}
 
 impl Interrupt {
     /// From now on signals are noted, and no longer end the program by themselves.
@@ -32,12 +35,33 @@ impl Interrupt {
             }
             signal_hook::flag::register_usize(signal, noted.clone(), signal as usize)?;
         }
-        Ok(Self(noted))
+        Ok(Self {
+            noted,
+            reload: Arc::default(),
+        })
+    }
+
+    /// The same for what runs for ever: SIGHUP asks it to read its configuration anew.
+    ///
+    /// # Errors
+    /// If the kernel refuses a handler.
+    pub fn install_with_reload() -> io::Result<Self> {
+        let own = Self::default();
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_usize(signal, own.noted.clone(), signal as usize)?;
+        }
+        signal_hook::flag::register(SIGHUP, own.reload.clone())?;
+        Ok(own)
+    }
+
+    /// Whether SIGHUP has come since this was asked last.
+    pub fn is_reload_asked(&self) -> bool {
+        self.reload.swap(false, Ordering::Relaxed)
     }
 
     /// The signal that came, by name.
     pub fn signal(&self) -> Option<&'static str> {
-        match self.0.load(Ordering::Relaxed) as i32 {
+        match self.noted.load(Ordering::Relaxed) as i32 {
             0 => None,
             SIGTERM => Some("SIGTERM"),
             SIGHUP => Some("SIGHUP"),
@@ -45,12 +69,17 @@ impl Interrupt {
         }
     }
 
-    /// Waits, until the time is over or a signal comes: true if one has.
+    /// Whether it has come, without taking note of it.
+    pub fn is_reload_pending(&self) -> bool {
+        self.reload.load(Ordering::Relaxed)
+    }
+
+    /// Waits, until the time is over or a signal comes: true if one has that asks us to end.
     pub fn sleep(&self, time: Duration) -> bool {
         let end = Instant::now() + time;
         while self.signal().is_none() {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.is_reload_pending() {
                 return false;
             }
             thread::sleep(left.min(POLL));

@@ -21,6 +21,7 @@ pub mod report;
 pub mod roles;
 pub mod sample;
 pub mod series;
+pub mod serve;
 pub mod snapshot;
 mod units;
 pub mod user_space;

@@ -48,6 +48,7 @@ use observer::{Lost, Observer, add_losses, add_unseen};
 use ranking::Ranking;
 use target::targets;
 use window::Window;
+pub(crate) use window::totals_of;
 
 /// Version of the report's fields. Fields are added without changing it, never renamed.
 pub const SCHEMA: u32 = 1;

@@ -2,15 +2,15 @@
 
 mod host;
 
-use super::{process, running};
+use super::{process, running, running::Running};
 use crate::snapshot::{Restart, TargetKind};
 use anyhow::{Result, bail};
-use host::Host;
+pub use host::Host;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What a user has asked for, each as often as they like.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Pids of processes.
     pub pids: Vec<u32>,
@@ -22,6 +22,8 @@ pub struct Asked {
     pub units: Vec<String>,
     /// Paths of cgroups.
     pub cgroups: Vec<String>,
+    /// Names of processes, or of their programs.
+    pub names: Vec<String>,
 }
 
 /// Processes that are watched as one, with all that descends from them.
@@ -59,6 +61,8 @@ pub enum Found {
     Unit(String),
     /// By the path of its cgroup.
     Cgroup(String),
+    /// By the name of its processes, or of their program.
+    Name(String),
 }
 
 impl Found {
@@ -71,7 +75,7 @@ impl Found {
     /// Whether processes can join it that none of its own has started.
     #[must_use]
     pub fn may_be_joined(&self) -> bool {
-        matches!(self, Self::Unit(_) | Self::Cgroup(_))
+        matches!(self, Self::Unit(_) | Self::Cgroup(_) | Self::Name(_))
     }
 
     /// Its processes as they are now; none if it is not there, or cannot be told from others.
@@ -95,6 +99,7 @@ impl Found {
             Self::Port(port) => host.at_port(*port),
             Self::Unit(unit) => host.of_unit(unit),
             Self::Cgroup(cgroup) => host.of_cgroup(cgroup),
+            Self::Name(name) => host.named(name),
         };
         found.map(|found| found.pids).unwrap_or_default()
     }
@@ -105,35 +110,14 @@ impl Found {
 /// # Errors
 /// If something that was asked for is not there, is more than one, or is a part of something else that was.
 pub fn choose(asked: &Asked) -> Result<Vec<Chosen>> {
-    let mut chosen = Vec::new();
-    for &pid in &asked.pids {
-        chosen.push(Chosen {
-            name: process::name_of(pid)?,
-            kind: TargetKind::Process,
-            pids: vec![pid],
-            found: Found::Pid,
-            restarts: Vec::new(),
-        });
-    }
-    let needs_more = chosen.is_empty() || asked.asks_for_more_than_pids();
+    let needs_more = asked.pids.is_empty() || asked.asks_for_more_than_pids();
     let processes = if needs_more {
         running::all()?
     } else {
         Vec::new()
     };
     let host = Host::new(&processes);
-    for (option, which) in &asked.databases {
-        chosen.push(host.database(option, which)?);
-    }
-    for port in &asked.ports {
-        chosen.push(host.at_port(*port)?);
-    }
-    for unit in &asked.units {
-        chosen.push(host.of_unit(unit)?);
-    }
-    for cgroup in &asked.cgroups {
-        chosen.push(host.of_cgroup(cgroup)?);
-    }
+    let mut chosen = host.choose(asked)?;
     if chosen.is_empty() {
         chosen.push(host.the_only()?);
     }
@@ -141,12 +125,59 @@ pub fn choose(asked: &Asked) -> Result<Vec<Chosen>> {
     Ok(chosen)
 }
 
+impl Host<'_> {
+    /// What of this was asked for, whether or not parts of it overlap.
+    ///
+    /// # Errors
+    /// If something is not there, or is more than one.
+    pub fn choose(&self, asked: &Asked) -> Result<Vec<Chosen>> {
+        let mut chosen = Vec::new();
+        for &pid in &asked.pids {
+            chosen.push(Chosen {
+                name: process::name_of(pid)?,
+                kind: TargetKind::Process,
+                pids: vec![pid],
+                found: Found::Pid,
+                restarts: Vec::new(),
+            });
+        }
+        for (option, which) in &asked.databases {
+            chosen.push(self.database(option, which)?);
+        }
+        for port in &asked.ports {
+            chosen.push(self.at_port(*port)?);
+        }
+        for unit in &asked.units {
+            chosen.push(self.of_unit(unit)?);
+        }
+        for cgroup in &asked.cgroups {
+            chosen.push(self.of_cgroup(cgroup)?);
+        }
+        for name in &asked.names {
+            chosen.push(self.named(name)?);
+        }
+        Ok(chosen)
+    }
+
+    /// All processes of that name, or of a program with that file name.
+    fn named(&self, name: &str) -> Result<Chosen> {
+        let is_it = |it: &&Running| it.name == name || it.program.as_deref() == Some(name);
+        let members: Vec<_> = self.processes().iter().filter(is_it).collect();
+        if members.is_empty() {
+            bail!("--name {name}: no process or program is called so");
+        }
+        let found = Found::Name(name.to_owned());
+        Ok(self.many(name.to_owned(), &members, found))
+    }
+}
+
 impl Asked {
     fn asks_for_more_than_pids(&self) -> bool {
         !(self.databases.is_empty()
             && self.ports.is_empty()
             && self.units.is_empty()
-            && self.cgroups.is_empty())
+            && self.cgroups.is_empty()
+            && self.names.is_empty())
     }
 }
 

@@ -165,6 +165,7 @@ fn asked(args: &Attach) -> Result<Asked> {
         ports: args.port.clone(),
         units: args.unit.clone(),
         cgroups: args.cgroup.clone(),
+        names: Vec::new(),
     })
 }
 

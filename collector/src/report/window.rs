@@ -218,7 +218,7 @@ fn check_roles(run: &Run) -> Result<(), Problem> {
 }
 
 /// What the tasks of a role did so far, those that have ended included.
-pub(super) fn totals_of(role: &Role) -> Totals {
+pub(crate) fn totals_of(role: &Role) -> Totals {
     let mut sum = role.ended;
     for task in &role.tasks {
         add_totals(&mut sum, &task.totals);

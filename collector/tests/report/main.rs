@@ -13,6 +13,7 @@ mod histograms;
 mod in_kernel;
 mod marginal;
 mod profiles;
+mod prometheus;
 mod ranking;
 mod repeats;
 mod rules;

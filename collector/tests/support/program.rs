@@ -112,6 +112,11 @@ impl Running {
         self.child("--connect")
     }
 
+    /// What it has said on stderr so far.
+    pub fn said(&mut self) -> String {
+        text(&mut self.stderr)
+    }
+
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 type Server<'a> = (&'static Database, &'a Running);
 
 /// All that there is to choose from.
-pub(super) struct Host<'a> {
+pub struct Host<'a> {
     processes: &'a [Running],
     servers: Vec<Server<'a>>,
     ports: Ports,
@@ -20,12 +20,25 @@ pub(super) struct Host<'a> {
 
 impl<'a> Host<'a> {
     /// A host with these processes.
-    pub(super) fn new(processes: &'a [Running]) -> Self {
+    #[must_use]
+    pub fn new(processes: &'a [Running]) -> Self {
         Self {
             processes,
             servers: servers(processes),
             ports: Ports::default(),
         }
+    }
+
+    /// All of them.
+    pub(super) fn processes(&self) -> &'a [Running] {
+        self.processes
+    }
+
+    /// All database servers that run here.
+    #[must_use]
+    pub fn all_databases(&self) -> Vec<Chosen> {
+        let servers = self.servers.iter();
+        servers.map(|server| self.target(server)).collect()
     }
 
     /// The one database server that runs here.
@@ -226,7 +239,8 @@ impl<'a> Host<'a> {
         Ok(self.many(path, &members, found))
     }
 
-    fn many(&self, name: String, members: &[&Running], found: Found) -> Chosen {
+    /// Several processes as one target, and what descends from them.
+    pub(super) fn many(&self, name: String, members: &[&Running], found: Found) -> Chosen {
         let first = first_ones(members, self.processes);
         Chosen {
             name,

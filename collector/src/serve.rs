@@ -1,0 +1,12 @@
+//! `connscope serve`: watches for ever, and lets scrapers read what it saw last.
+//!
+//! One thread reads the probes at each interval and puts what it saw on a [`board`]; another answers HTTP from
+//! that board alone, so no scrape ever waits for the kernel.
+
+pub mod board;
+pub mod config;
+pub mod http;
+pub mod monitor;
+pub mod places;
+pub mod search;
+pub mod web_config;

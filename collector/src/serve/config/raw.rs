@@ -1,0 +1,233 @@
+//! The configuration file as it is written, and where in it something is wrong.
+
+use anyhow::{Error, Result, anyhow};
+use serde::de::{Deserializer, Error as _, Visitor};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+use toml::Spanned;
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) interval: Option<Spanned<String>>,
+    pub(super) listen: Option<Spanned<String>>,
+    pub(super) web_config_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) measures: RawMeasures,
+    #[serde(default)]
+    pub(super) discovery: RawDiscovery,
+    #[serde(default)]
+    pub(super) target: Vec<Spanned<RawTarget>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) series_per_target: Option<Spanned<i64>>,
+    pub(super) connections: Option<Spanned<i64>>,
+    pub(super) header_time: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMeasures {
+    pub(super) fault_windows: Option<Spanned<Number>>,
+    pub(super) switch_windows: Option<Spanned<Number>>,
+    #[serde(default)]
+    pub(super) leave_out: Vec<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDiscovery {
+    pub(super) databases: Option<bool>,
+    pub(super) max_targets: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTarget {
+    pub(super) name: Option<String>,
+    pub(super) pid: Option<u32>,
+    pub(super) port: Option<u16>,
+    pub(super) postgres: Option<Which>,
+    pub(super) mysql: Option<Which>,
+    pub(super) redis: Option<Which>,
+    pub(super) pgbouncer: Option<Which>,
+    pub(super) unit: Option<String>,
+    pub(super) cgroup: Option<String>,
+    pub(super) process: Option<String>,
+}
+
+/// A port, a pid, a data directory or a unit: a number may be written as one.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Which(pub(super) String);
+
+impl<'de> Deserialize<'de> for Which {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Which;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port, a pid, a data directory or a unit")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Which, E> {
+                Ok(Which(number.to_string()))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Which, E> {
+                match text {
+                    "" => Err(E::custom(
+                        "is empty; give a port, a pid, a data directory or a unit",
+                    )),
+                    text => Ok(Which(text.to_owned())),
+                }
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// A number with or without a point.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Number(f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::Integer(number) => Ok(Self(number as f64)),
+            toml::Value::Float(number) => Ok(Self(number)),
+            other => Err(D::Error::custom(format!(
+                "a {}; give a number",
+                other.type_str()
+            ))),
+        }
+    }
+}
+
+impl RawConfig {
+    /// # Errors
+    /// What is wrong and where, as `:LINE: KEY: why`.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let place = Place::in_text(text);
+            let key = key_of(place.text_of_line(start));
+            let why = error.message().replace('\n', ", ");
+            anyhow!(":{}: {key}{why}", place.line(start))
+        })
+    }
+}
+
+/// `interval: ` of a line like `interval = "ten"`, and nothing of one that sets nothing.
+fn key_of(line: &str) -> String {
+    match line.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => format!("{}: ", key.trim()),
+        _ => String::new(),
+    }
+}
+
+/// A text in which something is wrong.
+pub(super) struct Place<'a> {
+    text: &'a str,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn in_text(text: &'a str) -> Self {
+        Self { text }
+    }
+
+    /// From 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        before.matches('\n').count() + 1
+    }
+
+    fn text_of_line(&self, offset: usize) -> &'a str {
+        let lines = self.text.lines();
+        lines
+            .into_iter()
+            .nth(self.line(offset) - 1)
+            .unwrap_or_default()
+    }
+
+    /// What is wrong with a value.
+    pub(super) fn of<T>(&self, value: &Spanned<T>, key: &str, why: &str) -> Error {
+        anyhow!(":{}: {key}: {why}", self.line(value.span().start))
+    }
+
+    pub(super) fn number(
+        &self,
+        value: &Option<Spanned<i64>>,
+        key: &str,
+        (least, most): (i64, i64),
+        default: i64,
+    ) -> Result<usize> {
+        let number = value.as_ref().map_or(default, |value| *value.get_ref());
+        match value {
+            Some(value) if !(least..=most).contains(&number) => Err(self.of(
+                value,
+                key,
+                &format!("out of range; between {least} and {most}"),
+            )),
+            _ => Ok(usize::try_from(number)?),
+        }
+    }
+
+    /// All in milliseconds.
+    pub(super) fn time(
+        &self,
+        value: &Option<Spanned<String>>,
+        key: &str,
+        (least, most): (u64, u64),
+        default: u64,
+    ) -> Result<Duration> {
+        let Some(value) = value else {
+            return Ok(Duration::from_millis(default));
+        };
+        let time = humantime::parse_duration(value.get_ref()).map_err(|_| {
+            self.of(
+                value,
+                key,
+                "not a time; write a number and a unit, such as 10s",
+            )
+        })?;
+        let (least, most) = (Duration::from_millis(least), Duration::from_millis(most));
+        match (least..=most).contains(&time) {
+            true => Ok(time),
+            false => {
+                let (least, most) = (
+                    humantime::format_duration(least),
+                    humantime::format_duration(most),
+                );
+                Err(self.of(
+                    value,
+                    key,
+                    &format!("out of range; between {least} and {most}"),
+                ))
+            }
+        }
+    }
+
+    /// Of a percentage, a share of 1.
+    pub(super) fn share(
+        &self,
+        value: &Option<Spanned<Number>>,
+        key: &str,
+        default: f64,
+    ) -> Result<f64> {
+        let percent = value.as_ref().map_or(default, |value| value.get_ref().0);
+        match value {
+            Some(value) if !(0.0..=100.0).contains(&percent) => {
+                Err(self.of(value, key, "out of range; a percentage, between 0 and 100"))
+            }
+            _ => Ok(percent / 100.0),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Answers scrapers: HTTP/1.1, with TLS where the web configuration says so, in a thread of its own.
+
+mod answer;
+mod clients;
+mod password;
+
+use super::board::Board;
+use super::config::{Config, Limits};
+use super::web_config::WebConfig;
+use crate::errors::in_words;
+use anyhow::{Context as _, Result, anyhow};
+use clients::Clients;
+use password::Passwords;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::net;
+use tokio::runtime::Builder;
+use tokio::sync::Notify;
+
+/// While no client can be taken in, since the process has as many files open as it may, how long until we try
+/// again.
+const REST: Duration = Duration::from_millis(20);
+
+/// A server at work. It ends when dropped.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    rules: Arc<Mutex<Arc<Rules>>>,
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What holds for clients that come from now on.
+pub(crate) struct Rules {
+    board: Arc<Board>,
+    web: WebConfig,
+    passwords: Passwords,
+    limits: Limits,
+}
+
+impl Server {
+    /// Listens where the configuration says.
+    ///
+    /// # Errors
+    /// If that cannot be had, with the remedy.
+    pub fn start(config: &Config, board: &Arc<Board>) -> Result<Self> {
+        let listen = config.listen;
+        let listener = TcpListener::bind(listen).map_err(|error| cannot_listen(listen, &error))?;
+        listener
+            .set_nonblocking(true)
+            .context("cannot prepare the socket")?;
+        let address = listener.local_addr().context("cannot prepare the socket")?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            // Passwords are checked there: more at a time would take more CPUs from those that are watched.
+            .max_blocking_threads(1)
+            .build()
+            .context("cannot start the HTTP server")?;
+        let rules = Arc::new(Mutex::new(Arc::new(Rules::of(config, board))));
+        let stop = Arc::new(Notify::new());
+        let (of_thread, until) = (rules.clone(), stop.clone());
+        let run = move || {
+            runtime.block_on(serve(listener, &of_thread, &until));
+            runtime.shutdown_background();
+        };
+        let thread = thread::Builder::new().name("http".into()).spawn(run);
+        Ok(Self {
+            address,
+            rules,
+            stop,
+            thread: Some(thread.context("cannot start a thread")?),
+        })
+    }
+
+    /// Serves clients that come from now on by this configuration, but for where it listens.
+    pub fn reconfigure(&self, config: &Config, board: &Arc<Board>) {
+        let rules = Arc::new(Rules::of(config, board));
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Rules {
+    fn of(config: &Config, board: &Arc<Board>) -> Self {
+        Self {
+            board: board.clone(),
+            passwords: Passwords::of(&config.web.users),
+            web: config.web.clone(),
+            limits: config.limits,
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, rules: &Mutex<Arc<Rules>>, stop: &Notify) {
+    let Ok(listener) = net::TcpListener::from_std(listener) else {
+        return;
+    };
+    let mut clients = Clients::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.notified() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let rules = rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                clients.admit(stream, rules);
+            }
+            // Of a client that is gone already, the next one knows nothing.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => {
+                clients.dismiss_oldest();
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+fn cannot_listen(listen: SocketAddr, error: &io::Error) -> anyhow::Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => "; end what listens there, or set listen to another port",
+        io::ErrorKind::AddrNotAvailable => "; set listen to an address of this host",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => "",
+    };
+    anyhow!("cannot listen on {listen}: {}{remedy}", in_words(error))
+}
