@@ -231,7 +231,7 @@ impl Monitor {
             let shown = Shown {
                 kind: place.kind_name(),
                 left_out,
-                connections: connections.map(|it| it.open),
+                connections: connections.and_then(Result::ok).map(|it| it.open),
             };
             series.extend(host::target(&labels, &shown));
         }
