@@ -6,6 +6,8 @@ pub mod compare;
 pub mod doctor;
 mod measure;
 mod output;
+mod targets;
+pub mod top;
 
 pub use output::say;
 
@@ -29,6 +31,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Compare(compare) => compare::run(compare, cli.quiet),
         Command::Attach(attach) => attach::run(attach, cli.quiet),
+        Command::Top(top) => top::run(top),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, cli.quiet),
         Command::CalibrateOperation(operation) => calibrate::work(operation),
         Command::Doctor(doctor) => doctor::run(doctor),

@@ -22,4 +22,5 @@ pub mod roles;
 pub mod sample;
 pub mod series;
 pub mod snapshot;
+pub mod top;
 pub mod user_space;

@@ -1,19 +1,17 @@
 //! `connscope attach`: watch what already runs.
 
 use super::{
-    Usage,
     output::{Sink, conclude, say},
+    targets::{add_all, asked, has_ended, is_gone, load},
 };
 use crate::{
     attach::{
-        choice::{Asked, Chosen, choose},
-        process,
-        telling::{Tellers, roles_of},
+        choice::{Chosen, choose},
+        telling::Tellers,
     },
     cli::Attach,
     host,
     interrupt::{Interrupt, POLL},
-    limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     own::{self, OwnSampler},
     progress::Progress,
     report,
@@ -40,19 +38,12 @@ const TELL: Duration = Duration::from_secs(1);
 /// If a process cannot be watched, the kernel refuses a probe, or the report cannot be written.
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let targets = choose(&asked(args)?)?;
-    let limit = raise_open_files();
-    if limit < SPARE_DESCRIPTORS {
-        bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
-    }
-    let roles: Vec<_> = targets.iter().map(roles_of).collect();
-    let mut sampler = Sampler::load(&roles, &args.windows.options())?;
+    let targets = choose(&asked(&args.targets)?)?;
+    let mut sampler = load(&targets, &args.windows.options())?;
     // Beside what is loading still, and what follows.
     let own_sampler = thread::Builder::new().spawn(OwnSampler::load);
     let sink = Sink::open(&args.output)?;
-    for (target, chosen) in targets.iter().enumerate() {
-        add(&mut sampler, target, chosen)?;
-    }
+    add_all(&mut sampler, &targets)?;
     // Before the window: no more loading in it.
     let own_sampler = match own_sampler {
         Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
@@ -139,47 +130,6 @@ fn sound(runs: impl Iterator<Item = Run>) -> (Vec<Run>, Vec<String>) {
     (sound, contradictions)
 }
 
-fn asked(args: &Attach) -> Result<Asked> {
-    if let Some(pid) = args
-        .pid
-        .iter()
-        .find(|pid| args.pid.iter().filter(|other| other == pid).count() > 1)
-    {
-        return Err(Usage(format!("pid {pid} is given twice")).into());
-    }
-    let databases = [
-        ("--postgres", &args.postgres),
-        ("--mysql", &args.mysql),
-        ("--redis", &args.redis),
-        ("--pgbouncer", &args.pgbouncer),
-    ];
-    let databases = databases
-        .into_iter()
-        .flat_map(|(option, servers)| servers.iter().map(move |server| (option, server.clone())));
-    Ok(Asked {
-        pids: args.pid.clone(),
-        databases: databases.collect(),
-        ports: args.port.clone(),
-        units: args.unit.clone(),
-        cgroups: args.cgroup.clone(),
-    })
-}
-
-/// Of several processes some may have ended by now.
-fn add(sampler: &mut Sampler, target: usize, chosen: &Chosen) -> Result<()> {
-    let mut gone = Vec::new();
-    for &pid in &chosen.pids {
-        if let Err(error) = sampler.add(target, pid) {
-            // It was there a moment ago; how it has ended says more.
-            gone.push(process::name_of(pid).err().ok_or(error)?);
-        }
-    }
-    match gone.pop() {
-        Some(ended) if gone.len() + 1 == chosen.pids.len() => Err(ended),
-        _ => Ok(()),
-    }
-}
-
 /// Waits; returns why the watch ended before its time, if it did.
 fn watch(
     args: &Attach,
@@ -220,8 +170,7 @@ fn watch(
             tellers.tell(sampler)?;
             told = Instant::now();
         }
-        let mut pids = targets.iter().flat_map(|target| &target.pids);
-        if pids.all(|&pid| process::name_of(pid).is_err()) && all_ended(&sampler.read()?) {
+        if targets.iter().all(is_gone) && sampler.read()?.iter().all(has_ended) {
             let who = match targets {
                 [Chosen { pids, .. }] if pids.len() == 1 => format!("process {}", pids[0]),
                 [target] => target.name.clone(),
@@ -233,13 +182,6 @@ fn watch(
             )));
         }
     }
-}
-
-fn all_ended(snapshots: &[Snapshot]) -> bool {
-    snapshots
-        .iter()
-        .flat_map(|snapshot| &snapshot.roles)
-        .all(|role| role.tasks.is_empty())
 }
 
 fn attached(target: Chosen, first: Snapshot, last: Snapshot) -> Run {

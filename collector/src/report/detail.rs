@@ -61,12 +61,24 @@ pub struct TaskAccounted {
     pub kernel_stack_bytes: u64,
 }
 
-/// The tasks living at the end with most CPU time within the window, busiest first.
-/// Servers of ours have none: their connections are all alike.
-pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, Problem> {
-    if !run.kind.ran_already() {
-        return Ok(Vec::new());
-    }
+/// What one living task did in the window.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskWindow<'a> {
+    /// Its role in the target.
+    pub role: &'a str,
+    /// As it was when the window closed.
+    pub task: &'a Task,
+    /// Whether it was first seen after the window opened.
+    pub new: bool,
+    /// What it did.
+    pub did: Totals,
+}
+
+/// All tasks living at the end.
+///
+/// # Errors
+/// [`Problem::Backwards`] if a counter of one decreased.
+pub fn tasks_of(run: &Run) -> Result<Vec<TaskWindow<'_>>, Problem> {
     let at_start: HashMap<(u32, u64), &Totals> = run
         .start
         .roles
@@ -80,14 +92,29 @@ pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, P
             let start = at_start.get(&(task.tid, task.started_ns)).copied();
             let whose = format!("{}, task {}", role.name, task.tid);
             let did = totals_between(&start.copied().unwrap_or_default(), &task.totals, &whose)?;
-            tasks.push((did, start.is_none(), role.name.as_str(), task));
+            tasks.push(TaskWindow {
+                role: &role.name,
+                task,
+                new: start.is_none(),
+                did,
+            });
         }
     }
-    tasks.sort_by_key(|(did, _, _, task)| (Reverse(did.cpu_ns), task.tid));
+    Ok(tasks)
+}
+
+/// The tasks living at the end with most CPU time within the window, busiest first.
+/// Servers of ours have none: their connections are all alike.
+pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, Problem> {
+    if !run.kind.ran_already() {
+        return Ok(Vec::new());
+    }
+    let mut tasks = tasks_of(run)?;
+    tasks.sort_by_key(|it| (Reverse(it.did.cpu_ns), it.task.tid));
     tasks.truncate(TASKS_MAX);
     Ok(tasks
         .into_iter()
-        .map(|(did, new, role, task)| detail(&did, new, role, task, basis))
+        .map(|it| detail(&it.did, it.new, it.role, it.task, basis))
         .collect())
 }
 
