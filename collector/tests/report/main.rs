@@ -16,6 +16,7 @@ mod repeats;
 mod sample;
 mod switch_latency;
 mod tables;
+mod top;
 mod user_space;
 mod watch;
 mod wrong;
