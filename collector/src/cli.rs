@@ -23,6 +23,7 @@ Examples:
   sudo connscope compare --models event-loop,thread-per-connection --connections 10,1000
   sudo connscope attach --pid 4711 --duration 10s
   sudo connscope serve --config connscope.toml
+  sudo connscope top --postgres 5432
   connscope calibrate
   connscope doctor";
 
@@ -35,6 +36,8 @@ pub enum Command {
     Attach(Attach),
     /// Watch for ever, and let Prometheus read what was seen
     Serve(Serve),
+    /// Watch running processes live, in the terminal
+    Top(Top),
     /// Measure what the basic operations cost on this host: switches, forks, threads, faults
     Calibrate(Calibrate),
     /// Measures one operation for `calibrate`, in a process of its own
@@ -140,20 +143,9 @@ pub struct Compare {
     pub output: Output,
 }
 
-/// `connscope attach`
+/// Whom to watch, of what already runs.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Without a word on what to watch, it is the one database server that runs here; if there are several, they
-are listed with what chooses each. A SERVER is a port that it listens at, its pid, its data directory or its
-systemd unit. All of these can be given more than once, and each is a target of its own.
-
-Examples:
-  sudo connscope attach --duration 10s
-  sudo connscope attach --postgres 5432 --postgres 5433 --pgbouncer 6432 --duration 1m
-  sudo connscope attach --postgres /var/lib/postgresql/15/main --format json --out run.json
-  sudo connscope attach --port 8080 --explain
-  sudo connscope attach --pid 4711,4712")]
-pub struct Attach {
+pub struct Targets {
     /// Processes to watch, with their threads and all that descends from them
     #[arg(long, value_delimiter = ',', value_name = "PID,...",
           value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
@@ -180,6 +172,25 @@ pub struct Attach {
     /// All that runs in a cgroup now, or below it, and what descends from that
     #[arg(long, value_delimiter = ',', value_name = "PATH,...", value_parser = NonEmptyStringValueParser::new())]
     pub cgroup: Vec<String>,
+}
+
+/// `connscope attach`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Without a word on what to watch, it is the one database server that runs here; if there are several, they
+are listed with what chooses each. A SERVER is a port that it listens at, its pid, its data directory or its
+systemd unit. All of these can be given more than once, and each is a target of its own.
+
+Examples:
+  sudo connscope attach --duration 10s
+  sudo connscope attach --postgres 5432 --postgres 5433 --pgbouncer 6432 --duration 1m
+  sudo connscope attach --postgres /var/lib/postgresql/15/main --format json --out run.json
+  sudo connscope attach --port 8080
+  sudo connscope attach --pid 4711,4712")]
+pub struct Attach {
+    /// Whom
+    #[command(flatten)]
+    pub targets: Targets,
     /// How long to watch; until Ctrl-C by default
     #[arg(long, value_name = "TIME", value_parser = measured_time)]
     pub duration: Option<Duration>,
@@ -224,6 +235,27 @@ pub struct Serve {
     /// Load the probes, look for the targets, and only print how many series there would be
     #[arg(long, conflicts_with = "check_config")]
     pub dry_run: bool,
+}
+
+/// `connscope top`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Targets are chosen as by `connscope attach`: without a word on them, it is the one database server that runs here.
+Press ? in it for its keys and for what the columns mean. It draws on a terminal; for a report in a file or a pipe
+use `connscope attach`.
+
+Examples:
+  sudo connscope top
+  sudo connscope top --postgres 5432 --pgbouncer 6432
+  sudo connscope top --pid 4711 --interval 500ms
+  sudo NO_COLOR=1 connscope top --unit nginx.service")]
+pub struct Top {
+    /// Whom
+    #[command(flatten)]
+    pub targets: Targets,
+    /// How often the figures are taken anew; each is of one such interval
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
 }
 
 /// `connscope calibrate`
@@ -277,6 +309,11 @@ fn measured_time(text: &str) -> Result<Duration, String> {
         Duration::from_millis(100),
         Duration::from_secs(86_400),
     )
+}
+
+/// Reading 10,000 tasks takes some 10 ms; what is a minute old is not live.
+fn interval(text: &str) -> Result<Duration, String> {
+    time_within(text, Duration::from_millis(100), Duration::from_secs(60))
 }
 
 /// A share of 1 from a percentage.

@@ -8,6 +8,8 @@ mod expected;
 mod measure;
 mod output;
 pub mod serve;
+mod targets;
+pub mod top;
 
 pub use output::say;
 
@@ -32,6 +34,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Compare(compare) => compare::run(compare, cli.quiet),
         Command::Attach(attach) => attach::run(attach, cli.quiet),
         Command::Serve(serve) => serve::run(serve, cli.quiet),
+        Command::Top(top) => top::run(top),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, cli.quiet),
         Command::CalibrateOperation(operation) => calibrate::work(operation),
         Command::Doctor(doctor) => doctor::run(doctor),

@@ -23,5 +23,6 @@ pub mod sample;
 pub mod series;
 pub mod serve;
 pub mod snapshot;
+pub mod top;
 mod units;
 pub mod user_space;

@@ -201,6 +201,21 @@ fn processes_to_attach_to() {
 }
 
 #[test]
+fn top_without_a_terminal() {
+    let own = std::process::id();
+    let said = Ended::of(connscope(&format!("top --pid {own}"))).exits(1);
+    said.says(
+        "connscope: top needs a terminal, and stdout is none; `connscope attach` writes a report to \
+         anything",
+    );
+    let range = "out of range; between 100ms and 1m";
+    for (value, words) in [("99ms", range), ("2m", range), ("1", "a number and a unit")] {
+        let argument = format!("--interval={value}");
+        refuses(&["top", &argument], &["--interval", words]);
+    }
+}
+
+#[test]
 fn operations_to_calibrate() {
     let known = "known are system_call, wake_up, thread_round_trip";
     for value in ["forks", "", "fork,"] {

@@ -57,17 +57,17 @@ pub struct Followed {
 /// What became of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// All of its processes have ended.
-    Ended(String),
+    /// All processes of the target of that number and name have ended.
+    Ended(usize, String),
     /// It is there again, as this process.
-    Back(String, u32),
+    Back(usize, String, u32),
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ended(name) => write!(f, "{name} has ended; looking for it every second"),
-            Self::Back(name, pid) => write!(f, "{name} is there again, as process {pid}"),
+            Self::Ended(_, name) => write!(f, "{name} has ended; looking for it every second"),
+            Self::Back(_, name, pid) => write!(f, "{name} is there again, as process {pid}"),
         }
     }
 }
@@ -112,8 +112,15 @@ impl Following {
     }
 
     /// Whether every process that was watched first, of every target, has ended.
-    pub fn all_ended(&mut self) -> bool {
-        self.targets.iter_mut().all(Target::has_ended)
+    #[must_use]
+    pub fn all_ended(&self) -> bool {
+        self.targets.iter().all(Target::has_ended)
+    }
+
+    /// The same of the target of that number.
+    #[must_use]
+    pub fn has_ended(&self, number: usize) -> bool {
+        self.targets[number].has_ended()
     }
 
     /// Whether some of the targets may be there again after they have ended.
@@ -132,17 +139,19 @@ impl Following {
             .collect()
     }
 
-    /// Does what is due: asks new tasks what they are, looks for those that have gone, and takes in those that have
+    /// Whether it is time to look again.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.looked.elapsed() >= LOOK
+    }
+
+    /// With a snapshot of each target that was just taken: asks new tasks what they are, looks for those that have gone, and takes in those that have
     /// joined.
     ///
     /// # Errors
     /// If the kernel refuses to be read.
-    pub fn keep(&mut self, sampler: &mut Sampler) -> Result<Vec<Event>> {
+    pub fn keep(&mut self, sampler: &mut Sampler, snapshots: &[Snapshot]) -> Result<Vec<Event>> {
         let mut events = Vec::new();
-        if self.looked.elapsed() < LOOK {
-            return Ok(events);
-        }
-        let snapshots = sampler.read()?;
         self.tellers.tell(sampler)?;
         let join = self.joined.elapsed() >= JOIN;
         for (number, snapshot) in snapshots.iter().enumerate() {
@@ -171,7 +180,7 @@ impl Following {
         let ended = target.has_ended();
         if ended && target.gone.is_none() {
             target.gone = Some(Instant::now());
-            events.push(Event::Ended(name.clone()));
+            events.push(Event::Ended(number, name.clone()));
         }
         if !(ended || join && target.chosen.found.may_be_joined()) {
             return Ok(());
@@ -195,7 +204,7 @@ impl Following {
                     at_ns: now_ns(),
                     pid,
                 });
-                events.push(Event::Back(name.clone(), pid));
+                events.push(Event::Back(number, name.clone(), pid));
             }
         }
         Ok(())
@@ -224,10 +233,8 @@ impl Target {
         }
     }
 
-    /// Lets go of the processes that have ended.
-    fn has_ended(&mut self) -> bool {
-        self.held.retain(|process| !is_over(process));
-        self.held.is_empty()
+    fn has_ended(&self) -> bool {
+        self.held.iter().all(is_over)
     }
 }
 

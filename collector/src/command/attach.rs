@@ -1,20 +1,19 @@
 //! `connscope attach`: watch what already runs.
 
 use super::{
-    Usage,
     expected::expected,
     output::{Sink, conclude, say},
+    targets::{asked, has_ended, load},
 };
 use crate::{
     attach::{
-        choice::{Asked, Chosen, choose},
+        choice::{Chosen, choose},
         following::{Followed, Following},
     },
     cli::Attach,
     export::Document,
     host,
     interrupt::{Interrupt, POLL},
-    limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     own::{self, OwnSampler},
     progress::Progress,
     report,
@@ -41,12 +40,8 @@ const TOLD_FROM: Duration = Duration::from_secs(2);
 /// If a process cannot be watched, the kernel refuses a probe, or the report cannot be written.
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let targets = choose(&asked(args)?)?;
-    let limit = raise_open_files();
-    if limit < SPARE_DESCRIPTORS {
-        bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
-    }
-    let mut sampler = Sampler::load(&Following::roles(&targets), &args.windows.options())?;
+    let targets = choose(&asked(&args.targets)?)?;
+    let mut sampler = load(&targets, &args.windows.options())?;
     // Beside what is loading still, and what follows.
     let own_sampler = thread::Builder::new().spawn(OwnSampler::load);
     let sink = Sink::open(&args.output)?;
@@ -142,33 +137,6 @@ fn sound(runs: impl Iterator<Item = Run>) -> (Vec<Run>, Vec<String>) {
     (sound, contradictions)
 }
 
-fn asked(args: &Attach) -> Result<Asked> {
-    if let Some(pid) = args
-        .pid
-        .iter()
-        .find(|pid| args.pid.iter().filter(|other| other == pid).count() > 1)
-    {
-        return Err(Usage(format!("pid {pid} is given twice")).into());
-    }
-    let databases = [
-        ("--postgres", &args.postgres),
-        ("--mysql", &args.mysql),
-        ("--redis", &args.redis),
-        ("--pgbouncer", &args.pgbouncer),
-    ];
-    let databases = databases
-        .into_iter()
-        .flat_map(|(option, servers)| servers.iter().map(move |server| (option, server.clone())));
-    Ok(Asked {
-        pids: args.pid.clone(),
-        databases: databases.collect(),
-        ports: args.port.clone(),
-        units: args.unit.clone(),
-        cgroups: args.cgroup.clone(),
-        names: Vec::new(),
-    })
-}
-
 /// Waits; returns why the watch ended before its time, if it did.
 fn watch(
     args: &Attach,
@@ -202,12 +170,18 @@ fn watch(
             };
             return Ok(args.duration.map(early));
         }
-        for event in following.keep(sampler)? {
-            if !quiet {
-                say(&event.to_string());
+        if following.is_due() {
+            let now = sampler.read()?;
+            for event in following.keep(sampler, &now)? {
+                if !quiet {
+                    say(&event.to_string());
+                }
             }
         }
-        if following.all_ended() && !following.may_come_back() && all_ended(&sampler.read()?) {
+        if following.all_ended()
+            && !following.may_come_back()
+            && sampler.read()?.iter().all(has_ended)
+        {
             let who = match &following.targets().collect::<Vec<_>>()[..] {
                 [Chosen { pids, .. }] if pids.len() == 1 => format!("process {}", pids[0]),
                 [target] => target.name.clone(),
@@ -219,13 +193,6 @@ fn watch(
             )));
         }
     }
-}
-
-fn all_ended(snapshots: &[Snapshot]) -> bool {
-    snapshots
-        .iter()
-        .flat_map(|snapshot| &snapshot.roles)
-        .all(|role| role.tasks.is_empty())
 }
 
 fn attached(target: Followed, first: Snapshot, last: Snapshot) -> Run {

@@ -81,20 +81,24 @@ pub struct TaskAccounted {
     pub kernel_stack_bytes: u64,
 }
 
-/// A task, its role, whether it is new, and what it did.
-struct Worked<'a> {
-    did: Totals,
-    new: bool,
-    role: &'a str,
-    task: &'a Task,
+/// What one living task did in the window.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskWindow<'a> {
+    /// Its role in the target.
+    pub role: &'a str,
+    /// As it was when the window closed.
+    pub task: &'a Task,
+    /// Whether it was first seen after the window opened.
+    pub new: bool,
+    /// What it did.
+    pub did: Totals,
 }
 
-/// The tasks living at the end with most CPU time within the window, busiest first: those that serve one
-/// connection each, where there are such. Servers of ours have none: their connections are all alike.
-pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, Problem> {
-    if !run.kind.ran_already() {
-        return Ok(Vec::new());
-    }
+/// All tasks living at the end.
+///
+/// # Errors
+/// [`Problem::Backwards`] if a counter of one decreased.
+pub fn tasks_of(run: &Run) -> Result<Vec<TaskWindow<'_>>, Problem> {
     let at_start: HashMap<(u32, u64), &Totals> = run
         .start
         .roles
@@ -108,26 +112,36 @@ pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, P
             let start = at_start.get(&(task.tid, task.started_ns)).copied();
             let whose = format!("{}, task {}", role.name, task.tid);
             let did = totals_between(&start.copied().unwrap_or_default(), &task.totals, &whose)?;
-            tasks.push(Worked {
-                did,
-                new: start.is_none(),
+            tasks.push(TaskWindow {
                 role: &role.name,
                 task,
+                new: start.is_none(),
+                did,
             });
         }
     }
+    Ok(tasks)
+}
+
+/// The tasks living at the end with most CPU time within the window, busiest first: those that serve one
+/// connection each, where there are such. Servers of ours have none: their connections are all alike.
+pub(super) fn busiest(run: &Run, basis: &Basis<'_>) -> Result<Vec<TaskDetail>, Problem> {
+    if !run.kind.ran_already() {
+        return Ok(Vec::new());
+    }
+    let mut tasks = tasks_of(run)?;
     let who = Who::of(run);
-    let serves = |worked: &Worked<'_>| who.serves(worked.role, worked.task);
+    let serves = |worked: &TaskWindow<'_>| who.serves(worked.role, worked.task);
     if tasks.iter().any(serves) {
         tasks.retain(serves);
     }
     tasks.sort_by_key(|worked| (Reverse(worked.did.cpu_ns), worked.task.tid));
     tasks.truncate(TASKS_MAX);
-    let detail = |worked: &Worked<'_>| detail(worked, run, &who, basis);
+    let detail = |worked: &TaskWindow<'_>| detail(worked, run, &who, basis);
     Ok(tasks.iter().map(detail).collect())
 }
 
-fn detail(worked: &Worked<'_>, run: &Run, who: &Who<'_>, basis: &Basis<'_>) -> TaskDetail {
+fn detail(worked: &TaskWindow<'_>, run: &Run, who: &Who<'_>, basis: &Basis<'_>) -> TaskDetail {
     let task = worked.task;
     let named = who.connection(task).cloned();
     let label = named.as_ref().and_then(label);
@@ -149,7 +163,7 @@ fn detail(worked: &Worked<'_>, run: &Run, who: &Who<'_>, basis: &Basis<'_>) -> T
     }
 }
 
-fn measures(worked: &Worked<'_>, run: &Run, basis: &Basis<'_>) -> TaskMeasures {
+fn measures(worked: &TaskWindow<'_>, run: &Run, basis: &Basis<'_>) -> TaskMeasures {
     let OfTotals {
         context_switches,
         time_in_state,

@@ -21,6 +21,7 @@ mod sample;
 mod server;
 mod switch_latency;
 mod tables;
+mod top;
 mod user_space;
 mod watch;
 mod wrong;

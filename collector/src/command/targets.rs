@@ -1,0 +1,57 @@
+//! Whom `attach` and `top` watch: from what the user asked for to the probes for it.
+
+use super::Usage;
+use crate::{
+    attach::{
+        choice::{Asked, Chosen},
+        following::Following,
+    },
+    cli::Targets,
+    limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
+    sample::Sampler,
+    snapshot::Snapshot,
+};
+use anyhow::{Result, bail};
+use probe_ebpf::Options;
+
+/// What the options ask for.
+pub(super) fn asked(args: &Targets) -> Result<Asked> {
+    if let Some(pid) = args
+        .pid
+        .iter()
+        .find(|pid| args.pid.iter().filter(|other| other == pid).count() > 1)
+    {
+        return Err(Usage(format!("pid {pid} is given twice")).into());
+    }
+    let databases = [
+        ("--postgres", &args.postgres),
+        ("--mysql", &args.mysql),
+        ("--redis", &args.redis),
+        ("--pgbouncer", &args.pgbouncer),
+    ];
+    let databases = databases
+        .into_iter()
+        .flat_map(|(option, servers)| servers.iter().map(move |server| (option, server.clone())));
+    Ok(Asked {
+        pids: args.pid.clone(),
+        databases: databases.collect(),
+        ports: args.port.clone(),
+        units: args.unit.clone(),
+        cgroups: args.cgroup.clone(),
+        names: Vec::new(),
+    })
+}
+
+/// The probes for these targets, which watch nobody yet.
+pub(super) fn load(targets: &[Chosen], options: &Options) -> Result<Sampler> {
+    let limit = raise_open_files();
+    if limit < SPARE_DESCRIPTORS {
+        bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
+    }
+    Ok(Sampler::load(&Following::roles(targets), options)?)
+}
+
+/// Whether a target has no tasks any more.
+pub(super) fn has_ended(snapshot: &Snapshot) -> bool {
+    snapshot.roles.iter().all(|role| role.tasks.is_empty())
+}
