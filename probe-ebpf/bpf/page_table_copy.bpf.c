@@ -87,7 +87,7 @@ static __always_inline void keep_copy(bool succeeded)
 	bpf_map_delete_elem(&copies, &id);
 }
 
-/* int dup_mmap(struct mm_struct *mm, struct mm_struct *oldmm): seen on 6.1, 7.3 */
+/* int dup_mmap(struct mm_struct *mm, struct mm_struct *oldmm): seen on 6.1 */
 SEC("fexit/dup_mmap")
 int BPF_PROG(on_copied, void *mm, void *oldmm, int returned)
 {
