@@ -7,6 +7,9 @@ use crate::roles::Roles;
 use crate::snapshot::{TargetKind, connections::Connections};
 use anyhow::Result;
 
+/// Who the connections are of a server with that pid and all of these processes.
+pub type Connected = fn(u32, &[u32]) -> Result<Connections>;
+
 /// A kind of server that tells itself by its process.
 #[derive(Debug)]
 pub struct Database {
@@ -22,8 +25,8 @@ pub struct Database {
     pub roles: &'static Roles,
     /// Tells which, of a server with that pid, if its roles are told later.
     pub telling: Option<fn(u32) -> Box<dyn Telling>>,
-    /// Who its connections are, of a server with that pid and all of its processes, if that can be known.
-    pub connections: Option<fn(u32, &[u32]) -> Result<Connections>>,
+    /// Who its connections are, if that can be known.
+    pub connections: Option<Connected>,
 }
 
 /// All of them.

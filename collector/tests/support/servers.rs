@@ -4,14 +4,20 @@
 
 #[path = "servers/daemon.rs"]
 pub mod daemon;
+#[path = "servers/load.rs"]
+pub mod load;
 #[path = "servers/mysql.rs"]
 pub mod mysql;
 #[path = "servers/mysql_client.rs"]
 pub mod mysql_client;
+#[path = "servers/pgbouncer.rs"]
+pub mod pgbouncer;
 #[path = "servers/postgresql.rs"]
 pub mod postgresql;
 #[path = "servers/postgresql_client.rs"]
 pub mod postgresql_client;
+#[path = "servers/redis.rs"]
+pub mod redis;
 #[path = "servers/site.rs"]
 pub mod site;
 

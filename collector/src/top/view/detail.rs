@@ -112,13 +112,14 @@ fn minutes(frame: &mut Frame<'_>, area: Rect, points: &[Point], interval: f64, t
     let of = |value: fn(&Point) -> f32| points.iter().map(value).collect::<Vec<f32>>();
     let percent = |share: f64| format!("{} %", short::percent(share));
     let rate = |rate: f64| format!("{}/s", short::rate(rate));
-    let charts: [(&str, Vec<f32>, &dyn Fn(f64) -> String); 3] = [
-        ("CPU", of(|point| point.cpu), &percent),
-        ("switches", of(|point| point.switches), &rate),
-        ("waiting", of(|point| point.wait), &percent),
+    let say: [&dyn Fn(f64) -> String; 3] = [&percent, &rate, &percent];
+    let charts = [
+        ("CPU", of(|point| point.cpu)),
+        ("switches", of(|point| point.switches)),
+        ("waiting", of(|point| point.wait)),
     ];
     let parts: [Rect; 3] = Layout::vertical([Constraint::Fill(1); 3]).areas(area);
-    for (part, (name, values, show)) in parts.into_iter().zip(charts) {
+    for ((part, show), (name, values)) in parts.into_iter().zip(say).zip(charts) {
         let most = values.iter().copied().fold(0.0, f32::max);
         let label = format!("{name}, {length}, max {}", show(most.into()));
         charts::last(frame, part, &label, &values, theme);

@@ -1,0 +1,172 @@
+//! Which thread of a MySQL or MariaDB server serves which connection, without a login, against what its own
+//! tables say; and how many connections a server with an event loop has.
+
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/servers.rs"]
+mod servers;
+
+use connscope::attach::mysql;
+use connscope::attach::sockets;
+use connscope::snapshot::TargetKind;
+use program::wait_for;
+use servers::figure;
+use servers::mysql::{Kind, Mysql};
+use servers::mysql_client::Client;
+use std::collections::BTreeMap;
+use std::fs;
+
+/// How many connections a test holds.
+const MANY: usize = 500;
+/// Of them, how many are at work.
+const BUSY: usize = 20;
+/// Connects and disconnects.
+const CHURN: usize = 1000;
+/// How many of them are open at once.
+const WAVE: usize = 40;
+
+/// What the server says of its connections: the port of each client, by the thread that serves it.
+fn truth(kind: Kind, asks: &mut Client) -> BTreeMap<u32, String> {
+    let rows = match kind {
+        Kind::Mysql => asks.query(
+            "select t.thread_os_id, p.host from performance_schema.threads t
+             join information_schema.processlist p on p.id = t.processlist_id where p.host like '%:%'",
+        ),
+        _ => asks.query("select tid, host from information_schema.processlist where host like '%:%'"),
+    };
+    let by_thread = rows.iter().filter_map(|row| {
+        let (_, port) = row[1].rsplit_once(':')?;
+        Some((row[0].parse().ok()?, port.to_owned()))
+    });
+    by_thread.collect()
+}
+
+fn connected(asks: &mut Client) -> u64 {
+    let rows = asks.query("show status like 'Threads_connected'");
+    rows[0][1].parse().expect("a figure")
+}
+
+/// Starts one with so many connections, some of them at work, and compares what is told of it. Returns
+/// how many are idle and how many are named.
+#[track_caller]
+fn assert_none_wrong(kind: Kind, many: usize, busy: usize) -> (usize, usize) {
+    let most = (many + 100).to_string();
+    let server = Mysql::start(kind, &[("max-connections", most.as_str())]);
+    let mut clients: Vec<_> = (0..many).map(|_| server.connect()).collect();
+    for client in &mut clients[..busy] {
+        client.send("select sleep(600)");
+    }
+    let mut asks = server.connect();
+    let sleeping =
+        "select count(*) from information_schema.processlist where info = 'select sleep(600)'";
+    wait_for("busy connections", || {
+        (figure::<usize>(&asks.query(sleeping)) == busy).then_some(())
+    });
+    let truth = truth(kind, &mut asks);
+    let told = wait_for("threads at rest", || {
+        let told = mysql::connections(server.pid()).expect("it runs");
+        let settled = kind == Kind::MariadbPool || told.named.len() > many - busy;
+        settled.then_some(told)
+    });
+    assert_eq!(told.open, connected(&mut asks));
+    assert_eq!(told.open, (many + 1) as u64);
+    assert_eq!(told.unnamed, told.open - told.named.len() as u64);
+    for connection in &told.named {
+        let peer = connection.peer.as_deref().expect("an address");
+        let port = truth.get(&connection.tid).map(String::as_str);
+        assert_eq!(
+            peer.rsplit_once(':').map(|(_, port)| port),
+            port,
+            "{connection:?}"
+        );
+        assert_eq!(
+            (connection.pid, connection.user.as_ref()),
+            (server.pid(), None)
+        );
+    }
+    (many + 1 - busy, told.named.len())
+}
+
+#[test]
+fn of_idle_connections_at_least_95_percent_are_named_and_none_wrong() {
+    for kind in [Kind::Mysql, Kind::Mariadb] {
+        for (many, busy) in [(50, 2), (MANY, BUSY)] {
+            let (idle, named) = assert_none_wrong(kind, many, busy);
+            assert!(
+                named * 100 >= idle * 95,
+                "{kind:?}: {named} of {idle} named"
+            );
+        }
+    }
+}
+
+#[test]
+fn of_a_pool_none_is_named_wrong() {
+    assert_none_wrong(Kind::MariadbPool, MANY, BUSY);
+}
+
+#[test]
+fn counts_are_the_servers_own_through_a_thousand_connects_and_disconnects() {
+    for kind in [Kind::Mysql, Kind::Mariadb] {
+        let server = Mysql::start(kind, &[("thread-cache-size", "100")]);
+        let mut asks = server.connect();
+        let mut assert_equal = |expected: usize| {
+            // The server's part of a connection goes on for a moment after the client has gone.
+            wait_for("equal counts", || {
+                let own = connected(&mut asks);
+                let told = mysql::connections(server.pid()).expect("it runs");
+                (own == expected as u64 && told.open == own).then_some(())
+            });
+        };
+        let mut clients = Vec::new();
+        for _ in 0..CHURN / WAVE {
+            clients.extend((0..WAVE).map(|_| server.connect()));
+            assert_equal(WAVE + 1);
+            clients.drain(..WAVE / 2).for_each(Client::close);
+            assert_equal(WAVE / 2 + 1);
+            clients.drain(..).for_each(Client::close);
+            assert_equal(1);
+        }
+    }
+}
+
+#[test]
+fn threads_of_mysql_have_the_roles_that_it_gives_them() {
+    let server = Mysql::start(Kind::Mysql, &[]);
+    let rows = server.query(
+        "select thread_os_id, name from performance_schema.threads where thread_os_id is not null",
+    );
+    let mut seen = BTreeMap::new();
+    for row in &rows {
+        let path = format!("/proc/{}/task/{}/comm", server.pid(), row[0]);
+        // The one that asked may be kept for another, or be gone.
+        let Ok(comm) = fs::read_to_string(path) else {
+            continue;
+        };
+        let comm = comm.trim();
+        let role = mysql::role_of_thread(TargetKind::Mysql, comm).expect("it names its threads");
+        let is_right = match row[1].as_str() {
+            "thread/sql/main" => role == mysql::MAIN,
+            "thread/sql/one_connection" => role == mysql::CONNECTION,
+            name if name.starts_with("thread/innodb/io_") => role == mysql::INNODB_IO,
+            name if name.starts_with("thread/innodb/log_") => role == mysql::INNODB_LOG,
+            name if name.starts_with("thread/innodb/page_flush") => role == mysql::INNODB_FLUSH,
+            name if name.starts_with("thread/innodb/") => role.starts_with("innodb_"),
+            _ => role == mysql::OTHER,
+        };
+        assert!(is_right, "{} ({comm}) is {role}", row[1]);
+        *seen.entry(role).or_insert(0) += 1;
+    }
+    for role in [
+        mysql::MAIN,
+        mysql::CONNECTION,
+        mysql::INNODB_IO,
+        mysql::INNODB_PURGE,
+    ] {
+        assert!(seen.contains_key(role), "no {role} in {seen:?}");
+    }
+    // A connection through it is what the generic count sees too.
+    let _held = server.connect();
+    let open = sockets::connections(&[server.pid()]).expect("it runs").open;
+    assert!(open >= 1);
+}
