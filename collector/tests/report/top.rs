@@ -243,7 +243,7 @@ fn paused_figures_stand_still_and_the_newest_are_shown_after() {
     let mut state = state(&named());
     press(&mut state, " ");
     let before = screen(&mut state, 120, 40);
-    assert!(before.contains(" paused "), "{before}");
+    assert!(before.contains("% CPU   paused"), "{before}");
     let mut next = state.frame.clone();
     next.watched = Duration::from_secs(3_600);
     for row in &mut next.targets[0].roles {

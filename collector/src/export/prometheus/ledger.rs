@@ -55,7 +55,11 @@ fn samples_grown(seen: &mut Histogram, now: &Histogram) -> Histogram {
     let places = seen.counts.len().max(now.counts.len());
     seen.counts.resize(places, 0);
     let grown = Histogram {
-        sub_bits: now.sub_bits,
+        sub_bits: if now.counts.is_empty() {
+            seen.sub_bits
+        } else {
+            now.sub_bits
+        },
         sum_ns: now.sum_ns.saturating_sub(seen.sum_ns),
         max_ns: now.max_ns,
         counts: (0..places)
@@ -79,7 +83,10 @@ fn add(sum: &mut Histogram, other: &Histogram) {
     }
     sum.sum_ns += other.sum_ns;
     sum.max_ns = sum.max_ns.max(other.max_ns);
-    sum.sub_bits = other.sub_bits;
+    // One without samples so far may not say of what width its buckets are.
+    if !other.counts.is_empty() {
+        sum.sub_bits = other.sub_bits;
+    }
 }
 
 /// What was shown, by target.
