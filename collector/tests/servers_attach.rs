@@ -123,15 +123,15 @@ fn all_kinds_at_once_by_all_that_names_them() {
 
     let behind_pooler = pooler.port();
     let mut loads: Vec<_> = [behind_pooler, replica.port(), workers.port(), ring.port()]
-        .map(|port| pgbench(port, "-n -S -c 2 -T 60"))
+        .map(|port| pgbench(port, "-n -S -c 2 -R 200 -T 600"))
         .into();
     loads.extend(mysql.iter().map(|server| {
         sysbench(
             server.port(),
-            "oltp_point_select --table-size=100 --threads=2 --time=60 run",
+            "oltp_point_select --table-size=100 --threads=2 --rate=200 --time=600 run",
         )
     }));
-    loads.push(redis_benchmark(redis.port(), "-l -q -c 2 -t get"));
+    loads.push(redis_benchmark(redis.port(), "-l -q -c 1 -t get"));
     wait_for_clients(&primary, &mysql, &redis);
 
     assert_all_found(&all, |it| format!("{} {}", it.option, it.port));
@@ -154,7 +154,7 @@ fn wait_for_clients(primary: &Postgresql, mysql: &[Mysql], redis: &Redis) {
         wait_for("clients of MySQL", || positive(server.query(sql)));
     }
     wait_for("clients of Redis", || {
-        (redis.info("connected_clients") > 2).then_some(())
+        (redis.info("connected_clients") > 1).then_some(())
     });
 }
 
@@ -249,8 +249,8 @@ fn assert_switches_agree(version: Version, settings: &[(&str, &str)]) {
         let seen = ["voluntary", "involuntary"].map(|name| switches[name].as_u64());
         let truth = [after[0] - before[0], after[1] - before[1]];
         assert_eq!(seen, truth.map(Some), "{task:#}");
-        // It waits for each query.
-        assert!(truth[0] >= TRANSACTIONS as u64, "{truth:?}");
+        // It waits for the next query, but where that has come before it looks.
+        assert!(truth[0] > TRANSACTIONS as u64 / 2, "{truth:?}");
     }
 }
 
