@@ -262,8 +262,13 @@ impl Sums<'_> {
                 .next()
                 .and_then(|it| it.parse().ok())
                 .expect("s");
-            let busy = row(&screen, names[0]).expect("a row")["CPU%"] / 100.0 * length;
-            let served = row(&screen, names[1]).expect("a row")["vol/s"] * length;
+            let busy = row(&screen, names[0])
+                .unwrap_or_else(|| panic!("no {}:\n{screen}", names[0]))["CPU%"]
+                / 100.0
+                * length;
+            let served = row(&screen, names[1])
+                .unwrap_or_else(|| panic!("no {}:\n{screen}", names[1]))["vol/s"]
+                * length;
             if cpu > 0.0 && switches > 0.0 && busy == 0.0 && served == 0.0 {
                 return (cpu, switches);
             }
@@ -300,7 +305,7 @@ fn figures_agree_with_proc() {
         terminal: &terminal,
         last,
     };
-    let (cpu, switches) = sums.until_idle(["sh", "connscope-targ"]);
+    let (cpu, switches) = sums.until_idle(["sh", "connscope-targe"]);
     let cpu_told = proc_of(busy.pid()).0 - cpu_before;
     let switches_told = proc_of(served.pid()).1 - switches_before;
     let screen = terminal.text();
@@ -310,8 +315,9 @@ fn figures_agree_with_proc() {
     );
     let off = (switches / switches_told - 1.0).abs();
     assert!(off < 0.02, "{switches} of {switches_told}:\n{screen}");
-    assert!(switches_told > f64::from(PINGS) / 2.0, "{switches_told}");
-    let figures = row(&screen, "connscope-targ").expect("a row");
+    // Where both are busy it finds the next request without sleeping.
+    assert!(switches_told > 100.0, "{switches_told}");
+    let figures = row(&screen, "connscope-targe").expect("a row");
     let tasks = fs::read_dir(format!("/proc/{}/task", served.pid()))
         .expect("it runs")
         .count();

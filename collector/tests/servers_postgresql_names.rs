@@ -267,11 +267,12 @@ fn replication_and_parallel_workers_have_roles_of_their_own() {
         seen(&primary, &[title::WAL_SENDER, title::PARALLEL_WORKER]);
         seen(&replica, &[title::WAL_RECEIVER, title::STARTUP]);
         seen(&subscriber, &[title::LOGICAL_REPLICATION, title::CLIENT]);
+        // The title of the one for the subscription may hold a database too, and be of two meanings then.
         wait_for("two senders, the physical one named", || {
             let told = connections(&processes(&primary));
-            eprintln!("{told:?} {:?}", processes(&primary));
             let senders = told.named.iter().filter(|it| it.database.is_none());
-            (told.unnamed == 1 && senders.count() == 1).then_some(())
+            let senders = senders.count() as u64;
+            (senders >= 1 && senders + told.unnamed == 2).then_some(())
         });
     }
 }

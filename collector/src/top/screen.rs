@@ -14,6 +14,7 @@ use ratatui::crossterm::terminal::{
 use ratatui::layout::{Position, Rect, Size};
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use std::io::{self, Stdout, stdout};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,8 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal on stdout, as long as this lives.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Dropped by hand: it says on stderr that it could not show the cursor, and panics where that is gone too.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     size: Size,
     theme: Theme,
 }
@@ -46,7 +48,7 @@ impl Screen {
         enter()?;
         let size = size_now().inspect_err(|_| give_back())?;
         Ok(Self {
-            terminal: blank(size).inspect_err(|_| give_back())?,
+            terminal: ManuallyDrop::new(blank(size).inspect_err(|_| give_back())?),
             size,
             theme: Theme {
                 color: Style::of_stdout().color,
@@ -76,7 +78,9 @@ impl Screen {
     pub fn clear(&mut self) -> io::Result<()> {
         execute!(stdout(), Clear(ClearType::All))?;
         self.size = size_now()?;
-        self.terminal = blank(self.size)?;
+        self.terminal.show_cursor()?;
+        execute!(stdout(), Hide)?;
+        *self.terminal = blank(self.size)?;
         Ok(())
     }
 
@@ -95,6 +99,10 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        if self.terminal.show_cursor().is_ok() {
+            // SAFETY: it is not used after this.
+            unsafe { ManuallyDrop::drop(&mut self.terminal) };
+        }
         give_back();
     }
 }
