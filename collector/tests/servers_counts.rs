@@ -7,7 +7,7 @@ mod servers;
 
 use connscope::attach::sockets::{Sockets, sockets};
 use program::wait_for;
-use servers::daemon::{Daemon, free_port, listens};
+use servers::daemon::{Daemon, free_port};
 use servers::postgresql::{Postgresql, Version};
 use servers::postgresql_client::Client;
 use servers::site::{Place, Site};
@@ -55,7 +55,9 @@ fn redis() {
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
         .args(["--unixsocket", &site.seen("socket"), "--save", ""]);
-    let server = Daemon::start(&site, port, libc::SIGKILL, command, listens);
+    // The last that it makes before it serves.
+    let answers = |_| UnixStream::connect(&socket).ok();
+    let server = Daemon::start(&site, port, libc::SIGKILL, command, answers);
     let mut asks = UnixStream::connect(&socket).expect("a connection");
     let mut assert_clients = |expected: usize| {
         wait_for("equal counts", || {

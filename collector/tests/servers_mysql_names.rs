@@ -1,5 +1,5 @@
 //! Which thread of a MySQL or MariaDB server serves which connection, without a login, against what its own
-//! tables say; and how many connections a server with an event loop has.
+//! tables say.
 
 #[path = "support/program.rs"]
 mod program;
@@ -7,7 +7,6 @@ mod program;
 mod servers;
 
 use connscope::attach::mysql;
-use connscope::attach::sockets;
 use connscope::snapshot::TargetKind;
 use program::wait_for;
 use servers::figure;
@@ -165,8 +164,4 @@ fn threads_of_mysql_have_the_roles_that_it_gives_them() {
     ] {
         assert!(seen.contains_key(role), "no {role} in {seen:?}");
     }
-    // A connection through it is what the generic count sees too.
-    let _held = server.connect();
-    let open = sockets::connections(&[server.pid()]).expect("it runs").open;
-    assert!(open >= 1);
 }
