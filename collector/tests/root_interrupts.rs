@@ -142,12 +142,13 @@ fn attach_without_an_end_is_complete_when_it_is_ended() {
         let ended = running.end_by(signal).exits(0);
         let report = ended.report();
         assert!(report["incomplete"].is_null(), "{report:#}");
-        let remark = if quiet.is_empty() {
-            "connscope: watching until Ctrl-C\n"
+        if quiet.is_empty() {
+            let (cost, remark) = ended.stderr.split_once('\n').expect("two lines");
+            assert!(cost.starts_with("connscope: expected cost: "), "{cost}");
+            assert_eq!(remark, "connscope: watching until Ctrl-C\n");
         } else {
-            ""
-        };
-        assert_eq!(ended.stderr, remark);
+            assert_eq!(ended.stderr, "");
+        }
     }
     served.running.end_by(SIGTERM).exits(0);
     before.assert_nothing_left();
