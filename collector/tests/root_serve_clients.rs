@@ -219,8 +219,9 @@ fn passwords_and_tls_are_asked_for() {
         );
         answer.status
     };
-    assert_eq!(status(Some("prometheus:right")), 200);
-    assert_eq!(status(Some("prometheus:right")), 200);
+    wait_for("a reading", || {
+        (status(Some("prometheus:right")) == 200).then_some(())
+    });
     for wrong in [
         "prometheus:wrong",
         "prometheus:",

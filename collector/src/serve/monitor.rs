@@ -19,7 +19,7 @@ use told::Told;
 
 /// The account of what is of no target.
 const HOST: &str = "";
-/// A search that took some time is not made again for so many times as long, nor are the probes loaded anew: that
+/// A search that took some CPU time is not made again for so many times as long, nor are the probes loaded anew: that
 /// is to take 1 % of a core at most, however many processes there are.
 const REST: u32 = 100;
 /// How often new tasks are asked what they are.
@@ -112,17 +112,18 @@ impl Monitor {
     }
 
     fn search(&mut self) -> Result<()> {
-        let begun = Instant::now();
-        if begun < self.next_search || !self.places.misses_any(&self.config) {
+        if Instant::now() < self.next_search || !self.places.misses_any(&self.config) {
             return Ok(());
         }
+        let before = cpu_time();
         let processes = running::all()?;
         let findings = self.places.search(&self.config, &Host::new(&processes));
-        self.next_search = begun + begun.elapsed() * REST;
+        self.next_search = Instant::now() + (cpu_time() - before) * REST;
         self.told.of_search(&findings);
-        if findings.needs_places && begun >= self.next_load {
+        if findings.needs_places && Instant::now() >= self.next_load {
+            let before = cpu_time();
             let loaded = self.load_anew(self.config.clone());
-            self.next_load = Instant::now() + begun.elapsed() * REST;
+            self.next_load = Instant::now() + (cpu_time() - before) * REST;
             loaded?;
         }
         Ok(())
@@ -241,4 +242,13 @@ impl Monitor {
         }
         series
     }
+}
+
+/// What this thread has used.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }

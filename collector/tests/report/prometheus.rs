@@ -216,7 +216,10 @@ fn protobuf_has_the_figures_of_the_text() {
                 format!("{}=\"{value}\"", label.name)
             });
             let labels: Vec<_> = labels.collect();
-            let key = |suffix: &str| format!("{}{suffix}{{{}}}", family.name, labels.join(","));
+            let key = |suffix: &str| match labels.is_empty() {
+                true => format!("{}{suffix}", family.name),
+                false => format!("{}{suffix}{{{}}}", family.name, labels.join(",")),
+            };
             match (&metric.counter, &metric.gauge, &metric.histogram) {
                 (Some(counter), ..) => {
                     assert_eq!(Some(&counter.value), text.get(&key("")), "{}", key(""))

@@ -100,7 +100,10 @@ impl Collector for Exposition {
             let mut of_family =
                 encoder.encode_descriptor(family.name, family.help, unit.as_ref(), kind(family))?;
             for one in series {
-                one.encode(of_family.encode_family(&one.labels)?)?;
+                match one.labels.is_empty() {
+                    true => one.encode(&mut of_family)?,
+                    false => one.encode(&mut of_family.encode_family(&one.labels)?)?,
+                }
             }
         }
         Ok(())
@@ -108,7 +111,7 @@ impl Collector for Exposition {
 }
 
 impl Series {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+    fn encode(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         let is_time = self.family.unit == Unit::Seconds;
         match (&self.value, self.family.kind) {
             (Value::Now(value), _) => encoder.encode_gauge(value),
@@ -118,7 +121,7 @@ impl Series {
             (Value::Total(count), _) => encoder.encode_counter::<NoLabelSet, _, u64>(count, None),
             (Value::Samples(samples), Kind::Histogram(from, to)) => {
                 let scale = if is_time { NANOSECOND } else { 1.0 };
-                encode_samples(&mut encoder, samples, (from, to), scale)
+                encode_samples(encoder, samples, (from, to), scale)
             }
             (Value::Samples(_), _) => Err(fmt::Error),
         }

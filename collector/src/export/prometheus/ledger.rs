@@ -83,8 +83,8 @@ fn add(sum: &mut Histogram, other: &Histogram) {
     }
     sum.sum_ns += other.sum_ns;
     sum.max_ns = sum.max_ns.max(other.max_ns);
-    // One without samples so far may not say of what width its buckets are.
-    if !other.counts.is_empty() {
+    // What has no samples has no buckets either.
+    if other.counts.iter().any(|count| *count > 0) {
         sum.sub_bits = other.sub_bits;
     }
 }

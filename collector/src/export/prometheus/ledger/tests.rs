@@ -104,6 +104,18 @@ fn histograms_grow_bucket_by_bucket() {
 }
 
 #[test]
+fn samples_stay_in_their_buckets_when_a_watch_has_none() {
+    let (mut ledger, mut seen) = (Ledger::default(), Seen::default());
+    ledger.show("a", &mut seen, vec![waits(&[1, 2])]);
+    let nothing = WAIT.series(&of_target("a"), Value::Samples(Histogram::default()));
+    let shown = ledger.show("a", &mut Seen::default(), vec![nothing]);
+    let Some(Value::Samples(samples)) = shown.into_iter().map(|it| it.value).next() else {
+        panic!("no samples");
+    };
+    assert_eq!((samples.sub_bits, samples.counts), (3, vec![1, 2]));
+}
+
+#[test]
 fn gauges_are_of_now() {
     let (mut ledger, mut seen) = (Ledger::default(), Seen::default());
     let gauge = NOW.series(&of_target("a"), Value::Now(3.0));
