@@ -67,10 +67,11 @@ fn attached_to_again_and_again_under_load() {
         "{said}"
     );
     left.assert_nothing_left();
-    assert_eq!(
-        memory(idle.pid),
-        before,
-        "of a backend that did nothing meanwhile"
+    // It may take in what others have changed; what each watch left would be a page at least.
+    let grown = memory(idle.pid).saturating_sub(before);
+    assert!(
+        grown < times * 4096 / 4,
+        "{grown} bytes in a backend that did nothing meanwhile"
     );
     assert_eq!(idle.query("select 1"), [["1"]]);
 }
