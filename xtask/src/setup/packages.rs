@@ -89,6 +89,10 @@ pub(crate) const PACKAGES: &[Package] = &[
     server("mariadb-server", "mariadb.service"),
     server("redis-server", "redis-server.service"),
     server("pgbouncer", "pgbouncer.service"),
+    Package {
+        service: Some("prometheus.service"),
+        ..tests("prometheus", "promtool checks what the exporter shows")
+    },
     needed_for("g++", "builds libFuzzer", &[Purpose::Fuzz]),
     vm_tests("busybox-static", "the shell in a virtual machine"),
     vm_tests("cpio", "packs the file system of a virtual machine"),
