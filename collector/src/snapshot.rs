@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// What losses call waits that the kernel took for sleep.
+pub use probe_ebpf::probes::sched::UNKNOWN_WAITS;
 /// Why the TLB was flushed, in the order of [`Tlb::flushes`].
 pub use probe_ebpf::sample::FLUSH_REASONS;
 /// What a task sleeps on, by the name of the reason: the order of all that is kept by reason.

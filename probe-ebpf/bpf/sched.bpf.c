@@ -104,9 +104,15 @@ static __always_inline void settle(struct task_struct *task, struct task_entry *
 
 	if (!settlement)
 		return;
-	/* The kernel has counted the switch under way, which will be in the new group's histograms. */
-	settlement->voluntary = task->nvcsw - entry->base_nvcsw - voluntary;
-	settlement->involuntary = task->nivcsw - entry->base_nivcsw - !voluntary;
+	settlement->voluntary = task->nvcsw - entry->base_nvcsw;
+	settlement->involuntary = task->nivcsw - entry->base_nivcsw;
+	/* The kernel has counted the switch under way, which will be in the new group's histograms. One with a
+	 * signal pending is voluntary too, though since 6.14 its task shows as running: taken for the other kind
+	 * then, unless there has been none. */
+	if (settlement->voluntary && (voluntary || !settlement->involuntary))
+		settlement->voluntary--;
+	else if (settlement->involuntary)
+		settlement->involuntary--;
 	settlement->arrivals = entry->pcount - entry->base_pcount;
 	settlement->unseen = entry->unseen;
 	entry->group = settlement->group;
@@ -133,7 +139,8 @@ static __always_inline __u64 first_run(__u64 born, __u64 slice, __u64 wait)
  * sched_info_switch(): the stamps of `prev` are still those of the run that ends here.
  */
 SEC("tp_btf/sched_switch")
-int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next,
+	     unsigned int prev_state)
 {
 	struct task_entry *entry = watched_entry(prev);
 	struct group_stats *group;
@@ -145,7 +152,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	if (!entry)
 		return 0;
 	if (entry->unsettled)
-		settle(prev, entry, !preempt && prev->__state);
+		settle(prev, entry, !preempt && (prev_state || prev->__state));
 	group = bpf_map_lookup_elem(&groups, &entry->group);
 	if (!group)
 		return 0;

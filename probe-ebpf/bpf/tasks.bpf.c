@@ -175,13 +175,14 @@ static __always_inline void read_task(struct seq_file *seq, struct task_struct *
 	record.tid = pid_of(seen);
 	record.group = entry->group;
 	record.started = task->start_time;
-	if (entry->unsettled)
-		record.unsettled = (__u64)task;
 	record.at = control->base_time + (now - control->base_clock);
 	record.kernel_stack_bytes = kernel_stack_bytes();
 	for (__u32 at = 0; at < sizeof(record.comm); at++)
 		record.comm[at] = task->comm[at];
 	read_totals(task, entry, now);
+	/* Afterwards: totals of a task said to be unsettled hold nothing that its next group is charged with. */
+	if (entry->unsettled)
+		record.unsettled = (__u64)task;
 	mm = seen->mm;
 	if (mm) {
 		record.mm = (__u64)mm;

@@ -91,13 +91,14 @@ impl KernelTypes {
     }
 
     /// Whether a struct that our programs name has a field of this name.
-    pub(crate) fn has_field(&self, of: &str, field: &str) -> bool {
-        let Ok(btf) = libbpf_rs::btf::Btf::from_path(self.path()) else {
-            return false;
-        };
+    ///
+    /// # Errors
+    /// If the types cannot be read.
+    pub(crate) fn has_field(&self, of: &str, field: &str) -> libbpf_rs::Result<bool> {
+        let btf = libbpf_rs::btf::Btf::from_path(self.path())?;
         let found: Option<types::Struct<'_>> = btf.type_by_name(of);
         let is_it = |name: &OsStr| name == field;
-        found.is_some_and(|found| found.iter().any(|one| one.name.is_some_and(is_it)))
+        Ok(found.is_some_and(|found| found.iter().any(|one| one.name.is_some_and(is_it))))
     }
 
     /// How far per-CPU variables lie from one of them, in bytes; none for those that BTF does not have.
@@ -177,9 +178,13 @@ mod tests {
         assert!(!numbers.contains(&0), "{numbers:?}");
         assert!(types.has_tracepoint("sched_switch"));
         assert!(!types.has_tracepoint("sched_never"));
-        assert!(types.has_field("sched_entity", "sum_exec_runtime"));
-        assert!(!types.has_field("sched_entity", "no_such_field"));
-        assert!(!types.has_field("no_such_struct", "sum_exec_runtime"));
+        assert!(types.has_field("sched_entity", "sum_exec_runtime").unwrap());
+        assert!(!types.has_field("sched_entity", "no_such_field").unwrap());
+        assert!(
+            !types
+                .has_field("no_such_struct", "sum_exec_runtime")
+                .unwrap()
+        );
         let distances = types.distances_per_cpu("runqueues", ["runqueues", "no_such_variable"]);
         assert_eq!(distances, [Some(0), None]);
     }

@@ -41,6 +41,8 @@ struct Moving {
     lives: bool,
     /// The kernel half has moved it.
     taken: bool,
+    /// It was not among the tasks in the reading before this one either.
+    missed: bool,
 }
 
 /// The groups' books of tasks that have changed between them.
@@ -86,6 +88,7 @@ impl Settling {
                 before: task.totals,
                 lives: true,
                 taken: false,
+                missed: false,
             };
             self.moving.insert((task.tid, task.started_ns), moving);
         }
@@ -164,7 +167,9 @@ impl Settling {
                 add_totals(left.entry(task.from).or_default(), &task.before);
                 add_totals(joined.entry(task.to).or_default(), &task.before);
             }
-            let over = task.taken || !task.lives;
+            // One that is not listed any more may still make its last switch, which moves it.
+            let over = task.taken || task.missed;
+            task.missed = !task.lives;
             if over {
                 forget.push(task.at);
             }

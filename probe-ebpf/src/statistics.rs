@@ -16,8 +16,9 @@ use std::{
 
 /// There is one sample in each such time.
 const PERIOD: Duration = Duration::from_millis(500);
-/// After so many there is one in four such times: to switch statistics on and off costs more than to read them.
+/// After so many there is one in several such times: to switch statistics on and off costs more than to read them.
 const MANY: u32 = 20;
+const LATER: u32 = 4;
 /// How long statistics are on for one. They cost each program of the host two readings of the clock.
 const LENGTH: Duration = Duration::from_millis(20);
 /// Samples move through the period by this share of it: no two near each other, and none in step with
@@ -190,8 +191,14 @@ impl Shared {
                 break;
             }
             place = (place + STEP).fract();
-            let periods = period + 3 * period.saturating_sub(MANY);
-            due = PERIOD * periods + (PERIOD - LENGTH).mul_f64(place);
+            let periods = period + (LATER - 1) * period.saturating_sub(MANY);
+            // All of the time between two is as likely, or windows that come as regularly would be missed.
+            let between = if period > MANY {
+                PERIOD * LATER
+            } else {
+                PERIOD
+            };
+            due = PERIOD * periods + (between - LENGTH).mul_f64(place);
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ use crate::{
     lines::Silence,
     load::{Event, Load, Plan},
     own::OwnSampler,
-    report,
+    report::{self, totals_of},
     sample::Sampler,
-    snapshot::{Client, MemoryPoint, OwnMemory, Role, Run, Snapshot, TargetKind, Unavailable},
+    snapshot::{Client, MemoryPoint, OwnMemory, Run, Snapshot, TargetKind, Unavailable},
 };
 use anyhow::{Context, Result, anyhow};
 use std::{thread, time::Duration};
@@ -246,11 +246,8 @@ pub(crate) fn ramp_steps(connections: u32) -> u32 {
 
 /// CPU time of all tasks, of those that have ended too.
 fn cpu_ns(snapshot: &Snapshot) -> u64 {
-    let of_role = |role: &Role| {
-        let living: u64 = role.tasks.iter().map(|task| task.totals.cpu_ns).sum();
-        role.ended.cpu_ns + living
-    };
-    snapshot.roles.iter().map(of_role).sum()
+    let roles = snapshot.roles.iter();
+    roles.map(|role| totals_of(role).cpu_ns).sum()
 }
 
 /// What all address spaces together have reserved.

@@ -47,13 +47,18 @@ impl<'a> Who<'a> {
 
     /// Whether a task serves one connection, or did so last.
     pub(super) fn serves(&self, role: &str, task: &Task) -> bool {
-        ROLES.contains(&role) || self.connection(task).is_some()
+        ROLES.contains(&role) && is_whole(role, task) || self.connection(task).is_some()
     }
 
     /// Whether a task serves one connection now.
     fn serves_now(&self, role: &str, task: &Task) -> bool {
-        role == PROCESSES || self.connection(task).is_some()
+        role == PROCESSES && is_whole(role, task) || self.connection(task).is_some()
     }
+}
+
+/// Threads of a process that serves a connection serve none: io_uring has workers there.
+fn is_whole(role: &str, task: &Task) -> bool {
+    role != PROCESSES || task.pid == task.tid
 }
 
 impl Connected {
@@ -85,7 +90,9 @@ fn idle(run: &Run) -> Option<u64> {
     let serving: Vec<_> = serving.collect();
     let rests = |task: &Task| {
         let before = at_start.get(&(task.tid, task.started_ns));
-        let rested = before.is_some_and(|before| before.arrivals == task.totals.arrivals);
+        // One that has stayed on its CPU all the time has not arrived there anew.
+        let did = |totals: &Totals| (totals.arrivals, totals.running_ns);
+        let rested = before.is_some_and(|before| did(before) == did(&task.totals));
         let state = who.connection(task).and_then(|one| one.state.as_deref());
         let is_idle = |state: &str| IDLE.iter().any(|idle| state.eq_ignore_ascii_case(idle));
         rested && state.is_none_or(is_idle)

@@ -189,8 +189,10 @@ impl NewConnection {
             of_other_roles: others,
             connections_per_second: (watched > 0.0).then(|| connections as f64 / watched),
             call: call.and_then(|call| Times::of_calls(call, share)),
+            // More of them are those of what others made too.
             first_run: first_runs
                 .max_by_key(|first| first.count)
+                .filter(|first| first.count <= created)
                 .and_then(Times::of),
             copied_pages: match parts.made {
                 Made::Process => CopiedPages::of(newborn(), connections),
@@ -210,6 +212,8 @@ impl NewConnection {
 /// Processes or threads made in the run that are neither new nor serve a connection.
 fn others(run: &Run, parts: &Parts) -> u64 {
     let known = |name: &str| name == parts.creator || parts.newborn.contains(&name);
+    // What a server that was started anew had made by the time it was found again was not counted as made.
+    let found_ns = run.restarts.iter().map(|restart| restart.at_ns).max();
     let roles = run.end.roles.iter().zip(&run.before.roles);
     let roles = roles.filter(|(role, _)| !known(&role.name));
     roles
@@ -217,10 +221,14 @@ fn others(run: &Run, parts: &Parts) -> u64 {
             let own_one = |task: &&Task| parts.made == Made::Thread || task.pid == task.tid;
             let id = |task: &Task| (task.tid, task.started_ns);
             let was: HashSet<_> = before.tasks.iter().filter(own_one).map(id).collect();
-            let is: HashSet<_> = end.tasks.iter().filter(own_one).map(id).collect();
+            let is = end.tasks.iter().filter(own_one);
+            let is: HashSet<_> = is.map(id).collect();
             let ended = end.ended_tasks.saturating_sub(before.ended_tasks);
             let left = was.difference(&is).count() as u64;
-            is.difference(&was).count() as u64 + ended.saturating_sub(left)
+            let seen_made =
+                |(_, started_ns): &&(u32, u64)| found_ns.is_none_or(|ns| *started_ns > ns);
+            let new = is.difference(&was).filter(seen_made).count() as u64;
+            new + ended.saturating_sub(left)
         })
         .sum()
 }

@@ -97,6 +97,19 @@ pub enum Key {
     },
 }
 
+impl Key {
+    /// The number of its target.
+    #[must_use]
+    pub fn target(self) -> Option<usize> {
+        match self {
+            Self::Nobody => None,
+            Self::Target(target) | Self::Role(target, _) | Self::Task { target, .. } => {
+                Some(target)
+            }
+        }
+    }
+}
+
 /// What was measured in the interval. What could not be had is none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {

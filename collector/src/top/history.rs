@@ -22,6 +22,8 @@ pub struct Point {
 pub struct History {
     /// Tasks that never did anything have none: of ten thousand idle ones nothing is kept.
     rows: HashMap<Key, Line>,
+    /// By the number of a target, the intervals in which it had no figures.
+    gaps: HashMap<usize, VecDeque<u64>>,
     /// Intervals so far.
     now: u64,
 }
@@ -37,8 +39,9 @@ impl History {
     /// Takes in an interval; forgets rows that are gone.
     pub fn add(&mut self, frame: &Frame) {
         self.now += 1;
-        for target in &frame.targets {
+        for (number, target) in frame.targets.iter().enumerate() {
             if target.trouble.is_some() {
+                self.gaps.entry(number).or_default().push_back(self.now);
                 continue;
             }
             let rows = target.whole.iter().chain(&target.roles);
@@ -46,6 +49,11 @@ impl History {
         }
         let forgotten = self.now.saturating_sub(POINTS as u64);
         self.rows.retain(|_, line| line.last > forgotten);
+        for gaps in self.gaps.values_mut() {
+            while gaps.front().is_some_and(|number| *number <= forgotten) {
+                gaps.pop_front();
+            }
+        }
     }
 
     fn add_row(&mut self, row: &Row) {
@@ -70,20 +78,25 @@ impl History {
     }
 
     /// The last intervals of a row, oldest first, but for those of the last `skipped` ones; at most
-    /// [`POINTS`], and none from before the first interval.
+    /// [`POINTS`], and none from before the first interval. Those in which its target had no figures are none.
     #[must_use]
-    pub fn of(&self, key: Key, skipped: u64) -> Vec<Point> {
+    pub fn of(&self, key: Key, skipped: u64) -> Vec<Option<Point>> {
         let end = self.now.saturating_sub(skipped);
         let length = end.min(POINTS as u64);
-        let mut points = vec![Point::default(); length as usize];
-        let Some(line) = self.rows.get(&key) else {
-            return points;
-        };
-        let first = line.last + 1 - line.points.len() as u64;
-        for (number, point) in (first..).zip(&line.points) {
+        let mut points = vec![Some(Point::default()); length as usize];
+        let mut put = |number: u64, point| {
             if number + length > end && number <= end {
-                points[(number + length - end - 1) as usize] = *point;
+                points[(number + length - end - 1) as usize] = point;
             }
+        };
+        if let Some(line) = self.rows.get(&key) {
+            let first = line.last + 1 - line.points.len() as u64;
+            let line = (first..).zip(&line.points);
+            line.for_each(|(number, point)| put(number, Some(*point)));
+        }
+        let gaps = key.target().and_then(|target| self.gaps.get(&target));
+        for &number in gaps.into_iter().flatten() {
+            put(number, None);
         }
         points
     }
@@ -101,15 +114,15 @@ impl Point {
     }
 }
 
-/// At most `width` values, oldest first: where there are more, the largest of several next to each other.
+/// At most `width` values, oldest first: where there are more, the largest of several next to each other, and
+/// none of several that are none.
 #[must_use]
-pub fn fitted(values: &[f32], width: usize) -> Vec<f32> {
+pub fn fitted(values: &[Option<f32>], width: usize) -> Vec<Option<f32>> {
     let each = values.len().div_ceil(width.max(1)).max(1);
     // The newest are together, so that a group once full stays as it is.
     let chunks = values.rchunks(each);
-    let mut fitted: Vec<f32> = chunks
-        .map(|chunk| chunk.iter().copied().fold(0.0, f32::max))
-        .collect();
+    let largest = |chunk: &[Option<f32>]| chunk.iter().copied().flatten().reduce(f32::max);
+    let mut fitted: Vec<_> = chunks.map(largest).collect();
     fitted.reverse();
     fitted
 }
@@ -139,7 +152,8 @@ mod tests {
 
     fn cpu(history: &History, skipped: u64) -> Vec<f32> {
         let points = history.of(KEY, skipped);
-        points.iter().map(|point| point.cpu).collect()
+        let cpu = |point: &Option<Point>| point.map_or(f32::NAN, |point| point.cpu);
+        points.iter().map(cpu).collect()
     }
 
     #[test]
@@ -155,7 +169,25 @@ mod tests {
         history.add(&Frame::default());
         history.add(&frame(7.0));
         assert_eq!(cpu(&history, 0)[3..], [0.0, 5.0, 0.0, 7.0]);
-        assert_eq!(history.of(Key::Target(9), 0), [Point::default(); 7]);
+        let nothing = Some(Point::default());
+        assert_eq!(history.of(Key::Target(9), 0), [nothing; 7]);
+    }
+
+    #[test]
+    fn intervals_without_figures_are_gaps() {
+        let mut history = History::default();
+        history.add(&frame(3.0));
+        let mut troubled = frame(4.0);
+        troubled.targets[0].trouble = Some("it could not be read".into());
+        history.add(&troubled);
+        history.add(&frame(5.0));
+        let points = history.of(KEY, 0);
+        let cpu: Vec<_> = points.iter().map(|point| point.map(|it| it.cpu)).collect();
+        assert_eq!(cpu, [Some(3.0), None, Some(5.0)]);
+        for _ in 0..POINTS {
+            history.add(&Frame::default());
+        }
+        assert!(history.gaps[&0].is_empty());
     }
 
     #[test]
@@ -175,8 +207,16 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_shown_by_its_largest() {
-        assert_eq!(fitted(&[1.0, 2.0, 3.0], 5), [1.0, 2.0, 3.0]);
-        assert_eq!(fitted(&[9.0, 1.0, 4.0, 3.0, 2.0], 3), [9.0, 4.0, 3.0]);
-        assert_eq!(fitted(&[], 3), [0.0; 0]);
+        let fitted = |values: &[f32], width| {
+            fitted(&values.iter().copied().map(Some).collect::<Vec<_>>(), width)
+        };
+        assert_eq!(fitted(&[1.0, 2.0, 3.0], 5), [1.0, 2.0, 3.0].map(Some));
+        let five = [9.0, 1.0, 4.0, 3.0, 2.0];
+        assert_eq!(fitted(&five, 3), [9.0, 4.0, 3.0].map(Some));
+        assert_eq!(fitted(&[], 3), []);
+        assert_eq!(
+            super::fitted(&[None, None, Some(1.0), None], 2),
+            [None, Some(1.0)]
+        );
     }
 }

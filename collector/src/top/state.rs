@@ -217,9 +217,9 @@ impl State {
         (table.sorted_by, table.is_descending)
     }
 
-    /// The last minutes of a row, as far as they are shown, oldest first.
+    /// The last minutes of a row, as far as they are shown, oldest first; none where there were no figures.
     #[must_use]
-    pub fn history(&self, row: &Row) -> Vec<Point> {
+    pub fn history(&self, row: &Row) -> Vec<Option<Point>> {
         self.history.of(row.key, self.skipped)
     }
 

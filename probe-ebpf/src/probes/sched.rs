@@ -48,8 +48,10 @@ pub const UNKNOWN_WAITS: &str =
 
 /// Loads it, the second program only where it has something to do.
 pub(crate) fn load(lists: &Loaded, groups: u32) -> Result<Loaded, Error> {
-    let sleeps_queued = KernelTypes::of_this_kernel()
-        .is_ok_and(|types| types.has_field("sched_entity", "sched_delayed"));
+    // Where that cannot be told it is loaded: it does nothing on a kernel without the field.
+    let types = KernelTypes::of_this_kernel().ok();
+    let has_field = types.map(|types| types.has_field("sched_entity", "sched_delayed"));
+    let sleeps_queued = has_field.and_then(Result::ok).unwrap_or(true);
     let without: &[&str] = match sleeps_queued {
         true => &[],
         false => &["on_sched_migrate_task"],

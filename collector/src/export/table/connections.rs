@@ -48,7 +48,9 @@ fn costly(task: &TaskDetail, window: f64) -> Row {
     };
     let measures = &task.measures;
     let switches = measures.context_switches.as_ref();
-    let accounted = measures.memory.accounted.anonymous_bytes;
+    let accounted = &measures.memory.accounted;
+    let pages = accounted.anonymous_bytes.zip(accounted.page_table_bytes);
+    let accounted = pages.map(|(pages, tables)| pages + tables + accounted.kernel_stack_bytes);
     let memory = match (measures.memory.own_bytes, accounted) {
         (Some(own), _) => units::bytes(own as f64),
         (None, Some(accounted)) => format!("≤ {}", units::bytes(accounted as f64)),

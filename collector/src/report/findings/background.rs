@@ -80,8 +80,9 @@ pub(super) fn save_copies(facts: &Facts<'_>) -> Seen {
     let advice = "leave memory free for the copies, save when fewer keys are written, or on a replica; huge pages off \
                   (transparent_hugepage) copy less at a time";
     let narrow = upper - lower <= 2.0 * NARROW * total;
-    let measured = Measured::sure(share(total), sentence, advice, "most faults were looked at");
+    let measured = Measured::sure(share(total), sentence, advice, "every fault was looked at");
     let measured = match narrow {
+        _ if upper <= lower => measured,
         true => measured.but(
             Confidence::Medium,
             "estimated from windows, with a narrow interval",

@@ -3,10 +3,13 @@
 use super::clients::Clients;
 use super::thresholds::{BUSY_MIN_SECONDS, PREEMPTIONS_MIN_PER_SECOND, SAMPLES_MIN};
 use super::{Confidence, Facts, Measured, Seen, lacking, too_few};
+use crate::snapshot::UNKNOWN_WAITS;
 use crate::units;
 
 /// A server that takes at least this part of the host's CPUs is short of them by its own work.
 const OWN_WORK: f64 = 0.5;
+/// Up to this part of the waits may be unknown without a word.
+const FEW_UNKNOWN: f64 = 0.01;
 /// So many samples leave nothing to chance.
 const MANY: f64 = 10_000.0;
 
@@ -49,6 +52,12 @@ pub(super) fn run_queue_wait(facts: &Facts<'_>) -> Seen {
         (false, None) => "see what else runs on the CPUs".to_owned(),
     };
     let seen = Measured::sure(share, sentence, &advice, "every wait was counted");
+    let of_probe = facts.target.lost.get("sched");
+    let unknown = of_probe.and_then(|lost| lost.get(UNKNOWN_WAITS));
+    if unknown.is_some_and(|&unknown| unknown as f64 > FEW_UNKNOWN * waits) {
+        let because = "waits that the kernel took for sleep are not in it: it is more";
+        return Ok(seen.but(Confidence::Medium, because));
+    }
     Ok(match (waits < MANY, own_work) {
         (true, _) => seen.but(Confidence::Medium, "few waits, though each was counted"),
         (_, false) => seen.but(

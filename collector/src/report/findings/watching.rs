@@ -63,8 +63,8 @@ pub(super) fn lost(watch: &Watch<'_>) -> Seen {
         units::percent(share),
         units::count(arrivals),
     );
-    let advice = "counts and sums above are the kernel's own and lack nothing, but percentiles may be off; the notes say \
-                  what was lost";
+    let advice = "switches and CPU time above are the kernel's own and lack nothing; percentiles may be off, and waits \
+                  that the kernel took for sleep are in blocked time; the notes say what was lost";
     Ok(Measured::sure(
         share,
         sentence,

@@ -60,9 +60,9 @@ fn histogram(frame: &mut Frame<'_>, area: Rect, title: &str, samples: &Samples, 
     }
     let each = (usize::from(area.width) / BARS).max(1);
     let counts = by_power(samples);
-    let columns: Vec<f64> = counts
+    let columns: Vec<_> = counts
         .iter()
-        .flat_map(|&count| std::iter::repeat_n(count as f64, each))
+        .flat_map(|&count| std::iter::repeat_n(Some(count as f64), each))
         .collect();
     render(frame, bars, &columns, theme);
     frame.render_widget(Paragraph::new(scale(each)).style(theme.faint()), axis);
@@ -92,26 +92,37 @@ fn scale(each: usize) -> String {
 }
 
 /// How a figure went, the newest at the right.
-pub(super) fn last(frame: &mut Frame<'_>, area: Rect, label: &str, values: &[f32], theme: Theme) {
+pub(super) fn last(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    label: &str,
+    values: &[Option<f32>],
+    theme: Theme,
+) {
     let [head, bars] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
     frame.render_widget(Paragraph::new(label.to_owned()).style(theme.title()), head);
-    let values: Vec<f64> = fitted(values, bars.width.into())
+    let values: Vec<_> = fitted(values, bars.width.into())
         .into_iter()
-        .map(f64::from)
+        .map(|value| value.map(f64::from))
         .collect();
     render(frame, bars, &values, theme);
 }
 
+/// What stands in place of a bar that there is no figure for.
+const NO_FIGURE: &str = "·";
+
 /// Bars relative to the largest of them; what is not nothing shows.
-fn render(frame: &mut Frame<'_>, area: Rect, values: &[f64], theme: Theme) {
-    let most = values.iter().copied().fold(0.0, f64::max);
+fn render(frame: &mut Frame<'_>, area: Rect, values: &[Option<f64>], theme: Theme) {
+    let most = values.iter().copied().flatten().fold(0.0, f64::max);
     if most <= 0.0 {
         return;
     }
     let top = u64::from(area.height) * LEVELS;
-    let level = |value: &f64| (value / most * top as f64).ceil() as u64;
+    let level = |value: f64| (value / most * top as f64).ceil() as u64;
     let bars = Sparkline::default()
-        .data(values.iter().map(level))
+        .data(values.iter().map(|value| value.map(level)))
+        .absent_value_symbol(NO_FIGURE)
+        .absent_value_style(theme.faint())
         .max(top)
         .style(theme.bars());
     frame.render_widget(bars, area);

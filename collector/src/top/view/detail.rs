@@ -106,10 +106,16 @@ fn figures(it: &Figures) -> [String; 2] {
 }
 
 /// The last minutes, one chart below the other.
-fn minutes(frame: &mut Frame<'_>, area: Rect, points: &[Point], interval: f64, theme: Theme) {
+fn minutes(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    points: &[Option<Point>],
+    interval: f64,
+    theme: Theme,
+) {
     let length = Duration::from_secs((points.len() as f64 * interval).round() as u64);
     let length = humantime::format_duration(length);
-    let of = |value: fn(&Point) -> f32| points.iter().map(value).collect::<Vec<f32>>();
+    let of = |value: fn(Point) -> f32| points.iter().map(|it| it.map(value)).collect::<Vec<_>>();
     let percent = |share: f64| format!("{} %", short::percent(share));
     let rate = |rate: f64| format!("{}/s", short::rate(rate));
     let say: [&dyn Fn(f64) -> String; 3] = [&percent, &rate, &percent];
@@ -120,7 +126,7 @@ fn minutes(frame: &mut Frame<'_>, area: Rect, points: &[Point], interval: f64, t
     ];
     let parts: [Rect; 3] = Layout::vertical([Constraint::Fill(1); 3]).areas(area);
     for ((part, show), (name, values)) in parts.into_iter().zip(say).zip(charts) {
-        let most = values.iter().copied().fold(0.0, f32::max);
+        let most = values.iter().copied().flatten().fold(0.0, f32::max);
         let label = format!("{name}, {length}, max {}", show(most.into()));
         charts::last(frame, part, &label, &values, theme);
     }
