@@ -26,7 +26,8 @@ fn shown(snapshot: &Snapshot, unavailable: &[Unavailable]) -> Vec<Series> {
     targets::series(&of_target("a \"b\"\\"), snapshot, unavailable)
 }
 
-fn all() -> Arc<Exposition> {
+/// One of each.
+pub(crate) fn all() -> Arc<Exposition> {
     let snapshot = end();
     let mut series = shown(&snapshot, &[]);
     series.extend(host::series(&snapshot));

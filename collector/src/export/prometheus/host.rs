@@ -9,7 +9,8 @@ static BUILD: Family = Family::gauge(
     "Version of connscope, and the kernel that it measures.",
 );
 static CPUS: Family = Family::gauge("host_cpus", "CPUs of the host that are online.");
-static HOST_MEMORY: Family = Family::gauge("host_memory", "Memory of the host.").in_unit(Unit::Bytes);
+static HOST_MEMORY: Family =
+    Family::gauge("host_memory", "Memory of the host.").in_unit(Unit::Bytes);
 static PROBE: Family = Family::gauge(
     "probe_up",
     "Whether a measure can be had here, and by which method; 0 with method none if not.",
