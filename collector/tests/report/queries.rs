@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use connscope::export::prometheus::family::Kind;
+use connscope::export::prometheus::ledger::of_target;
 use connscope::export::prometheus::{host, roles, targets};
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{Expr, VectorSelector, parse};
 
 use super::grafana::{Values, dashboards, fill, list, word};
+use super::in_kernel::entered;
 use super::prometheus::all;
 
 /// What stands for the value of a variable.
@@ -72,7 +74,9 @@ struct Known(BTreeMap<String, (bool, BTreeMap<String, BTreeSet<String>>)>);
 impl Known {
     fn now() -> Self {
         let mut metrics = BTreeMap::new();
-        for series in all().series() {
+        let shown = all();
+        let entered = targets::series(&of_target("c"), &entered().end, &[]);
+        for series in shown.series().iter().chain(&entered) {
             let (name, kind) = (series.family.full_name(), series.family.kind);
             let suffixes: &[&str] = match kind {
                 Kind::Histogram(..) => &["_bucket", "_count", "_sum"],
