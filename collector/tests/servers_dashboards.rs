@@ -25,7 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What Grafana makes of its macros, with a scrape each second: `$__rate_interval` is four of them. So long is
 /// what is looked at, by its end.
 const RATE_INTERVAL: &str = "4s";
-const SHOWN_SECONDS: f64 = 20.0;
+const SHOWN_SECONDS: f64 = 12.0;
 
 /// A time that is shown, and what is chosen in it.
 struct View<'a> {
@@ -178,8 +178,8 @@ fn every_panel_has_data_and_every_rule_is_sound() {
     let prometheus = Prometheus::start(&scraped, &rules.expect("rules"));
     // So much that the first rates of the time shown have their samples.
     let begun = now();
-    let count = "min(count_over_time(connscope_snapshots_total[5m])) > 30";
-    wait_for("thirty scrapes", || {
+    let count = "min(count_over_time(connscope_snapshots_total[5m])) > 15";
+    wait_for("fifteen scrapes", || {
         std::thread::sleep(std::time::Duration::from_millis(500));
         let scraped = !prometheus.at(count, now()).0.is_empty();
         (scraped && now() - begun > SHOWN_SECONDS + 5.0).then_some(())

@@ -76,7 +76,6 @@ fn variables_choose_the_source_and_the_hosts_first() {
             assert_eq!(variable["type"], "query", "{name}");
             assert_eq!(variable["datasource"]["uid"], "${datasource}", "{name}");
             assert_eq!(variable["refresh"], 2, "{name}: anew with the time shown");
-            assert_eq!(variable["query"]["query"], variable["definition"], "{name}");
             assert_eq!(variable["multi"], variable["includeAll"], "{name}");
             if variable["multi"] == true {
                 assert_eq!(variable["allValue"], ".+", "{name}");
