@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use connscope::serve::config::Config;
 use serde::Deserialize;
 
 use super::grafana::folder;
@@ -160,5 +161,15 @@ fn grafana_finds_the_dashboards_where_compose_puts_them() {
     assert_eq!(
         source["jsonData"]["timeInterval"],
         scrapes["global"]["scrape_interval"]
+    );
+}
+
+#[test]
+fn the_example_for_models_is_sound() {
+    let config = Config::load(Some(&folder().join("models.example.toml"))).expect("it is sound");
+    let names: Vec<_> = config.targets.iter().map(|it| it.name.as_str()).collect();
+    assert!(
+        names.len() >= 4 && names.contains(&"event-loop"),
+        "{names:?}"
     );
 }
