@@ -231,7 +231,7 @@ fn dashboards_are_full(view: &View<'_>, lacking: &[&str], hosts: &[String; 2]) {
                 continue;
             }
             // Of what is told only if it happened there may be nothing: another query of the panel tells all.
-            if query.expression.ends_with("> 0") {
+            if query.expression.ends_with("> 0") && !query.is_alone {
                 continue;
             }
             let something = match query.panel.as_str() {

@@ -28,6 +28,8 @@ pub struct Query {
     pub panel: String,
     /// As it is in the file.
     pub expression: String,
+    /// The panel has no other one.
+    pub is_alone: bool,
     /// Asked of one moment, else of all the time shown.
     pub is_instant: bool,
 }
@@ -64,14 +66,15 @@ impl Dashboard {
         let of_panel = |panel: &Value| {
             let title = word(panel, "title").to_owned();
             let kind = word(panel, "type").to_owned();
-            let targets = list(&panel["targets"]).iter();
+            let targets = list(&panel["targets"]);
             let query = |target: &Value| Query {
                 place: format!("{} / {title} / {}", self.name, word(target, "refId")),
                 panel: kind.clone(),
                 expression: word(target, "expr").to_owned(),
+                is_alone: targets.len() == 1,
                 is_instant: target["instant"] == true,
             };
-            targets.map(query).collect::<Vec<_>>()
+            targets.iter().map(query).collect::<Vec<_>>()
         };
         self.panels().into_iter().flat_map(of_panel).collect()
     }

@@ -3,11 +3,13 @@
 
 use super::exporter::{Answer, connect};
 use super::program::{Running, wait_for};
+use super::servers::daemon::free_port;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -25,7 +27,7 @@ pub struct Found(pub Vec<(BTreeMap<String, String>, Vec<f64>)>);
 impl Prometheus {
     /// Scrapes these each second as job `connscope`, with a file of rules.
     #[track_caller]
-    pub fn start(scraped: &[SocketAddr], rules: &std::path::Path) -> Self {
+    pub fn start(scraped: &[SocketAddr], rules: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let scraped: Vec<_> = scraped.iter().map(|it| format!("\"{it}\"")).collect();
         let configuration = format!(
@@ -39,9 +41,7 @@ impl Prometheus {
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, configuration).expect("a file of ours");
         // It cannot tell which port it was given, if it is to choose.
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
-        drop(listener);
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new("prometheus");
         command
             .arg(format!("--config.file={}", file.display()))
@@ -54,8 +54,7 @@ impl Prometheus {
         let mut running = Running::start(command);
         wait_for("Prometheus", || {
             assert!(running.is_running(), "{}", running.said());
-            let stream = std::net::TcpStream::connect(address).ok()?;
-            drop(stream);
+            drop(TcpStream::connect(address).ok()?);
             (ask(address, "/-/ready").status == 200).then_some(())
         });
         Self {
