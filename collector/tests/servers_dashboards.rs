@@ -70,18 +70,16 @@ impl View<'_> {
 
     #[track_caller]
     fn found(&self, query: &str, values: &Values) -> Vec<String> {
-        let inner = |name: &str| query.strip_prefix(name)?.strip_suffix(')');
-        if let Some(inner) = inner("label_values(") {
-            let (selector, label) = inner.rsplit_once(',').expect("a selector and a label");
-            return self.prometheus.label(label, &fill(selector, values));
+        let (selector, label) = asked(query);
+        let selector = fill(selector, values);
+        if let Some(label) = label {
+            return self.prometheus.label(label, &selector);
         }
-        let query = inner("query_result(").expect("a function that Grafana has");
-        let found = self.prometheus.at(&fill(query, values), self.time.1);
-        let series = found
-            .0
-            .iter()
-            .flat_map(|(labels, _)| labels.values().cloned());
-        series.collect()
+        let found = self.prometheus.at(&selector, self.time.1);
+        let series = found.0.iter();
+        series
+            .flat_map(|(labels, _)| labels.values().cloned())
+            .collect()
     }
 
     #[track_caller]

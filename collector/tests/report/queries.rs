@@ -9,14 +9,16 @@ use connscope::export::prometheus::{host, roles, targets};
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{Expr, VectorSelector, parse};
 
-use super::grafana::{Values, dashboards, fill, list, word};
+use super::grafana::{Values, asked, dashboards, fill, list, word};
 use super::in_kernel::entered;
 use super::prometheus::all;
 
 /// What stands for the value of a variable.
 const CHOSEN: &str = "CHOSEN";
-const RATE_INTERVAL: &str = "7m";
-const RANGE: &str = "7d";
+const MINUTE: Duration = Duration::from_secs(60);
+/// What stand for Grafana's macros, such as no query has them.
+const RATE_INTERVAL: (&str, Duration) = ("7m", MINUTE.saturating_mul(7));
+const RANGE: (&str, Duration) = ("8h", MINUTE.saturating_mul(8 * 60));
 /// Prometheus' own, of each scrape.
 const OF_SCRAPES: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 /// What may be asked of a counter.
@@ -158,8 +160,8 @@ fn assert_of_the_chosen(selected: &Selected, place: &str, labels: &[&str]) {
 
 fn stand_ins(names: impl Iterator<Item = String>) -> Values {
     let macros = [
-        ("__rate_interval", RATE_INTERVAL),
-        ("__range", RANGE),
+        ("__rate_interval", RATE_INTERVAL.0),
+        ("__range", RANGE.0),
         ("__interval", "7s"),
     ];
     let macros = macros.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -182,17 +184,13 @@ fn panels_ask_for_what_there_is() {
             for selected in selected(&filled) {
                 known.assert_has(&selected, place);
                 assert_of_the_chosen(&selected, place, &["job", "instance"]);
-                // A moment is asked of all the time that is shown, and all the time of each of its moments.
-                let expected = if query.is_instant {
-                    RANGE
-                } else {
-                    RATE_INTERVAL
+                // Of one moment it is asked for all the time that is shown, else for that at each moment.
+                let (name, range) = match query.is_instant {
+                    true => RANGE,
+                    false => RATE_INTERVAL,
                 };
-                let days = Duration::from_secs(7 * 24 * 60 * 60);
-                let minutes = Duration::from_secs(7 * 60);
-                let range = if query.is_instant { days } else { minutes };
                 let is_right = selected.range.is_none_or(|it| it == range);
-                assert!(is_right, "{place}: not over {expected}");
+                assert!(is_right, "{place}: not over {name}: {filled}");
             }
         }
     }
@@ -224,30 +222,15 @@ fn variables_and_annotations_ask_for_what_there_is() {
         for variable in &dashboard.variables()[1..] {
             let place = format!("{}: {}", dashboard.name, word(variable, "name"));
             let query = word(&variable["query"], "query");
-            let (selector, label) = match query.strip_prefix("label_values(") {
-                Some(rest) => rest.rsplit_once(',').expect("a selector and a label"),
-                None => {
-                    let inner = query.strip_prefix("query_result(").expect("a function");
-                    (inner, ")")
-                }
-            };
+            let (selector, label) = asked(query);
             // By those before it alone: others are not known yet.
-            let selector = selector.strip_suffix(')').unwrap_or(selector);
             let filled = fill(selector, &stand_ins(before.iter().cloned()));
             assert!(!filled.contains('$'), "{place}: {filled}");
-            let label = label.trim_end_matches(')');
+            let hosts = &["job", "instance"][..before.len().min(2)];
             for mut selected in selected(&filled) {
-                assert_of_the_chosen(
-                    &selected,
-                    &place,
-                    ["job", "instance"]
-                        .get(..before.len().min(2))
-                        .unwrap_or_default(),
-                );
-                if label != "job" && label != "instance" && !label.is_empty() {
-                    let matcher = Matcher::new(MatchOp::Equal, label, CHOSEN);
-                    selected.matchers.push(matcher);
-                }
+                assert_of_the_chosen(&selected, &place, hosts);
+                let matcher = |label| Matcher::new(MatchOp::Equal, label, CHOSEN);
+                selected.matchers.extend(label.map(matcher));
                 known.assert_has(&selected, &place);
             }
             before.push(word(variable, "name").to_owned());

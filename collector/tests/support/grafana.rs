@@ -101,6 +101,19 @@ pub fn word<'a>(of: &'a Value, name: &str) -> &'a str {
     found.unwrap_or_else(|| panic!("no {name} in {of:#}"))
 }
 
+/// What a variable is chosen from: the values of a label of the series of a selector, `label_values(SELECTOR,LABEL)`;
+/// else, without a label, what a query finds, `query_result(QUERY)`.
+#[track_caller]
+pub fn asked(query: &str) -> (&str, Option<&str>) {
+    let inner = |name: &str| query.strip_prefix(name)?.strip_suffix(')');
+    if let Some(query) = inner("query_result(") {
+        return (query, None);
+    }
+    let inner = inner("label_values(").and_then(|it| it.rsplit_once(','));
+    let (selector, label) = inner.unwrap_or_else(|| panic!("Grafana has no {query}"));
+    (selector, Some(label))
+}
+
 /// A query with its variables filled in, `$name` or `${name}`. What is none of them stays.
 pub fn fill(expression: &str, values: &Values) -> String {
     let mut filled = String::new();
