@@ -109,10 +109,11 @@ fn missing<'a>(needed: &[&'a Package], states: &str) -> Vec<&'a Package> {
             .lines()
             .any(|line| line.split_once(' ') == Some((package.name, "installed")))
     };
+    let is_there = |package: &Package| package.program.is_some_and(|it| find_program(it).is_some());
     needed
         .iter()
         .copied()
-        .filter(|package| !is_installed(package))
+        .filter(|package| !is_installed(package) && !is_there(package))
         .collect()
 }
 

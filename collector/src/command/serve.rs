@@ -49,8 +49,7 @@ pub fn run(args: &Serve, is_quiet: bool) -> Result<ExitCode> {
     }
     let board = Arc::new(Board::default());
     let mut server = Server::start(&config, &board)?;
-    let kernel = host::describe(None).kernel;
-    let mut monitor = Monitor::load(config, kernel, is_quiet)?;
+    let mut monitor = Monitor::load(config, host::describe(None), is_quiet)?;
     if !is_quiet {
         say(&format!("listening on {}", server.address));
     }
@@ -146,7 +145,7 @@ fn describe(config: &Config) -> Result<ExitCode> {
 /// What would be shown now, and at most.
 fn dry_run(config: Config) -> Result<ExitCode> {
     let (places, per_target) = (config.places(), config.limits.series_per_target);
-    let mut monitor = Monitor::load(config, String::new(), true)?;
+    let mut monitor = Monitor::load(config, host::describe(None), true)?;
     let exposition = monitor.tick().context("the probes cannot be read")?;
     let mut text = String::new();
     let mut of_targets: BTreeMap<&str, usize> = BTreeMap::new();

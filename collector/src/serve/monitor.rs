@@ -12,7 +12,7 @@ use crate::export::prometheus::host::{self, Shown, Work};
 use crate::export::prometheus::ledger::{Ledger, of_target};
 use crate::export::prometheus::{budget, targets};
 use crate::interrupt::Interrupt;
-use crate::snapshot::{Snapshot, Unavailable};
+use crate::snapshot::{Host as Machine, Snapshot, Unavailable};
 use anyhow::Result;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use told::Told;
@@ -31,7 +31,7 @@ pub struct Monitor {
     places: Places,
     ledger: Ledger,
     work: Work,
-    kernel: String,
+    machine: Machine,
     told: Told,
     next_search: Instant,
     next_load: Instant,
@@ -42,7 +42,7 @@ impl Monitor {
     ///
     /// # Errors
     /// If the kernel refuses them.
-    pub fn load(config: Config, kernel: String, is_quiet: bool) -> Result<Self> {
+    pub fn load(config: Config, machine: Machine, is_quiet: bool) -> Result<Self> {
         let processes = running::all()?;
         let planned = plan(&config, &Host::new(&processes));
         Ok(Self {
@@ -50,7 +50,7 @@ impl Monitor {
             config,
             ledger: Ledger::default(),
             work: Work::default(),
-            kernel,
+            machine,
             told: Told::new(is_quiet),
             next_search: Instant::now(),
             next_load: Instant::now(),
@@ -78,6 +78,7 @@ impl Monitor {
         match read {
             Ok(snapshots) => {
                 self.work.reads += 1;
+                self.work.interval_seconds = self.config.interval.as_secs_f64();
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
                 self.work.read_unix_seconds = now.map_or(0.0, |since| since.as_secs_f64());
                 self.told.no_trouble();
@@ -185,7 +186,7 @@ impl Monitor {
         let unavailable = self.places.sampler.unavailable();
         let methods = self.places.sampler.methods();
         let mut shown = host::probes(&methods, &unavailable);
-        shown.push(host::build_info(env!("CARGO_PKG_VERSION"), &self.kernel));
+        shown.extend(host::machine(&self.machine));
         shown.extend(host::work(&self.work));
         if let Some(first) = snapshots.first() {
             let read = host::series(first);

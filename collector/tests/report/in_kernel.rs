@@ -9,7 +9,7 @@ use super::tables::{plain, table_of};
 
 /// A run of processes that fork: each fork of 80 us in the kernel, of which 50 copy, and shootdowns of
 /// 1 to 100 us, the first before the window.
-fn entered() -> Run {
+pub(crate) fn entered() -> Run {
     let mut run = run(&MODELS[0], 40, 1);
     let calls = |number: usize| {
         let fork = Calls {

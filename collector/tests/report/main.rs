@@ -1,19 +1,24 @@
 //! What reports say of snapshots whose right answers are known by other means.
 
+mod alerts;
 mod around;
 mod calibration;
 mod connections;
 mod counters;
 mod creations;
+mod dashboards;
 mod documentation;
 mod faults;
 mod figures;
 mod findings;
+#[path = "../support/grafana.rs"]
+mod grafana;
 mod histograms;
 mod in_kernel;
 mod marginal;
 mod profiles;
 mod prometheus;
+mod queries;
 mod ranking;
 mod repeats;
 mod rules;

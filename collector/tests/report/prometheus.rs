@@ -8,7 +8,7 @@ use connscope::export::prometheus::family::{Family, Kind, Series, Value};
 use connscope::export::prometheus::ledger::{Ledger, Seen, of_target};
 use connscope::export::prometheus::negotiate::Format;
 use connscope::export::prometheus::{budget, host, roles, targets};
-use connscope::snapshot::{Snapshot, Unavailable};
+use connscope::snapshot::{Host, Snapshot, Unavailable};
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{
     Histogram, MetricFamily,
 };
@@ -26,15 +26,25 @@ fn shown(snapshot: &Snapshot, unavailable: &[Unavailable]) -> Vec<Series> {
     targets::series(&of_target("a \"b\"\\"), snapshot, unavailable)
 }
 
-fn all() -> Arc<Exposition> {
+/// One of each.
+pub(crate) fn all() -> Arc<Exposition> {
     let snapshot = end();
     let mut series = shown(&snapshot, &[]);
     series.extend(host::series(&snapshot));
     series.extend(host::probes(&methods(), &[]));
     series.extend(host::target(&of_target("b"), &redis()));
     series.extend(host::work(&host::Work::default()));
-    series.push(host::build_info("1", "6.1"));
+    series.extend(host::machine(&machine()));
     Arc::new(Exposition::of(series))
+}
+
+fn machine() -> Host {
+    Host {
+        kernel: "6.1".to_owned(),
+        cpus: 2,
+        memory_bytes: 1 << 34,
+        ..Host::default()
+    }
 }
 
 fn redis() -> host::Shown {

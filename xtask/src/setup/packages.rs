@@ -45,6 +45,8 @@ pub(crate) struct Package {
     pub(crate) reason: &'static str,
     /// The service that the package would start by itself, which we do not want running.
     pub(crate) service: Option<&'static str>,
+    /// The program that is wanted of it, where another package may have brought that.
+    pub(crate) program: Option<&'static str>,
     needed_for: &'static [Purpose],
 }
 
@@ -91,7 +93,17 @@ pub(crate) const PACKAGES: &[Package] = &[
     server("pgbouncer", "pgbouncer.service"),
     Package {
         service: Some("prometheus.service"),
-        ..tests("prometheus", "promtool checks what the exporter shows")
+        ..tests(
+            "prometheus",
+            "scrapes the exporter, and checks what it shows",
+        )
+    },
+    Package {
+        program: Some("npm"),
+        ..tests(
+            "npm",
+            "brings Grafana's types, and node to check the dashboards by",
+        )
     },
     needed_for("g++", "builds libFuzzer", &[Purpose::Fuzz]),
     vm_tests("busybox-static", "the shell in a virtual machine"),
@@ -127,6 +139,7 @@ const fn needed_for(
         name,
         reason,
         service: None,
+        program: None,
         needed_for: purposes,
     }
 }

@@ -1,13 +1,16 @@
 //! What is shown whatever is watched: connscope itself, what it costs and what it does not see.
 
 use super::family::{Family, Labels, Series, Unit, Value, now};
-use crate::snapshot::{Method, Snapshot, Unavailable};
+use crate::snapshot::{Host, Method, Snapshot, Unavailable};
 use std::collections::BTreeMap;
 
 static BUILD: Family = Family::gauge(
     "build_info",
     "Version of connscope, and the kernel that it measures.",
 );
+static CPUS: Family = Family::gauge("host_cpus", "CPUs of the host that are online.");
+static HOST_MEMORY: Family =
+    Family::gauge("host_memory", "Memory of the host.").in_unit(Unit::Bytes);
 static PROBE: Family = Family::gauge(
     "probe_up",
     "Whether a measure can be had here, and by which method; 0 with method none if not.",
@@ -50,14 +53,22 @@ static STATISTICS: Family = Family::counter(
 static MAPS: Family =
     Family::gauge("observer_map", "Memory of connscope's BPF maps.").in_unit(Unit::Bytes);
 
-/// Version and kernel.
+/// Version and kernel, and of what shares are taken: CPUs and memory, where they are known.
 #[must_use]
-pub fn build_info(version: &str, kernel: &str) -> Series {
+pub fn machine(host: &Host) -> Vec<Series> {
     let labels = vec![
-        ("version", version.to_owned().into()),
-        ("kernel", kernel.to_owned().into()),
+        ("version", host.connscope_version.clone().into()),
+        ("kernel", host.kernel.clone().into()),
     ];
-    BUILD.series(&labels, Value::Now(1.0))
+    let none = Labels::new();
+    let sizes = [
+        (&CPUS, u64::from(host.cpus)),
+        (&HOST_MEMORY, host.memory_bytes),
+    ];
+    let known = sizes.into_iter().filter(|(_, size)| *size > 0);
+    let sizes = known.map(|(family, size)| family.series(&none, now(size)));
+    let build = BUILD.series(&labels, Value::Now(1.0));
+    [build].into_iter().chain(sizes).collect()
 }
 
 /// Of each measure whether it can be had.
@@ -184,6 +195,11 @@ static READ_AT: Family = Family::gauge(
     "When they were last read, in seconds since the epoch.",
 )
 .in_unit(Unit::Seconds);
+static INTERVAL: Family = Family::gauge(
+    "snapshot_interval",
+    "How often they are to be read, as configured.",
+)
+.in_unit(Unit::Seconds);
 static RELOADS: Family = Family::counter(
     "config_reloads",
     "Times that the configuration was to be read anew, by whether it was taken.",
@@ -209,6 +225,8 @@ pub struct Work {
     pub took_seconds: f64,
     /// When that was.
     pub read_unix_seconds: f64,
+    /// From one reading to the next, as configured.
+    pub interval_seconds: f64,
     /// Configurations that were taken, and those that were not.
     pub reloads: (u64, u64),
     /// The last one was not.
@@ -228,6 +246,7 @@ pub fn work(work: &Work) -> Vec<Series> {
         FAILED.series(&none, Value::Total(work.failed)),
         TOOK.series(&none, Value::Now(work.took_seconds)),
         READ_AT.series(&none, Value::Now(work.read_unix_seconds)),
+        INTERVAL.series(&none, Value::Now(work.interval_seconds)),
         RELOADS.labelled(&none, "result", "taken", Value::Total(taken)),
         RELOADS.labelled(&none, "result", "refused", Value::Total(refused)),
         RELOADED.series(&none, reloaded),
@@ -238,6 +257,8 @@ pub fn work(work: &Work) -> Vec<Series> {
 /// The families of this file.
 pub static FAMILIES: &[&Family] = &[
     &BUILD,
+    &CPUS,
+    &HOST_MEMORY,
     &PROBE,
     &LOST,
     &WINDOWS,
@@ -256,6 +277,7 @@ pub static FAMILIES: &[&Family] = &[
     &FAILED,
     &TOOK,
     &READ_AT,
+    &INTERVAL,
     &RELOADS,
     &RELOADED,
     &GAP,
