@@ -25,14 +25,13 @@ const CALLS: &str = "creation_latency_in_kernel";
 const COPIES: &str = "page_table_copy";
 const SHOOTDOWNS: &str = "shootdown_latency";
 
-/// With those whose figures theirs are held against.
-const PROBES: &[&str] = &[
-    "creation_latency",
-    "kernel_clone",
-    COPIES,
-    SHOOTDOWNS,
-    "tlb",
-];
+/// The probes of a measure, with that whose figures its own are held against.
+fn probes(measure: &str) -> &'static [&'static str] {
+    match measure {
+        CALLS => &["kernel_clone", COPIES],
+        _ => &[SHOOTDOWNS, "tlb"],
+    }
+}
 
 /// Ways into the kernel, as methods name them.
 #[derive(Clone, Copy, PartialEq)]
@@ -44,7 +43,7 @@ enum By {
 /// Watches a process by one way in; none where the kernel has none, and says so.
 fn watched(pid: u32, by: By, measure: &str) -> Option<Watch> {
     leave_out_fentry(by == By::Kprobe);
-    let watch = watch_for(pid, PROBES);
+    let watch = watch_for(pid, probes(measure));
     leave_out_fentry(false);
     let refused = watch.unavailable().iter().find(|u| u.measure == measure);
     if let Some(refused) = refused {
@@ -372,20 +371,24 @@ fn calls_of_others_are_no_samples() {
 
 #[test]
 fn nothing_of_ours_is_left() {
-    const OURS: [&str; 3] = ["on_clone", "on_cloned", "on_shootdown"];
-    let ids = || -> HashSet<u32> {
-        let programs = aya::programs::loaded_programs().flatten();
-        let ours = programs.filter(|p| p.name_as_str().is_some_and(|name| OURS.contains(&name)));
-        ours.map(|program| program.id()).collect()
-    };
-    let before = ids();
-    let workload = Workload::new(|| || {});
-    let Some(watch) = watched(workload.pid, By::Fentry, CALLS) else {
-        return;
-    };
-    let ours: HashSet<u32> = ids().difference(&before).copied().collect();
-    assert!(ours.len() >= OURS.len(), "{ours:?}");
-    drop(watch);
-    settle();
-    assert!(ids().is_disjoint(&ours), "programs are left");
+    for (measure, ours) in [
+        (CALLS, &["on_clone", "on_cloned"][..]),
+        (SHOOTDOWNS, &["on_shootdown"]),
+    ] {
+        let ids = || -> HashSet<u32> {
+            let programs = aya::programs::loaded_programs().flatten();
+            let ours = programs.filter(|p| p.name_as_str().is_some_and(|name| ours.contains(&name)));
+            ours.map(|program| program.id()).collect()
+        };
+        let before = ids();
+        let workload = Workload::new(|| || {});
+        let Some(watch) = watched(workload.pid, By::Fentry, measure) else {
+            return;
+        };
+        let loaded: HashSet<u32> = ids().difference(&before).copied().collect();
+        assert!(loaded.len() >= ours.len(), "{loaded:?} of {ours:?}");
+        drop(watch);
+        settle();
+        assert!(ids().is_disjoint(&loaded), "programs are left");
+    }
 }

@@ -257,12 +257,8 @@ pub fn kind(processes: bool) -> SwitchKind {
     }
 }
 
-/// The middle one of three ping-pongs, so that a moment that the hypervisor took away does not count; of an
-/// emulated CPU, whose time is not judged, the only one.
+/// The middle one of three ping-pongs, so that a moment that the hypervisor took away does not count.
 pub fn middle_of_three(processes: bool, options: &Options) -> (Medians, u64) {
-    if emulated() {
-        return measure(processes, 0, options);
-    }
     let mut measured = [0; 3].map(|_| measure(processes, 0, options));
     measured.sort_by(|one, other| one.0.corrected.total_cmp(&other.0.corrected));
     let [_, middle, _] = measured;
