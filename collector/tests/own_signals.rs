@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const ALL_THE_TIME: Duration = Duration::from_secs(60);
 
-/// A snapshot of so many processes that there are none of, which takes a few microseconds for each.
+/// A snapshot of so many processes that there are none of, which takes a microsecond or more for each.
 fn snapshot_of_nobody(processes: u32) -> Snapshot {
     const NO_PID: u32 = 1 << 23; // more than the kernel gives out
     let task = |number: u32| Task {
@@ -30,7 +30,7 @@ fn snapshot_of_nobody(processes: u32) -> Snapshot {
 
 #[test]
 fn a_signal_ends_the_sampling() {
-    const PROCESSES: u32 = 300_000;
+    const PROCESSES: u32 = 1_000_000; // more than any host looks at in the moment that is left
     let interrupt = Interrupt::install().expect("handlers");
     let (sampler, snapshot) = (OwnSampler::load(), snapshot_of_nobody(PROCESSES));
     let sample = |snapshot: &Snapshot| {

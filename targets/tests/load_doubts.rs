@@ -95,7 +95,7 @@ fn the_table_says_that_latency_is_in_doubt() {
     let server = Server::start("event-loop", &[]);
     let output = Command::new(TARGET)
         .args(["load", "--connect", &server.address.to_string()])
-        .args(["--rate", "3000000", "--duration", "50ms", "--warm-up", "0"])
+        .args(["--rate", "10000000", "--duration", "20ms", "--warm-up", "0"])
         .output()
         .expect("cannot run the load");
     let text = String::from_utf8_lossy(&output.stdout);

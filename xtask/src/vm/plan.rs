@@ -2,14 +2,15 @@
 
 use crate::cargo;
 use crate::test::Tier;
+use crate::workspace;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Which tests of which packages are run: the kernel half's against the kernel, and those of the
+/// Which tests of which folders are run: the kernel half's against the kernel, and those of the
 /// program as users have it that want a machine to themselves.
-const PACKAGES: &[(&str, Tier)] = &[("probe-ebpf", Tier::Root), ("connscope", Tier::Vm)];
+const FOLDERS: &[(&str, Tier)] = &[("probe-ebpf", Tier::Root), ("collector", Tier::Vm)];
 
 /// Tests that want a kernel booted in another way than usual, by the start of their path.
 const BOOTS: &[(&str, Boot)] = &[("vm_locked_down", Boot::LockedDown)];
@@ -88,10 +89,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Builds the tests, and plans those whose path contains `filter`.
     pub(super) fn make(filter: Option<&str>) -> Result<Self> {
-        let mut programs = Vec::new();
-        for (package, tier) in PACKAGES {
-            programs.extend(build(package, *tier)?);
-        }
+        let mut programs = build()?;
         programs.sort_by(|a, b| a.name.cmp(&b.name));
         let mut tests = Vec::new();
         for program in &programs {
@@ -126,29 +124,34 @@ impl Plan {
     }
 }
 
-/// Builds a package's tests of one tier.
-fn build(package: &str, tier: Tier) -> Result<Vec<Program>> {
-    let output = cargo::command(["test", "--release", "--package", package, "--no-run"])
+/// Builds the tests, as `cargo xtask test` does: a part of the packages would have its libraries built anew, with the
+/// features that this part asks of them.
+fn build() -> Result<Vec<Program>> {
+    let output = cargo::command(["test", "--release", "--workspace", "--no-run"])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo test")?;
     if !output.status.success() {
-        bail!("cargo test --package {package} --no-run failed, see above");
+        bail!("cargo test --no-run failed, see above");
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let programs = messages.lines().filter_map(program);
-    Ok(programs
-        .filter(|program| Tier::of(&program.name) == tier)
+    let root = workspace::root();
+    Ok(messages
+        .lines()
+        .filter_map(|message| program(message, &root))
         .collect())
 }
 
-/// The program that a message of Cargo's speaks of.
-fn program(message: &str) -> Option<Program> {
+/// The program that a message of Cargo's speaks of, if it is one that is run.
+fn program(message: &str, root: &Path) -> Option<Program> {
     let message: Value = serde_json::from_str(message).ok()?;
     let name = message.get("target")?.get("name")?.as_str()?;
     let executable = message.get("executable")?.as_str()?;
-    Some(Program {
+    let package = Path::new(message.get("manifest_path")?.as_str()?).parent()?;
+    let is_run =
+        |(folder, tier): &(&str, Tier)| package == root.join(folder) && *tier == Tier::of(name);
+    FOLDERS.iter().any(is_run).then(|| Program {
         name: name.to_owned(),
         executable: executable.into(),
     })
@@ -201,13 +204,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_messages_of_programs_count() {
-        let message = |name: &str| {
+    fn only_messages_of_programs_that_are_run_count() {
+        let message = |folder: &str, name: &str| {
             format!(
-                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"executable":"/x/{name}-1"}}"#
+                r#"{{"reason":"compiler-artifact","manifest_path":"/w/{folder}/Cargo.toml","target":{{"name":"{name}"}},"executable":"/x/{name}-1"}}"#
             )
         };
-        assert_eq!(program(&message("root_x")).unwrap().name, "root_x");
+        let program = |message: &str| program(message, Path::new("/w"));
+        let found = program(&message("probe-ebpf", "root_x")).unwrap();
+        assert_eq!(found.name, "root_x");
+        assert!(program(&message("collector", "root_x")).is_none());
+        assert!(program(&message("collector", "vm_x")).is_some());
         assert!(program(r#"{"reason":"build-finished","success":true}"#).is_none());
         assert!(program("   Compiling x").is_none());
     }
