@@ -161,6 +161,21 @@ fn an_oversubscribed_crowd_that_migrates() {
     assert_time_is_conserved(&watch.read().expect("read"), &begun);
 }
 
+/// Each time it forbids itself the CPU it is on: the kernel has to move it, awake or asleep.
+#[test]
+fn a_task_that_migrates_all_the_time() {
+    let moves = sized(20_000);
+    let mut workload = Workload::new(|| move || (0..moves).for_each(|n| pin(n as usize % 2)));
+    let (before, mut watch) = watch_at_rest(&workload);
+    let begun = watch.read().expect("read");
+    workload.run();
+    assert_equals_kernel(&workload, &before, &mut watch);
+    let sample = watch.read().expect("read");
+    assert_time_is_conserved(&sample, &begun);
+    let arrivals = sum(&sample).arrivals - sum(&begun).arrivals;
+    assert!(arrivals >= moves.into(), "{arrivals} of {moves} moves");
+}
+
 /// Running, runnable and blocked make up the time between two samples, for each task.
 #[track_caller]
 fn assert_time_is_conserved(sample: &Sample, begun: &Sample) {

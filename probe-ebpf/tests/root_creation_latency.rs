@@ -56,7 +56,9 @@ fn assert_as_timed(what: &str, calls: &Calls, told: &Told) {
 #[test]
 fn forks_take_as_long_as_their_caller_sees() {
     let mut nanoseconds = Vec::new();
-    for (megabytes, forks) in [(10, 200), (50, 100), (500, 30)] {
+    // An emulated machine takes long to fill the largest, and its time is not judged.
+    let sizes = if emulated() { 2 } else { 3 };
+    for (megabytes, forks) in [(10, 200), (50, 100), (500, 30)].into_iter().take(sizes) {
         let told = Told::new();
         let mut workload = Workload::new(|| {
             touch(megabytes * 1_000_000 / PAGE);
