@@ -180,7 +180,7 @@ fn assert_within(kernel: &Histogram, copies: &Histogram, caller_ns: u64, forks: 
 /// 9,800 pages a fork takes longer, by the entries of page tables that are copied: nothing else in it grows.
 fn forks_lie_within(by: By) {
     let told = Told::new();
-    let forks = u64::from(sized(100));
+    let forks = u64::from(sized(300));
     let mut workload = Workload::new(|| {
         let mut pages = PAGES.into_iter();
         move || {

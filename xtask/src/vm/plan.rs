@@ -124,8 +124,9 @@ impl Plan {
     }
 }
 
-/// Builds the tests, as `cargo xtask test` does: a part of the packages would have its libraries built anew, with the
-/// features that this part asks of them.
+/// Builds the tests, and with them the programs of each package that has some, as `cargo xtask test` does: a part of
+/// the packages, or the programs alone, would have its libraries built anew, with the features that this part asks of
+/// them.
 fn build() -> Result<Vec<Program>> {
     let output = cargo::command(["test", "--release", "--workspace", "--no-run"])
         .arg("--message-format=json-render-diagnostics")
