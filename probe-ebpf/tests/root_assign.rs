@@ -19,8 +19,11 @@ fn every_task_is_added_once() {
             }
             || ()
         });
-        let mut watch =
-            Watch::load(&[GroupRule::default()], &Options::default()).expect("probes load");
+        let options = Options {
+            only: only(&[]),
+            ..Options::default()
+        };
+        let mut watch = Watch::load(&[GroupRule::default()], &options).expect("probes load");
         let process = Assignment {
             pid: workload.pid,
             main_group: 0,

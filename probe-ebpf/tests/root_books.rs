@@ -6,6 +6,7 @@ mod workload;
 use probe_ebpf::sample::{Sample, Totals};
 use std::{
     collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -159,6 +160,32 @@ fn an_oversubscribed_crowd_that_migrates() {
     workload.finish();
     assert_equals_kernel(&workload, &before, &mut watch);
     assert_time_is_conserved(&watch.read().expect("read"), &begun);
+}
+
+/// Each time it forbids itself the CPU it is on: the kernel has to move it, awake or asleep.
+#[test]
+fn a_task_that_migrates_all_the_time() {
+    // SAFETY: one atomic integer.
+    let moves: &AtomicU64 = unsafe { shared() };
+    let mut workload = Workload::new(|| {
+        || {
+            let end = Instant::now() + Duration::from_secs(3);
+            while Instant::now() < end {
+                [0, 1].map(pin);
+                moves.fetch_add(2, Relaxed);
+            }
+        }
+    });
+    let (before, mut watch) = watch_at_rest(&workload);
+    let begun = watch.read().expect("read");
+    workload.run();
+    assert_equals_kernel(&workload, &before, &mut watch);
+    let sample = watch.read().expect("read");
+    assert_time_is_conserved(&sample, &begun);
+    let arrivals = sum(&sample).arrivals - sum(&begun).arrivals;
+    let moves = moves.load(Relaxed);
+    assert!(moves > sized(10_000).into(), "{moves} moves");
+    assert!(arrivals >= moves, "{arrivals} of {moves} moves");
 }
 
 /// Running, runnable and blocked make up the time between two samples, for each task.

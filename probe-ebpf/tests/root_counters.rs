@@ -237,13 +237,13 @@ fn switching_evenly(time: Duration) -> Workload {
 /// be counted, and it has to stand for the whole.
 #[test]
 fn samples_stand_for_the_whole_cost_of_our_programs() {
-    const TIME: Duration = Duration::from_secs(8);
     const NAME: &str = "on_sched_switch";
+    let time = lasting(Duration::from_secs(8));
     let _whole = Statistics::enable().expect("root may");
     // The load, and who samples: neither is kept off its CPU by the machine's other work.
     ahead_of_others();
-    let mut workload = switching_evenly(TIME);
-    let mut watch: Watch = watch(workload.pid);
+    let mut workload = switching_evenly(time);
+    let mut watch: Watch = watch_books(workload.pid);
     workload.start();
     let from = watch.counted().expect("samples");
     assert_eq!((from.on_ns, from.samples), (0, 0));

@@ -56,7 +56,9 @@ fn assert_as_timed(what: &str, calls: &Calls, told: &Told) {
 #[test]
 fn forks_take_as_long_as_their_caller_sees() {
     let mut nanoseconds = Vec::new();
-    for (megabytes, forks) in [(10, 200), (50, 100), (500, 30)] {
+    // An emulated machine takes long to fill the largest, and its time is not judged.
+    let sizes = if emulated() { 2 } else { 3 };
+    for (megabytes, forks) in [(10, 200), (50, 100), (500, 30)].into_iter().take(sizes) {
         let told = Told::new();
         let mut workload = Workload::new(|| {
             touch(megabytes * 1_000_000 / PAGE);
@@ -170,13 +172,9 @@ fn no_fork_or_vfork_of_a_watched_process_fails() {
 #[test]
 fn posix_spawn_is_timed_until_the_child_runs_its_program() {
     let told = Told::new();
-    let program = std::env::current_exe().expect("this program");
-    let program = CString::new(program.to_str().expect("a path")).expect("a path");
     let mut workload = Workload::new(|| {
         move || {
-            // SAFETY: the programs started have nothing to say.
-            unsafe { libc::dup2(libc::open(c"/dev/null".as_ptr(), libc::O_WRONLY), 1) };
-            (0..sized(2_000)).for_each(|_| spawn_and_wait(&program, told));
+            (0..sized(2_000)).for_each(|_| spawn_and_wait(c"/bin/true", told));
             (0..10).for_each(|_| spawn_and_wait(c"/no/such/program", told));
         }
     });

@@ -359,7 +359,7 @@ fn counts_are_the_kernels_own() {
             write_each(start, pages());
         }
     });
-    let mut watch = watch(workload.pid);
+    let mut watch = watch_books(workload.pid);
     let before = stat(workload.pid);
     workload.run();
     let (sample, _) = at_rest(workload.pid, &mut watch);

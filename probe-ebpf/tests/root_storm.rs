@@ -14,7 +14,10 @@ use std::{
 use storm::{Told, storm};
 use workload::*;
 
-const TIME: Duration = Duration::from_secs(20);
+fn time() -> Duration {
+    lasting(Duration::from_secs(20))
+}
+
 /// In a second, of each kind.
 const FORKS: u32 = 2_000;
 const SWITCHES: u32 = 300_000;
@@ -29,7 +32,7 @@ fn totals_under_a_storm_equal_the_kernels() {
         forks: sized(FORKS + FORKS / 10),
         switches: sized(SWITCHES + SWITCHES / 10),
     };
-    let mut workload = Workload::new(|| storm(told, rates, TIME));
+    let mut workload = Workload::new(|| storm(told, rates, time()));
     let mut watch = watch(workload.pid);
     watch.counted().expect("samples of what our programs cost");
     let (start, before) = at_rest(workload.pid, &mut watch);
@@ -75,7 +78,7 @@ fn snapshots(watch: &mut probe_ebpf::Watch, start: &Sample) {
     let begun = Instant::now();
     let at_first = tasks(start).count() as u64;
     let mut last = sum(start);
-    for second in 1..TIME.as_secs() as u32 {
+    for second in 1..time().as_secs() as u32 {
         let due = Duration::from_secs(1) * second;
         std::thread::sleep(due.saturating_sub(begun.elapsed()));
         let sample = watch.read().expect("read");

@@ -214,16 +214,11 @@ fn windows_that_are_switched_off_say_so() {
 }
 
 fn medians_are_steady_and_in_order(options: &Options) {
-    // The time an emulated CPU takes is that of its emulation.
-    let runs = if emulated() { 1 } else { 5 };
-    let measured: Vec<_> = (0..runs)
+    let measured: Vec<_> = (0..5)
         .map(|_| [false, true].map(|processes| middle_of_three(processes, options)))
         .collect();
     for [threads, processes] in &measured {
         println!("threads {threads:?}, processes {processes:?}");
-    }
-    if emulated() {
-        return;
     }
     let corrected =
         |which: usize| -> Vec<f64> { measured.iter().map(|run| run[which].0.corrected).collect() };

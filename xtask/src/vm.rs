@@ -8,7 +8,6 @@ mod machine;
 mod plan;
 mod transcript;
 
-use crate::cargo;
 use crate::test::Counts;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail, ensure};
@@ -34,8 +33,6 @@ pub(crate) fn run(names: &[Name], filter: Option<&str>) -> Result<ExitCode> {
     );
     let target = Workspace::read()?.target_directory;
     let folder = target.join("vm");
-    // With the others: Cargo would leave out the programs of packages that have no test here.
-    cargo::build_programs()?;
     let ours = OURS.map(|program| target.join("release").join(program));
     let plan = Plan::make(filter)?;
     if plan.is_empty() {

@@ -34,7 +34,7 @@ pub(crate) fn look(start: &mut Snapshot, end: &mut Snapshot, model: &Model) {
             let samples = &mut snapshot.roles[busy].switch_latency.samples;
             for events in 1..=3 {
                 samples.push(recorded(kind, false, events, 310, 400));
-                samples.push(recorded(SwitchKind::Idle, false, events, 290, 30));
+                samples.push(recorded(SwitchKind::Idle, false, events, 290, 130));
             }
         }
     }

@@ -19,6 +19,12 @@ pub fn sized(count: u32) -> u32 {
     if emulated() { count / 10 } else { count }
 }
 
+/// How long a workload goes on of which more time would only be more of the same: a third on an emulated
+/// machine.
+pub fn lasting(time: Duration) -> Duration {
+    if emulated() { time / 3 } else { time }
+}
+
 pub fn emulated() -> bool {
     std::env::var_os("CONNSCOPE_EMULATED").is_some()
 }

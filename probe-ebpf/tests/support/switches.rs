@@ -201,16 +201,28 @@ impl Look {
         }
     }
 
-    /// The books of the windows follow within a few hundredths of a second.
+    /// The books of the windows follow within a few hundredths of a second: until nothing more comes for some more.
     pub fn rest(pid: u32, watch: &mut Watch) -> (Sample, u64) {
         at_rest(pid, watch);
-        thread::sleep(Duration::from_millis(if emulated() { 3_000 } else { 300 }));
+        let (mut last, mut looks) = (None, 0);
+        while looks < 30 {
+            thread::sleep(Duration::from_millis(10));
+            let now = all_told(&watch.read().expect("read"));
+            looks = if last == Some(now) { looks + 1 } else { 0 };
+            last = Some(now);
+        }
         let (sample, kernel) = at_rest(pid, watch);
         (
             sample,
             kernel.values().map(|k| k.voluntary + k.involuntary).sum(),
         )
     }
+}
+
+/// How many switches windows have shown of the tasks so far.
+fn all_told(sample: &Sample) -> (u64, u64) {
+    let SwitchLatency { left, came, .. } = switches(sample);
+    (left, came)
 }
 
 impl Seen {
@@ -245,12 +257,8 @@ pub fn kind(processes: bool) -> SwitchKind {
     }
 }
 
-/// The middle one of three ping-pongs, so that a moment that the hypervisor took away does not count; of an
-/// emulated CPU, whose time is not judged, the only one.
+/// The middle one of three ping-pongs, so that a moment that the hypervisor took away does not count.
 pub fn middle_of_three(processes: bool, options: &Options) -> (Medians, u64) {
-    if emulated() {
-        return measure(processes, 0, options);
-    }
     let mut measured = [0; 3].map(|_| measure(processes, 0, options));
     measured.sort_by(|one, other| one.0.corrected.total_cmp(&other.0.corrected));
     let [_, middle, _] = measured;

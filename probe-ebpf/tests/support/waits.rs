@@ -36,7 +36,9 @@ pub(crate) fn time_asleep(wait: impl FnOnce()) -> u64 {
             .expect("run-queue wait");
         cpu_time_of_thread().as_nanos() as u64 + waited
     };
-    let (begun, before) = (Instant::now(), used());
+    // In this order: what it takes to ask is no part of the time.
+    let before = used();
+    let begun = Instant::now();
     wait();
     let not_asleep = used() - before;
     begun.elapsed().as_nanos() as u64 - not_asleep

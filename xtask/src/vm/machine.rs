@@ -21,10 +21,24 @@ const CPU: &str = "max,vendor=GenuineIntel,family=6,model=58,stepping=9";
 /// storage, and bear with the flags.
 const NO_CMPXCHG16B: (&str, (u32, u32)) = (",cx16=off", (6, 18));
 
-/// The machine ends when its kernel stumbles. On a tmpfs, the default, pages of programs would be
-/// counted as shared memory.
-const KERNEL_ARGUMENTS: &str =
-    "console=ttyS0 quiet panic=-1 oops=panic tsc=reliable rootfstype=ramfs";
+/// What each kernel is told.
+const KERNEL_ARGUMENTS: &[&str] = &[
+    "console=ttyS0",
+    "quiet",
+    // The machine ends when its kernel stumbles.
+    "panic=-1",
+    "oops=panic",
+    "tsc=reliable",
+    // On a tmpfs, the default, pages of programs would be counted as shared memory.
+    "rootfstype=ramfs",
+    // An emulated CPU guesses nothing, so there is nothing to guard: address spaces of the kernel's own, which
+    // the emulator pays for at each system call, and returns that it cannot follow.
+    "mitigations=off",
+    // Each program that is attached or detached waits for all CPUs; they are asked, not waited for.
+    "rcupdate.rcu_expedited=1",
+    // At boot, some ticks have to come in a time that a busy host may not give to the machine.
+    "no_timer_check",
+];
 
 /// Both CPUs take turns in one thread. With a thread for each, one may run code that the other patches, and QEMU 7.2
 /// lets it see what no real CPU would: it stops, or never gets on.
@@ -66,7 +80,7 @@ impl fmt::Display for End {
 
 fn kernel_arguments(boot: Boot) -> String {
     let (plan, more) = (boot.name(), boot.kernel_arguments());
-    format!("{KERNEL_ARGUMENTS} PLAN={plan} {more}")
+    format!("{} PLAN={plan} {more}", KERNEL_ARGUMENTS.join(" "))
 }
 
 fn cpu(kernel: &Kernel) -> String {

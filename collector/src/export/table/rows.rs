@@ -19,7 +19,7 @@ use super::fault_cells::{
 use super::figures::Figure;
 use super::footnotes::Footnotes;
 use super::grid;
-use super::switch_latency::{between_spaces, same_space};
+use super::switch_latency::{self, between_spaces, idle, kernel_threads, same_space};
 use super::units;
 use super::user_space_cells::{alive, begun, mean_time, per_request, per_second, timed};
 
@@ -132,13 +132,22 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
         "Direct switch latency",
         &[
             ("same space p50", |c| same_space(c, |l| l.p50_seconds)),
+            ("same space p90", |c| same_space(c, |l| l.p90_seconds)),
             ("same space p99", |c| same_space(c, |l| l.p99_seconds)),
             ("between spaces p50", |c| {
                 between_spaces(c, |l| l.p50_seconds)
             }),
+            ("between spaces p90", |c| {
+                between_spaces(c, |l| l.p90_seconds)
+            }),
             ("between spaces p99", |c| {
                 between_spaces(c, |l| l.p99_seconds)
             }),
+            ("with idle p50", |c| idle(c, |l| l.p50_seconds)),
+            ("kernel threads p50", |c| {
+                kernel_threads(c, |l| l.p50_seconds)
+            }),
+            ("switches timed", switch_latency::timed),
         ],
     ),
     (

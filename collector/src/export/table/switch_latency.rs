@@ -17,6 +17,38 @@ pub(super) fn between_spaces(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> F
     cell(c, |latency| &latency.different_address_space, figure)
 }
 
+/// To or from idle; left out where there is nothing to tell.
+pub(super) fn idle(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> Figure {
+    if_told(cell(c, |latency| &latency.idle, figure))
+}
+
+/// To or from threads of the kernel, likewise.
+pub(super) fn kernel_threads(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> Figure {
+    if_told(cell(c, |latency| &latency.kernel_thread, figure))
+}
+
+/// Of all kinds, whose time was taken.
+pub(super) fn timed(c: &Column<'_>) -> Figure {
+    let Some(latency) = &c.kernel.switch_latency else {
+        return Figure::Missing(c.unavailable(&["switch_latency"]));
+    };
+    let kinds = [
+        &latency.same_address_space,
+        &latency.different_address_space,
+        &latency.idle,
+        &latency.kernel_thread,
+    ];
+    let timed: u64 = kinds.iter().map(|kind| kind.all.raw.count).sum();
+    Figure::Value(units::count(timed as f64))
+}
+
+fn if_told(figure: Figure) -> Figure {
+    match figure {
+        Figure::Value(_) => figure,
+        _ => Figure::Absent,
+    }
+}
+
 fn cell(
     c: &Column<'_>,
     kind: fn(&SwitchLatency) -> &Kind,
