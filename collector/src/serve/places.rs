@@ -5,7 +5,7 @@ use super::config::{Config, Wanted};
 use crate::attach::choice::{Asked, Chosen, Found};
 use crate::attach::databases::DATABASES;
 use crate::attach::telling::{Tellers, roles_of};
-use crate::export::prometheus::ledger::Seen;
+use crate::export::metrics::ledger::Seen;
 use crate::roles::{OF_ANY, Roles};
 use crate::sample::Sampler;
 use crate::snapshot::{Snapshot, TargetKind};

@@ -12,6 +12,9 @@ mod findings;
 mod histograms;
 mod in_kernel;
 mod marginal;
+mod otlp;
+#[path = "../support/otlp.rs"]
+mod otlp_support;
 mod profiles;
 mod prometheus;
 mod ranking;
