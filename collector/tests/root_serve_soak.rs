@@ -54,7 +54,7 @@ fn restart_for_ever(lives: &AtomicBool, address: SocketAddr, restarts: &AtomicU3
 fn serve(model: &str, address: SocketAddr) -> Running {
     let mut command = Command::new(target());
     command.args(["serve", "--model", model, "--listen", &address.to_string()]);
-    command.args(["--shared-state", "1MiB"]);
+    command.args(["--shared-state", "2MiB"]);
     Running::start(command)
 }
 
@@ -227,6 +227,8 @@ fn nothing_grows_while_everything_comes_and_goes() {
     assert!(growth(&figures(|it| it.files)) < 4.0, "{looked_at:?}");
     assert!(growth(&figures(|it| it.threads)) < 1.0, "{looked_at:?}");
     let said = exporter.running.said();
+    let found = said.matches("watching restarted, ").count();
+    assert!(found as f64 >= 10.0 * minute, "{found}");
     // Each thing once: no more than some lines for each that happened.
     let lines = said.lines().count();
     assert!(
