@@ -116,7 +116,7 @@ impl Places {
     /// # Errors
     /// If the kernel refuses to be read or told.
     pub(super) fn tell(&mut self) -> Result<()> {
-        self.sampler.read()?;
+        self.sampler.look()?;
         Ok(self.tellers.tell(&mut self.sampler)?)
     }
 }
