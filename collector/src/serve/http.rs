@@ -24,6 +24,9 @@ use tokio::sync::{Notify, watch};
 /// again.
 const REST: Duration = Duration::from_millis(20);
 
+/// Clients that may wait to be taken in, where the system lets as many (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+
 /// A server at work. It ends when dropped.
 pub struct Server {
     /// Where it listens.
@@ -49,8 +52,8 @@ impl Server {
     pub fn start(config: &Config, board: &Arc<Board>) -> Result<Self> {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).map_err(|error| cannot_listen(listen, &error))?;
-        listener
-            .set_nonblocking(true)
+        listen_longer(&listener)
+            .and_then(|()| listener.set_nonblocking(true))
             .context("cannot prepare the socket")?;
         let address = listener.local_addr().context("cannot prepare the socket")?;
         let runtime = Builder::new_current_thread()
@@ -122,6 +125,11 @@ async fn serve(listener: TcpListener, rules: watch::Receiver<Arc<Rules>>, stop: 
             }
         }
     }
+}
+
+/// Has more clients wait than the library would: one that finds no room comes again after a second only.
+fn listen_longer(listener: &TcpListener) -> io::Result<()> {
+    Ok(rustix::net::listen(listener, BACKLOG)?)
 }
 
 fn cannot_listen(listen: SocketAddr, error: &io::Error) -> anyhow::Error {

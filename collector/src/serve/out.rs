@@ -53,8 +53,7 @@ impl Out {
         self.board.put(exposition, interval);
     }
 
-    /// Goes on by a configuration that takes the place of `before`, once `taken` has it: nothing changes if that, or
-    /// what else can fail, does.
+    /// Goes on by a configuration, once `taken` has it; `before` is where the one before it listened.
     ///
     /// # Errors
     /// Why all is as it was.
@@ -64,6 +63,7 @@ impl Out {
         config: &Config,
         taken: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
+        // What can fail comes first.
         let moved = match config.listen == before {
             true => None,
             false => Some(Server::start(config, &self.board)?),

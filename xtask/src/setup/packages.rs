@@ -91,7 +91,10 @@ pub(crate) const PACKAGES: &[Package] = &[
     server("pgbouncer", "pgbouncer.service"),
     Package {
         service: Some("prometheus.service"),
-        ..tests("prometheus", "promtool checks what the exporter shows")
+        ..tests(
+            "prometheus",
+            "it and its promtool read what the exporter shows",
+        )
     },
     needed_for("g++", "builds libFuzzer", &[Purpose::Fuzz]),
     vm_tests("busybox-static", "the shell in a virtual machine"),
