@@ -10,6 +10,8 @@ use crate::report::Report;
 use crate::report::calibration::Calibration;
 
 mod json;
+pub mod metrics;
+pub mod otlp;
 pub mod prometheus;
 mod table;
 

@@ -126,6 +126,15 @@ impl Sampler {
         Ok(())
     }
 
+    /// Looks at the tasks alone, so that those which are new can [`tell`](Self::tell) what they are: a part of what
+    /// [`read`](Self::read) takes.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read.
+    pub fn look(&mut self) -> Result<(), Error> {
+        self.watch.read().map(drop)
+    }
+
     /// A snapshot of each target, all of the same instant.
     ///
     /// # Errors

@@ -2,17 +2,19 @@
 
 #[path = "support/exporter.rs"]
 mod exporter;
+#[path = "support/keys.rs"]
+mod keys;
 #[path = "support/program.rs"]
 mod program;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use connscope::limits::raise_open_files;
 use exporter::*;
+use keys::Keys;
 use program::*;
-use rcgen::{CertificateParams, CertifiedIssuer, KeyPair, date_time_ymd};
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
     sync::Arc,
     thread::sleep,
@@ -27,9 +29,11 @@ use tokio_rustls::rustls::{
 #[test]
 fn clients_that_say_nothing_keep_nobody_out() {
     let exporter = Exporter::start("[limits]\nconnections = 50\nheader_time = \"60s\"\n");
-    // Two for each, and some for ourselves.
-    let room = raise_open_files().saturating_sub(200) / 2;
-    let number = room.min(10_000) as usize;
+    let number = 10_000;
+    assert!(
+        raise_open_files() > number as u64 + 100,
+        "too few files may be open"
+    );
     let mut idle: Vec<TcpStream> = Vec::new();
     for place in 0..number {
         let mut stream = connect(exporter.address);
@@ -50,11 +54,11 @@ fn clients_that_say_nothing_keep_nobody_out() {
     for _ in 0..20 {
         assert_eq!(exporter.get("/metrics").status, 200);
     }
+    assert_eq!(idle.len(), number);
     let open = fs::read_dir(format!("/proc/{}/fd", exporter.running.pid()))
         .expect("it runs")
         .count();
     assert!(open < 50 + 200, "{open} open files");
-    eprintln!("{number} connections that say nothing, {open} files open in the exporter");
 }
 
 #[test]
@@ -144,33 +148,6 @@ fn what_is_no_request_is_refused() {
     assert!(openmetrics.text().ends_with("# EOF\n"));
 }
 
-/// Certificates, and who made them.
-struct Keys {
-    folder: TempDir,
-    root: CertificateDer<'static>,
-}
-
-impl Keys {
-    /// A server's certificate that holds until that year.
-    fn until(year: i32) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut issuer = CertificateParams::default();
-        issuer.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(issuer, KeyPair::generate().expect("a key"));
-        let issuer = issuer.expect("a certificate");
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(year, 1, 1);
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-        let path = |name: &str| folder.path().join(name);
-        fs::write(path("server.crt"), certificate.pem()).expect("a file");
-        fs::write(path("server.key"), key.serialize_pem()).expect("a file");
-        let root = issuer.der().clone();
-        Self { folder, root }
-    }
-}
-
 fn client(
     exporter: &Exporter,
     root: &CertificateDer<'static>,
@@ -235,6 +212,60 @@ fn passwords_and_tls_are_asked_for() {
     assert_eq!(status(Some("prometheus:right")), 200);
     // Without TLS there is no answer.
     assert_eq!(exporter.get("/metrics").status, 0);
+}
+
+#[test]
+fn what_is_read_anew_holds_for_who_is_connected_too() {
+    let web = |password: &str| {
+        let hash = bcrypt::hash(password, 5).expect("a hash");
+        format!("{TLS}basic_auth_users:\n  prometheus: {hash}\n")
+    };
+    let (keys, renewed) = (Keys::until(2100), Keys::until(2100));
+    let (root, other_root) = (keys.root.clone(), renewed.root.clone());
+    fs::write(keys.path("web.yml"), web("old")).expect("a file");
+    let configuration = "web_config_file = \"web.yml\"\n[limits]\nheader_time = \"60s\"\n";
+    let mut exporter = Exporter::start_in(keys.folder, configuration);
+    let ask = |stream: &mut StreamOwned<ClientConnection, TcpStream>, password: &str| {
+        let credentials = BASE64_STANDARD.encode(format!("prometheus:{password}"));
+        let request = format!(
+            "GET /healthz HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it is read");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let mut connected = client(&exporter, &root);
+    assert_eq!(ask(&mut connected, "old"), "HTTP/1.1 200");
+    // A file that is wrong leaves all as it was, for who is connected too.
+    let folder = exporter.file().parent().expect("a folder").to_owned();
+    fs::write(folder.join("web.yml"), "basic_auth_users:\n  a: b\n").expect("a file");
+    let said = exporter.reload(configuration);
+    assert!(
+        said.ends_with("all is as it was") && said.contains("not a bcrypt hash"),
+        "{said}"
+    );
+    let mut connected = client(&exporter, &root);
+    assert_eq!(ask(&mut connected, "old"), "HTTP/1.1 200");
+    fs::write(folder.join("web.yml"), web("new")).expect("a file");
+    for name in ["server.crt", "server.key"] {
+        fs::copy(renewed.path(name), folder.join(name)).expect("a file");
+    }
+    assert_eq!(exporter.reload(configuration), READ_ANEW);
+    // The rest of the answer, and then the end, long before the time for another request is over.
+    let ended = connected.read_to_end(&mut Vec::new());
+    let ended = ended.map_or_else(|error| error.kind(), |_| ErrorKind::UnexpectedEof);
+    assert_eq!(ended, ErrorKind::UnexpectedEof);
+    let mut anew = client(&exporter, &other_root);
+    assert_eq!(ask(&mut anew, "old"), "HTTP/1.1 401");
+    let mut anew = client(&exporter, &other_root);
+    assert_eq!(ask(&mut anew, "new"), "HTTP/1.1 200");
+    let mut old = client(&exporter, &root);
+    assert!(
+        old.write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .and_then(|()| old.flush())
+            .is_err()
+    );
 }
 
 #[test]

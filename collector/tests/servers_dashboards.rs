@@ -101,7 +101,7 @@ fn lacking(exporter: &Exporter) -> Vec<&'static str> {
         let probe = format!("probe=\"{measure}\"");
         metrics.has("connscope_probe_up", &format!("{probe},method=\"none\""))
     };
-    let families = connscope::export::prometheus::targets::FAMILIES.iter();
+    let families = connscope::export::metrics::targets::FAMILIES.iter();
     let lacking = families.filter(|family| family.measure.is_some_and(lacks));
     lacking.map(|family| family.name).collect()
 }

@@ -11,6 +11,7 @@ mod host;
 mod runtimes;
 mod servers;
 mod setup;
+mod soak;
 mod test;
 mod vm;
 mod workspace;
@@ -30,6 +31,7 @@ Examples:
   cargo xtask test-vm                 the kernel half's root tests on the oldest and newest kernels
   cargo xtask check                   formatting, lints, who may know whom
   cargo xtask fuzz --seconds 3600     any bytes for the reference servers' protocol, for an hour
+  cargo xtask soak --minutes 20       the exporter, while everything it watches comes and goes
   cargo xtask bench                   every benchmark, one after another
   cargo xtask bench --peer runqlat.bt another tracer beside our probes";
 
@@ -57,6 +59,8 @@ enum Command {
     Check(SetupArgs),
     /// Set up and look for input that breaks a session of the reference servers
     Fuzz(FuzzArgs),
+    /// Set up and run the exporter while everything it watches comes and goes: nothing of it may grow
+    Soak(SoakArgs),
     /// Set up and run the benchmarks as root, one after another
     Bench(BenchArgs),
 }
@@ -151,6 +155,15 @@ struct FuzzArgs {
     setup: SetupArgs,
 }
 
+#[derive(Args)]
+struct SoakArgs {
+    /// For so many minutes; among the tests it is one
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    minutes: u32,
+    #[command(flatten)]
+    setup: SetupArgs,
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(status) => status,
@@ -197,6 +210,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fuzz(args) => {
             args.setup.unless_refused(Purpose::Fuzz)?;
             fuzz::run(args.seconds)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Soak(args) => {
+            args.setup.unless_refused(Purpose::Build)?;
+            soak::run(args.minutes)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(args) => {

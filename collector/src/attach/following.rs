@@ -101,7 +101,7 @@ impl Following {
                 gone: None,
             });
         }
-        sampler.read()?;
+        sampler.look()?;
         following.tellers.tell(sampler)?;
         Ok(following)
     }

@@ -3,15 +3,14 @@
 use super::{output::print, say};
 use crate::{
     cli::Serve,
-    export::prometheus::{encode::Exposition, family::Series},
+    export::metrics::{exposition::Exposition, family::Series, host::Pushed},
     host,
     interrupt::Interrupt,
     limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     serve::{
-        board::Board,
         config::{Config, default_path},
-        http::Server,
         monitor::Monitor,
+        out::Out,
     },
 };
 use anyhow::{Context, Result, bail};
@@ -20,7 +19,6 @@ use std::{
     fmt::Write as _,
     path::PathBuf,
     process::ExitCode,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -47,23 +45,22 @@ pub fn run(args: &Serve, is_quiet: bool) -> Result<ExitCode> {
     if args.dry_run {
         return dry_run(config);
     }
-    let board = Arc::new(Board::default());
-    let mut server = Server::start(&config, &board)?;
+    let mut out = Out::start(&config, is_quiet)?;
     let mut monitor = Monitor::load(config, host::describe(None), is_quiet)?;
     if !is_quiet {
-        say(&format!("listening on {}", server.address));
+        say(&format!("listening on {}", out.address()));
     }
     loop {
         let begun = Instant::now();
         let interval = monitor.config().interval;
-        if let Some(exposition) = monitor.tick() {
-            board.put(exposition, interval);
+        if let Some(exposition) = monitor.tick(out.pushed()) {
+            out.show(exposition, interval);
         }
         if monitor.wait(&interrupt, rest(interval, begun)) {
             return Ok(ExitCode::SUCCESS);
         }
         if interrupt.is_reload_asked() {
-            let taken = reload(args, path.as_ref(), &mut monitor, &mut server, &board);
+            let taken = reload(args, path.as_ref(), &mut monitor, &mut out);
             monitor.reloaded(taken.is_ok());
             match taken {
                 Ok(()) if is_quiet => {}
@@ -91,21 +88,11 @@ fn reload(
     args: &Serve,
     path: Option<&PathBuf>,
     monitor: &mut Monitor,
-    server: &mut Server,
-    board: &Arc<Board>,
+    out: &mut Out,
 ) -> Result<()> {
     let config = load(args, path)?;
-    // What can fail comes first.
-    let moved = match config.listen == monitor.config().listen {
-        true => None,
-        false => Some(Server::start(&config, board)?),
-    };
-    monitor.reload(config)?;
-    match moved {
-        Some(moved) => *server = moved,
-        None => server.reconfigure(monitor.config(), board),
-    }
-    Ok(())
+    let before = monitor.config().listen;
+    out.reconfigure(before, &config.clone(), || monitor.reload(config))
 }
 
 fn describe(config: &Config) -> Result<ExitCode> {
@@ -145,8 +132,9 @@ fn describe(config: &Config) -> Result<ExitCode> {
 /// What would be shown now, and at most.
 fn dry_run(config: Config) -> Result<ExitCode> {
     let (places, per_target) = (config.places(), config.limits.series_per_target);
+    let pushed = config.otlp.is_some().then(Pushed::default);
     let mut monitor = Monitor::load(config, host::describe(None), true)?;
-    let exposition = monitor.tick().context("the probes cannot be read")?;
+    let exposition = monitor.tick(pushed).context("the probes cannot be read")?;
     let mut text = String::new();
     let mut of_targets: BTreeMap<&str, usize> = BTreeMap::new();
     let mut others = 0;

@@ -1,6 +1,7 @@
 //! What scrapers read: the last exposition, encoded before they come in the formats that they have asked for.
 
-use crate::export::prometheus::encode::{Exposition, encode};
+use crate::export::metrics::exposition::Exposition;
+use crate::export::prometheus::encode::encode;
 use crate::export::prometheus::negotiate::{FORMATS, Format};
 use http_body_util::Full;
 use hyper::body::Bytes;

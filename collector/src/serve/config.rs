@@ -1,12 +1,14 @@
 //! The configuration of `connscope serve`: a TOML file, or what is true without one.
 
+mod otlp;
 mod raw;
 
 use super::web_config::WebConfig;
 use crate::attach::choice::Asked;
 use crate::errors::in_words;
-use crate::export::prometheus::targets::measures;
+use crate::export::metrics::targets::measures;
 use anyhow::{Context as _, Result, anyhow, bail};
+pub use otlp::{Headers, Identity, Otlp};
 use probe_ebpf::Options;
 use raw::{Place, RawConfig, RawTarget};
 use std::collections::BTreeMap;
@@ -27,6 +29,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// TLS and passwords.
     pub web: WebConfig,
+    /// Where metrics are pushed to, if anywhere.
+    pub otlp: Option<Otlp>,
     /// Bounds for clients.
     pub limits: Limits,
     /// What is watched, by name.
@@ -113,9 +117,13 @@ impl Config {
         });
         let finds = raw.discovery.databases.unwrap_or(targets.is_empty());
         Ok(Self {
-            interval: place.time(&raw.interval, "interval", (100, 3_600_000), 10_000)?,
+            interval: place.time(raw.interval.as_ref(), "interval", (100, 3_600_000), 10_000)?,
             listen,
             web,
+            otlp: match &raw.otlp {
+                Some(otlp) => otlp::otlp(otlp, &place, folder)?,
+                None => None,
+            },
             limits: Limits {
                 series_per_target: place.number(
                     &raw.limits.series_per_target,
@@ -130,7 +138,7 @@ impl Config {
                     256,
                 )?,
                 header_time: place.time(
-                    &raw.limits.header_time,
+                    raw.limits.header_time.as_ref(),
                     "header_time",
                     (100, 60_000),
                     5_000,

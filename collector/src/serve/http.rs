@@ -13,27 +13,30 @@ use clients::Clients;
 use password::Passwords;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::net;
 use tokio::runtime::Builder;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// While no client can be taken in, since the process has as many files open as it may, how long until we try
 /// again.
 const REST: Duration = Duration::from_millis(20);
 
+/// Clients that may wait to be taken in, where the system lets as many (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+
 /// A server at work. It ends when dropped.
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
-    rules: Arc<Mutex<Arc<Rules>>>,
+    rules: watch::Sender<Arc<Rules>>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What holds for clients that come from now on.
+/// What holds for clients.
 pub(crate) struct Rules {
     board: Arc<Board>,
     web: WebConfig,
@@ -49,8 +52,8 @@ impl Server {
     pub fn start(config: &Config, board: &Arc<Board>) -> Result<Self> {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).map_err(|error| cannot_listen(listen, &error))?;
-        listener
-            .set_nonblocking(true)
+        listen_longer(&listener)
+            .and_then(|()| listener.set_nonblocking(true))
             .context("cannot prepare the socket")?;
         let address = listener.local_addr().context("cannot prepare the socket")?;
         let runtime = Builder::new_current_thread()
@@ -59,11 +62,11 @@ impl Server {
             .max_blocking_threads(1)
             .build()
             .context("cannot start the HTTP server")?;
-        let rules = Arc::new(Mutex::new(Arc::new(Rules::of(config, board))));
+        let (rules, of_thread) = watch::channel(Arc::new(Rules::of(config, board)));
         let stop = Arc::new(Notify::new());
-        let (of_thread, until) = (rules.clone(), stop.clone());
+        let until = stop.clone();
         let run = move || {
-            runtime.block_on(serve(listener, &of_thread, &until));
+            runtime.block_on(serve(listener, of_thread, &until));
             runtime.shutdown_background();
         };
         let thread = thread::Builder::new().name("http".into()).spawn(run);
@@ -75,10 +78,10 @@ impl Server {
         })
     }
 
-    /// Serves clients that come from now on by this configuration, but for where it listens.
+    /// Serves clients by this configuration from now on, but for where it listens. Those that are connected have to
+    /// come anew, so that nobody goes on by a password or a certificate that holds no more.
     pub fn reconfigure(&self, config: &Config, board: &Arc<Board>) {
-        let rules = Arc::new(Rules::of(config, board));
-        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+        self.rules.send_replace(Arc::new(Rules::of(config, board)));
     }
 }
 
@@ -102,7 +105,7 @@ impl Rules {
     }
 }
 
-async fn serve(listener: TcpListener, rules: &Mutex<Arc<Rules>>, stop: &Notify) {
+async fn serve(listener: TcpListener, rules: watch::Receiver<Arc<Rules>>, stop: &Notify) {
     let Ok(listener) = net::TcpListener::from_std(listener) else {
         return;
     };
@@ -113,10 +116,7 @@ async fn serve(listener: TcpListener, rules: &Mutex<Arc<Rules>>, stop: &Notify) 
             () = stop.notified() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let rules = rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                clients.admit(stream, rules);
-            }
+            Ok((stream, _)) => clients.admit(stream, rules.clone()),
             // Of a client that is gone already, the next one knows nothing.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => {
@@ -125,6 +125,11 @@ async fn serve(listener: TcpListener, rules: &Mutex<Arc<Rules>>, stop: &Notify) 
             }
         }
     }
+}
+
+/// Has more clients wait than the library would: one that finds no room comes again after a second only.
+fn listen_longer(listener: &TcpListener) -> io::Result<()> {
+    Ok(rustix::net::listen(listener, BACKLOG)?)
 }
 
 fn cannot_listen(listen: SocketAddr, error: &io::Error) -> anyhow::Error {

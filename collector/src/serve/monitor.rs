@@ -6,11 +6,11 @@ use super::config::Config;
 use super::places::Places;
 use super::search::plan;
 use crate::attach::{choice::Host, running, telling::connections_of};
-use crate::export::prometheus::encode::Exposition;
-use crate::export::prometheus::family::Series;
-use crate::export::prometheus::host::{self, Shown, Work};
-use crate::export::prometheus::ledger::{Ledger, of_target};
-use crate::export::prometheus::{budget, targets};
+use crate::export::metrics::exposition::Exposition;
+use crate::export::metrics::family::Series;
+use crate::export::metrics::host::{self, Pushed, Shown, Work};
+use crate::export::metrics::ledger::{Ledger, of_target};
+use crate::export::metrics::{budget, targets};
 use crate::interrupt::Interrupt;
 use crate::snapshot::{Host as Machine, Snapshot, Unavailable};
 use anyhow::Result;
@@ -45,8 +45,12 @@ impl Monitor {
     pub fn load(config: Config, machine: Machine, is_quiet: bool) -> Result<Self> {
         let processes = running::all()?;
         let planned = plan(&config, &Host::new(&processes));
+        let mut places = Places::load(&config, planned)?;
+        if let Some(first) = places.sampler.read()?.first() {
+            places.of_host.skip(&host::since_boot(first));
+        }
         Ok(Self {
-            places: Places::load(&config, planned)?,
+            places,
             config,
             ledger: Ledger::default(),
             work: Work::default(),
@@ -63,8 +67,10 @@ impl Monitor {
         &self.config
     }
 
-    /// Looks for what is missing and reads the probes; nothing if they cannot be read, which is said once.
-    pub fn tick(&mut self) -> Option<Exposition> {
+    /// Looks for what is missing and reads the probes; nothing if they cannot be read, which is said once. What has
+    /// become of what was `pushed` is shown too.
+    pub fn tick(&mut self, pushed: Option<Pushed>) -> Option<Exposition> {
+        self.work.pushed = pushed;
         if let Err(error) = self.search() {
             self.told
                 .trouble(&format!("cannot look for targets: {error:#}"));
@@ -80,7 +86,8 @@ impl Monitor {
                 self.work.reads += 1;
                 self.work.interval_seconds = self.config.interval.as_secs_f64();
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
-                self.work.read_unix_seconds = now.map_or(0.0, |since| since.as_secs_f64());
+                let now = now.map_or(0, |since| since.as_nanos());
+                self.work.read_unix_ns = u64::try_from(now).unwrap_or(u64::MAX);
                 self.told.no_trouble();
                 Some(self.show(&snapshots))
             }
@@ -202,7 +209,7 @@ impl Monitor {
             .filter_map(|it| it.name.as_deref());
         let names: Vec<_> = names.chain([HOST]).collect();
         self.ledger.forget_all_but(&names);
-        Exposition::of(shown)
+        Exposition::of(shown, self.work.read_unix_ns)
     }
 
     fn show_target(

@@ -5,7 +5,7 @@ use super::config::{Config, Wanted};
 use crate::attach::choice::{Asked, Chosen, Found};
 use crate::attach::databases::DATABASES;
 use crate::attach::telling::{Tellers, roles_of};
-use crate::export::prometheus::ledger::Seen;
+use crate::export::metrics::ledger::Seen;
 use crate::roles::{OF_ANY, Roles};
 use crate::sample::Sampler;
 use crate::snapshot::{Snapshot, TargetKind};
@@ -116,7 +116,7 @@ impl Places {
     /// # Errors
     /// If the kernel refuses to be read or told.
     pub(super) fn tell(&mut self) -> Result<()> {
-        self.sampler.read()?;
+        self.sampler.look()?;
         Ok(self.tellers.tell(&mut self.sampler)?)
     }
 }

@@ -1,15 +1,12 @@
 //! The web-configuration file that Prometheus' exporters share (exporter-toolkit): TLS, passwords, headers.
 
-use crate::errors::in_words;
+use super::pem::{certificates, key, read, wrong};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
@@ -111,8 +108,7 @@ impl RawTls {
     fn build(&self, folder: &Path) -> Result<ServerConfig> {
         let (cert_file, key_file) = (folder.join(&self.cert_file), folder.join(&self.key_file));
         let certificates = certificates(&cert_file)?;
-        let key = PrivateKeyDer::from_pem_slice(read(&key_file)?.as_bytes())
-            .map_err(|error| wrong(&key_file, &format!("no private key in PEM form: {error}")))?;
+        let key = key(&key_file)?;
         let versions = self.versions()?;
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&versions)?;
@@ -175,24 +171,4 @@ impl RawTls {
             .map(|it| it.1)
             .collect())
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let text = read(path)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(wrong(path, "no certificate in PEM form")),
-        Err(error) => Err(wrong(path, &format!("no certificate in PEM form: {error}"))),
-    }
-}
-
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path)
-        .map_err(|error| anyhow!("cannot read {}: {}", path.display(), in_words(&error)))
-}
-
-fn wrong(path: &Path, why: &str) -> anyhow::Error {
-    let line = why.lines().next().unwrap_or_default();
-    anyhow!("{}: {line}", path.display())
 }

@@ -16,6 +16,9 @@ mod grafana;
 mod histograms;
 mod in_kernel;
 mod marginal;
+mod otlp;
+#[path = "../support/otlp.rs"]
+mod otlp_support;
 mod profiles;
 mod prometheus;
 mod queries;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use connscope::export::prometheus::encode::{Exposition, encode};
-use connscope::export::prometheus::family::{Family, Kind, Series, Value};
-use connscope::export::prometheus::ledger::{Ledger, Seen, of_target};
+use connscope::export::metrics::exposition::Exposition;
+use connscope::export::metrics::family::{Family, Kind, Series, Value};
+use connscope::export::metrics::ledger::{Ledger, Seen, of_target};
+use connscope::export::metrics::{budget, host, roles, targets};
+use connscope::export::prometheus::encode::encode;
 use connscope::export::prometheus::negotiate::Format;
-use connscope::export::prometheus::{budget, host, roles, targets};
 use connscope::snapshot::{Host, Snapshot, Unavailable};
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{
     Histogram, MetricFamily,
@@ -35,7 +36,7 @@ pub(crate) fn all() -> Arc<Exposition> {
     series.extend(host::target(&of_target("b"), &redis()));
     series.extend(host::work(&host::Work::default()));
     series.extend(host::machine(&machine()));
-    Arc::new(Exposition::of(series))
+    Arc::new(Exposition::of(series, 1_800_000_000_000_000_000))
 }
 
 fn machine() -> Host {
@@ -55,7 +56,7 @@ fn redis() -> host::Shown {
     }
 }
 
-fn text(exposition: &Arc<Exposition>, format: Format) -> String {
+pub(super) fn text(exposition: &Arc<Exposition>, format: Format) -> String {
     String::from_utf8(encode(exposition, format).expect("it can be encoded")).expect("text")
 }
 
@@ -74,8 +75,11 @@ fn values(text: &str) -> BTreeMap<String, f64> {
 }
 
 fn families(exposition: &Arc<Exposition>) -> Vec<MetricFamily> {
-    let bytes = encode(exposition, Format::Protobuf).expect("it can be encoded");
-    let mut rest = bytes.as_slice();
+    families_of(&encode(exposition, Format::Protobuf).expect("it can be encoded"))
+}
+
+pub(super) fn families_of(bytes: &[u8]) -> Vec<MetricFamily> {
+    let mut rest = bytes;
     let mut families = Vec::new();
     while !rest.is_empty() {
         families.push(MetricFamily::decode_length_delimited(&mut rest).expect("a family"));
@@ -167,16 +171,26 @@ fn the_older_text_has_the_same_figures() {
     }
 }
 
-fn native_count(histogram: &Histogram) -> u64 {
-    let (mut bucket, mut sum) = (0, 0);
-    for delta in &histogram.positive_delta {
-        bucket += delta;
-        assert!(bucket >= 0);
-        sum += bucket as u64;
+/// Samples of each bucket that has any, by its place.
+pub(super) fn native_buckets(histogram: &Histogram) -> Vec<(i32, u64)> {
+    let (mut index, mut count) = (0, 0);
+    let mut deltas = histogram.positive_delta.iter();
+    let mut buckets = Vec::new();
+    for span in &histogram.positive_span {
+        index += span.offset;
+        for delta in deltas.by_ref().take(span.length as usize) {
+            count += delta;
+            buckets.push((index, u64::try_from(count).expect("no less than none")));
+            index += 1;
+        }
     }
-    let buckets: u32 = histogram.positive_span.iter().map(|span| span.length).sum();
-    assert_eq!(buckets as usize, histogram.positive_delta.len());
-    sum + histogram.zero_count
+    assert_eq!(deltas.next(), None);
+    buckets
+}
+
+fn native_count(histogram: &Histogram) -> u64 {
+    let buckets = native_buckets(histogram);
+    buckets.iter().map(|it| it.1).sum::<u64>() + histogram.zero_count
 }
 
 #[test]
@@ -337,7 +351,7 @@ fn nothing_goes_back_over_a_run_and_another_watch() {
             seen.skip(&shown(snapshot, &[]));
         }
         let series = ledger.show("a", &mut seen, shown(snapshot, &[]));
-        let exposition = Arc::new(Exposition::of(series));
+        let exposition = Arc::new(Exposition::of(series, 0));
         let now = values(&text(&exposition, Format::Text));
         for (key, before) in &last {
             let name = key.split('{').next().unwrap_or_default();

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use connscope::export::prometheus::family::Kind;
-use connscope::export::prometheus::ledger::of_target;
-use connscope::export::prometheus::{host, roles, targets};
+use connscope::export::metrics::family::Kind;
+use connscope::export::metrics::ledger::of_target;
+use connscope::export::metrics::{host, roles, targets};
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{Expr, VectorSelector, parse};
 

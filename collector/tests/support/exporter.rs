@@ -13,8 +13,13 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// How often the probes are read.
+const OFTEN: &str = "200ms";
 /// A request takes no longer, whatever the host does.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// What it says of a configuration that it has taken.
+pub const READ_ANEW: &str = "connscope: the configuration was read anew";
 
 /// An exporter with a configuration of its own; ends with the test.
 pub struct Exporter {
@@ -33,8 +38,23 @@ impl Exporter {
     /// The same, with what lies in a folder already.
     #[track_caller]
     pub fn start_in(folder: TempDir, configuration: &str) -> Self {
+        Self::start_as(folder, OFTEN, configuration)
+    }
+
+    /// The same, reading the probes that often.
+    #[track_caller]
+    pub fn start_every(interval: &str, configuration: &str) -> Self {
+        Self::start_as(
+            tempfile::tempdir().expect("a folder"),
+            interval,
+            configuration,
+        )
+    }
+
+    #[track_caller]
+    fn start_as(folder: TempDir, interval: &str, configuration: &str) -> Self {
         let file = folder.path().join("serve.toml");
-        write(&file, configuration);
+        write(&file, configuration, interval);
         target();
         let mut command = Command::new(CONNSCOPE);
         command.args(["serve", "--config"]).arg(&file);
@@ -68,7 +88,13 @@ impl Exporter {
     /// Has it read another configuration; waits until it has said what became of it.
     #[track_caller]
     pub fn reload(&mut self, configuration: &str) -> String {
-        write(&self.file(), configuration);
+        self.reload_every(OFTEN, configuration)
+    }
+
+    /// The same, and from then on it reads the probes that often.
+    #[track_caller]
+    pub fn reload_every(&mut self, interval: &str, configuration: &str) -> String {
+        write(&self.file(), configuration, interval);
         let before = self.running.said().len();
         kill(self.running.pid(), libc::SIGHUP);
         wait_for("an answer to SIGHUP", || {
@@ -76,6 +102,20 @@ impl Exporter {
             let mut new = said[before..].lines();
             let line = new.find(|it| it.ends_with("read anew") || it.ends_with("all is as it was"));
             line.map(str::to_owned)
+        })
+    }
+
+    /// Has it read the probes once more and then not for an hour; returns what it shows meanwhile.
+    #[track_caller]
+    pub fn freeze(&mut self, configuration: &str) -> String {
+        let taken = |metrics: &Metrics| {
+            metrics.sum("connscope_config_reloads_total", &["result=\"taken\""])
+        };
+        let before = taken(&self.scrape());
+        assert_eq!(self.reload_every("1h", configuration), READ_ANEW);
+        wait_for("the last reading", || {
+            let shown = self.get("/metrics").text();
+            (taken(&Metrics::read(&shown)) > before).then_some(shown)
         })
     }
 
@@ -118,8 +158,8 @@ impl Exporter {
     }
 }
 
-fn write(file: &PathBuf, configuration: &str) {
-    let text = format!("interval = \"200ms\"\nlisten = \"127.0.0.1:0\"\n{configuration}");
+fn write(file: &PathBuf, configuration: &str, interval: &str) {
+    let text = format!("interval = \"{interval}\"\nlisten = \"127.0.0.1:0\"\n{configuration}");
     fs::write(file, text).expect("a file of ours");
 }
 

@@ -95,7 +95,7 @@ pub(crate) const PACKAGES: &[Package] = &[
         service: Some("prometheus.service"),
         ..tests(
             "prometheus",
-            "scrapes the exporter, and checks what it shows",
+            "it and its promtool read what the exporter shows",
         )
     },
     Package {

@@ -1,8 +1,9 @@
 //! Series in the formats of [`Format`], through `prometheus-client`.
 
-use super::buckets::{SCHEMA, ZERO_THRESHOLD, classic, native};
-use super::family::{Family, Kind, Series, Unit, Value};
 use super::negotiate::Format;
+use crate::export::metrics::buckets::{SCHEMA, ZERO_THRESHOLD, classic, native};
+use crate::export::metrics::exposition::Exposition;
+use crate::export::metrics::family::{Family, Kind, PREFIX, Series, Unit, Value};
 use crate::snapshot::Histogram;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -15,44 +16,12 @@ use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-const NANOSECOND: f64 = 1e-9;
-
-/// All that a scrape shows.
-#[derive(Clone, Debug, Default)]
-pub struct Exposition(Vec<Series>);
-
-impl Exposition {
-    /// Of these series.
-    #[must_use]
-    pub fn of(mut series: Vec<Series>) -> Self {
-        series.sort_by_key(|series| series.family.name);
-        Self(series)
-    }
-
-    /// Its series, those of a family together.
-    #[must_use]
-    pub fn series(&self) -> &[Series] {
-        &self.0
-    }
-
-    /// How many series a scraper makes of it in text.
-    #[must_use]
-    pub fn lines(&self) -> usize {
-        self.0.iter().map(|series| series.family.lines()).sum()
-    }
-
-    fn families(&self) -> impl Iterator<Item = &[Series]> {
-        self.0
-            .chunk_by(|left, right| left.family.name == right.family.name)
-    }
-}
-
 /// All of it in a format.
 ///
 /// # Errors
 /// If the encoder refuses a figure.
 pub fn encode(exposition: &Arc<Exposition>, format: Format) -> Result<Vec<u8>, String> {
-    let mut registry = Registry::with_prefix("connscope");
+    let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(exposition.clone()));
     if format == Format::Protobuf {
         return prometheus_protobuf::encode_to_vec(&registry).map_err(|error| error.to_string());
@@ -112,16 +81,15 @@ impl Collector for Exposition {
 
 impl Series {
     fn encode(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
-        let is_time = self.family.unit == Unit::Seconds;
+        let unit = self.family.unit;
         match (&self.value, self.family.kind) {
             (Value::Now(value), _) => encoder.encode_gauge(value),
-            (Value::Total(ns), _) if is_time => {
-                encoder.encode_counter::<NoLabelSet, _, u64>(&seconds(*ns), None)
+            (Value::Total(ns), _) if unit == Unit::Seconds => {
+                encoder.encode_counter::<NoLabelSet, _, u64>(&unit.shown(*ns), None)
             }
             (Value::Total(count), _) => encoder.encode_counter::<NoLabelSet, _, u64>(count, None),
             (Value::Samples(samples), Kind::Histogram(from, to)) => {
-                let scale = if is_time { NANOSECOND } else { 1.0 };
-                encode_samples(encoder, samples, (from, to), scale)
+                encode_samples(encoder, samples, (from, to), unit)
             }
             (Value::Samples(_), _) => Err(fmt::Error),
         }
@@ -132,14 +100,15 @@ fn encode_samples(
     encoder: &mut MetricEncoder<'_>,
     samples: &Histogram,
     bounds: (u32, u32),
-    scale: f64,
+    unit: Unit,
 ) -> fmt::Result {
     let count = samples.counts.iter().sum();
-    let native = native(samples, scale);
+    let native = native(samples, unit.scale());
+    let (spans, deltas) = native.spans();
     encoder.encode_histogram_with_native::<NoLabelSet>(
-        scaled(samples.sum_ns, scale),
+        unit.shown(samples.sum_ns),
         count,
-        &classic(samples, bounds, scale),
+        &classic(samples, bounds, unit.scale()),
         None,
         NativeHistogram {
             schema: SCHEMA,
@@ -150,25 +119,12 @@ fn encode_samples(
                 deltas: &[],
             },
             positive: NativeHistogramBuckets {
-                spans: &native.spans,
-                deltas: &native.deltas,
+                spans: &spans,
+                deltas: &deltas,
             },
             created: None,
         },
     )
-}
-
-fn seconds(ns: u64) -> f64 {
-    scaled(ns, NANOSECOND)
-}
-
-#[allow(clippy::cast_precision_loss, reason = "scrapers have doubles only")]
-fn scaled(number: u64, scale: f64) -> f64 {
-    match scale {
-        // A division rounds once, to what the shortest decimal of it is read back as.
-        NANOSECOND => number as f64 / 1e9,
-        _ => number as f64 * scale,
-    }
 }
 
 fn unit(family: &Family) -> Option<registry::Unit> {

@@ -1,9 +1,12 @@
 //! The configuration file as it is written, and where in it something is wrong.
 
+use crate::export::otlp::Histograms;
 use anyhow::{Error, Result, anyhow};
 use serde::de::{Deserializer, Error as _, Visitor};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -20,6 +23,7 @@ pub(super) struct RawConfig {
     pub(super) measures: RawMeasures,
     #[serde(default)]
     pub(super) discovery: RawDiscovery,
+    pub(super) otlp: Option<Spanned<RawOtlp>>,
     #[serde(default)]
     pub(super) target: Vec<Spanned<RawTarget>>,
 }
@@ -46,6 +50,34 @@ pub(super) struct RawMeasures {
 pub(super) struct RawDiscovery {
     pub(super) databases: Option<bool>,
     pub(super) max_targets: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOtlp {
+    pub(super) endpoint: Option<Spanned<String>>,
+    pub(super) interval: Option<Spanned<String>>,
+    pub(super) timeout: Option<Spanned<String>>,
+    pub(super) queue: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) compression: Compression,
+    #[serde(default)]
+    pub(super) histograms: Histograms,
+    pub(super) ca_file: Option<Spanned<PathBuf>>,
+    pub(super) cert_file: Option<Spanned<PathBuf>>,
+    pub(super) key_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    pub(super) resource: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Compression {
+    #[default]
+    Gzip,
+    None,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -183,7 +215,7 @@ impl<'a> Place<'a> {
     /// All in milliseconds.
     pub(super) fn time(
         &self,
-        value: &Option<Spanned<String>>,
+        value: Option<&Spanned<String>>,
         key: &str,
         (least, most): (u64, u64),
         default: u64,

@@ -24,7 +24,7 @@ fn the_example_says_what_is_true_without_it() {
     let uncommented: Vec<_> = EXAMPLE
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(key) if !key.starts_with(' ') && !key.starts_with("web_config_file") => key,
+            Some(key) if !key.starts_with(' ') && !key.contains("_file = ") => key,
             _ => line,
         })
         .collect();
@@ -35,6 +35,37 @@ fn the_example_says_what_is_true_without_it() {
     assert_eq!(all.limits, default.limits);
     assert_eq!((all.fault_share, all.switch_share), (0.02, 0.01));
     assert_eq!((all.found_targets, all.places()), (8, 11));
+    let otlp = all.otlp.expect("an endpoint");
+    let plain = parsed("[otlp]\nendpoint = \"http://127.0.0.1:4318\"\n").otlp;
+    let plain = plain.expect("an endpoint");
+    assert_eq!((otlp.timeout, otlp.queue), (plain.timeout, plain.queue));
+    assert_eq!((otlp.gzip, otlp.histograms), (plain.gzip, plain.histograms));
+    assert_eq!(plain.interval, None);
+}
+
+#[test]
+fn metrics_go_below_the_endpoint() {
+    for (endpoint, url) in [
+        ("http://a:4318", "http://a:4318/v1/metrics"),
+        ("https://a/", "https://a/v1/metrics"),
+        ("http://a/api/v1/otlp", "http://a/api/v1/otlp/v1/metrics"),
+        ("http://[::1]:1/v1/metrics", "http://[::1]:1/v1/metrics"),
+    ] {
+        let config = parsed(&format!("[otlp]\nendpoint = \"{endpoint}\"\n"));
+        assert_eq!(config.otlp.expect("an endpoint").url, url);
+    }
+    assert!(parsed("[otlp]\n").otlp.is_none());
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let text = "[otlp]\nendpoint = \"http://a\"\nheaders = { Authorization = \"hunter2\" }\n";
+    let config = parsed(text);
+    assert_eq!(
+        config.otlp.as_ref().expect("an endpoint").headers.0[0].1,
+        "hunter2"
+    );
+    assert!(!format!("{config:?}").contains("hunter2"));
 }
 
 #[test]
@@ -115,6 +146,63 @@ fn errors_name_the_line_and_the_key() {
             "[[target]]\nredis = []",
             ":2: redis: invalid type: sequence",
         ),
+        (
+            "[limits]\n[otlp]\nqueue = 3",
+            ":2: [otlp]: endpoint is missing; give one",
+        ),
+        (
+            "[otlp]\nendpoint = \"localhost:4318\"",
+            ":2: endpoint: begins with neither http:// nor https://",
+        ),
+        ("[otlp]\nendpoint = \"http://\"", ":2: endpoint: not a URL"),
+        (
+            "[otlp]\nendpoint = \"http://u:p@a\"",
+            ":2: endpoint: has credentials in it; give them by headers",
+        ),
+        (
+            "[otlp]\nendpoint = \"http://a?b=c\"",
+            ":2: endpoint: has a query",
+        ),
+        (
+            "[otlp]\nendpoint = \"http://a\"\nqueue = 0",
+            ":3: queue: out of range; between 1 and",
+        ),
+        (
+            "[otlp]\nendpoint = \"http://a\"\ncompression = \"zstd\"",
+            ":3: compression: unknown variant `zstd`, expected `gzip` or `none`",
+        ),
+        (
+            "[otlp]\nendpoint = \"http://a\"\nhistograms = \"native\"",
+            ":3: histograms: unknown variant `native`, expected `explicit` or `exponential`",
+        ),
+        (
+            "[otlp]\nendpoint = \"http://a\"\ntimeout = \"1ms\"",
+            ":3: timeout: out of range",
+        ),
+        (
+            "[otlp]\nendpoint = \"http://a\"\nca_file = \"a\"",
+            ":3: ca_file: endpoint has no TLS",
+        ),
+        (
+            "[otlp]\nendpoint = \"https://a\"\nca_file = \"a\"",
+            ":3: ca_file: cannot read /nowhere/a: no such file",
+        ),
+        (
+            "[otlp]\nendpoint = \"https://a\"\ncert_file = \"a\"",
+            ":3: cert_file: needs key_file too",
+        ),
+        (
+            "[otlp]\nendpoint = \"http://a\"\nheaders = { \"a b\" = \"c\" }",
+            ":3: a b: not a header of HTTP",
+        ),
+        (
+            "[otlp]\nendpoint = \"http://a\"\ninterval = \"1ms\"",
+            ":3: interval: out of range",
+        ),
+        (
+            "[otlp]\nendpoint = 4318",
+            ":2: endpoint: invalid type: integer `4318`",
+        ),
         ("a = = 1", ":1: a: "),
         ("[limits", ":1: "),
     ] {
@@ -144,6 +232,7 @@ fn a_watch_is_kept_unless_what_is_watched_changes() {
         "listen = \"127.0.0.1:1\"\n",
         "[limits]\nconnections = 9\n",
         "[measures]\nleave_out = [\"cpu\"]\n",
+        "[otlp]\nendpoint = \"http://a\"\n",
     ] {
         assert!(config.watches_the_same(&parsed(&format!("{same}[[target]]\nredis = 6379\n"))));
     }

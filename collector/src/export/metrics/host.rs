@@ -26,7 +26,7 @@ static WINDOWS: Family = Family::counter(
 .in_unit(Unit::Seconds);
 static STOLEN: Family = Family::counter(
     "stolen",
-    "CPU time of the host that the hypervisor gave to others since boot, all CPUs.",
+    "CPU time of the host that the hypervisor gave to others, all CPUs.",
 )
 .in_unit(Unit::Seconds);
 static CPU: Family = Family::counter(
@@ -119,6 +119,12 @@ pub fn series(snapshot: &Snapshot) -> Vec<Series> {
     }
     series.extend(programs(snapshot));
     series
+}
+
+/// Of these what counts from another time than the exporter's start: since the host booted.
+#[must_use]
+pub fn since_boot(snapshot: &Snapshot) -> Vec<Series> {
+    vec![STOLEN.series(&Labels::new(), Value::Total(snapshot.stolen_ns))]
 }
 
 fn programs(snapshot: &Snapshot) -> Vec<Series> {
@@ -223,8 +229,8 @@ pub struct Work {
     pub failed: u64,
     /// How long the last time took.
     pub took_seconds: f64,
-    /// When that was.
-    pub read_unix_seconds: f64,
+    /// When that was, in nanoseconds since the epoch.
+    pub read_unix_ns: u64,
     /// From one reading to the next, as configured.
     pub interval_seconds: f64,
     /// Configurations that were taken, and those that were not.
@@ -233,6 +239,46 @@ pub struct Work {
     pub reload_failed: bool,
     /// Time between the last reading of a watch and the first of the one after it.
     pub gap_ns: u64,
+    /// What has become of what was to be pushed, where anything is.
+    pub pushed: Option<Pushed>,
+}
+
+static PUSHED: Family = Family::counter(
+    "otlp_readings",
+    "Readings that were to be pushed, by what became of them: sent; dropped, since too many waited; refused by the receiver for good.",
+);
+static WAITING: Family = Family::gauge("otlp_queue", "Readings that wait to be pushed.");
+static REJECTED: Family = Family::counter(
+    "otlp_rejected_points",
+    "Data points that the receiver did not take of readings that it took.",
+);
+
+/// What has become of readings that were to be pushed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pushed {
+    /// The receiver has them.
+    pub sent: u64,
+    /// They had to make room for newer ones.
+    pub dropped: u64,
+    /// The receiver does not want them.
+    pub refused: u64,
+    /// They wait, or are on their way.
+    pub waiting: u64,
+    /// Data points that it did not take of those that it has.
+    pub rejected_points: u64,
+}
+
+impl Pushed {
+    fn series(self, none: &Labels) -> Vec<Series> {
+        let result = |name, count| PUSHED.labelled(none, "result", name, Value::Total(count));
+        vec![
+            result("sent", self.sent),
+            result("dropped", self.dropped),
+            result("refused", self.refused),
+            WAITING.series(none, now(self.waiting)),
+            REJECTED.series(none, Value::Total(self.rejected_points)),
+        ]
+    }
 }
 
 /// The same as series.
@@ -241,17 +287,20 @@ pub fn work(work: &Work) -> Vec<Series> {
     let none = Labels::new();
     let (taken, refused) = work.reloads;
     let reloaded = Value::Now(f64::from(u8::from(!work.reload_failed)));
-    vec![
+    let mut series = vec![
         READS.series(&none, Value::Total(work.reads)),
         FAILED.series(&none, Value::Total(work.failed)),
         TOOK.series(&none, Value::Now(work.took_seconds)),
-        READ_AT.series(&none, Value::Now(work.read_unix_seconds)),
+        READ_AT.series(&none, Value::Now(Unit::Seconds.shown(work.read_unix_ns))),
         INTERVAL.series(&none, Value::Now(work.interval_seconds)),
         RELOADS.labelled(&none, "result", "taken", Value::Total(taken)),
         RELOADS.labelled(&none, "result", "refused", Value::Total(refused)),
         RELOADED.series(&none, reloaded),
         GAP.series(&none, Value::Total(work.gap_ns)),
-    ]
+    ];
+    let pushed = work.pushed.map(|pushed| pushed.series(&none));
+    series.extend(pushed.into_iter().flatten());
+    series
 }
 
 /// The families of this file.
@@ -281,4 +330,7 @@ pub static FAMILIES: &[&Family] = &[
     &RELOADS,
     &RELOADED,
     &GAP,
+    &PUSHED,
+    &WAITING,
+    &REJECTED,
 ];

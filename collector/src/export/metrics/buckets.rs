@@ -16,10 +16,42 @@ pub const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 pub struct Native {
     /// Samples of nothing.
     pub zero_count: u64,
-    /// Runs of buckets: how many are left out before it, and its length.
-    pub spans: Vec<(i32, u32)>,
-    /// By how much each bucket has more than the one before.
-    pub deltas: Vec<i64>,
+    /// Samples of each bucket that has any, by its upper bound's power of `2^(2^-SCHEMA)`.
+    pub counts: BTreeMap<i32, u64>,
+}
+
+impl Native {
+    /// The same as Prometheus has it: runs of buckets, each with how many are left out before it and its length; and
+    /// by how much each bucket has more than the one before.
+    #[must_use]
+    #[allow(clippy::cast_possible_wrap)]
+    pub fn spans(&self) -> (Vec<(i32, u32)>, Vec<i64>) {
+        let (mut spans, mut deltas) = (Vec::<(i32, u32)>::new(), Vec::new());
+        let (mut next, mut before) = (0, 0);
+        for (&index, &count) in &self.counts {
+            match spans.last_mut() {
+                Some(span) if index == next => span.1 += 1,
+                _ => spans.push((index - next, 1)),
+            }
+            deltas.push(count as i64 - before);
+            (next, before) = (index + 1, count as i64);
+        }
+        (spans, deltas)
+    }
+
+    /// The same as one run: the power of its first bucket's upper bound, and the samples of each from there.
+    #[must_use]
+    pub fn run(&self) -> (i32, Vec<u64>) {
+        let ends = self
+            .counts
+            .first_key_value()
+            .zip(self.counts.last_key_value());
+        let Some(((&first, _), (&last, _))) = ends else {
+            return (0, Vec::new());
+        };
+        let count = |index| self.counts.get(&index).copied().unwrap_or(0);
+        (first, (first..=last).map(count).collect())
+    }
 }
 
 /// Samples between the bounds 2^`from`, ..., 2^`to`, infinity, with those bounds times `scale`. None of the
@@ -45,25 +77,15 @@ pub fn classic(samples: &Histogram, (from, to): (u32, u32), scale: f64) -> Vec<(
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 pub fn native(samples: &Histogram, scale: f64) -> Native {
     let mut native = Native::default();
-    let mut by_index: BTreeMap<i32, i64> = BTreeMap::new();
     for (bucket, &count) in samples.counts.iter().enumerate().filter(|it| *it.1 > 0) {
         match bucket_edges(samples.sub_bits, bucket) {
             (_, 0) => native.zero_count += count,
             (_, largest) => {
                 let doublings = (largest as f64 * scale).log2();
                 let index = (doublings * f64::from(1 << SCHEMA)).ceil() as i32;
-                *by_index.entry(index).or_default() += count as i64;
+                *native.counts.entry(index).or_default() += count;
             }
         }
-    }
-    let (mut next, mut before) = (0, 0);
-    for (index, count) in by_index {
-        match native.spans.last_mut() {
-            Some(span) if index == next => span.1 += 1,
-            _ => native.spans.push((index - next, 1)),
-        }
-        native.deltas.push(count - before);
-        (next, before) = (index + 1, count);
     }
     native
 }
@@ -86,11 +108,12 @@ mod tests {
         }
     }
 
-    /// Upper bound and count of each native bucket.
+    /// Upper bound and count of each native bucket, by its spans.
     fn bounds(native: &Native) -> Vec<(f64, i64)> {
         let (mut index, mut count, mut bounds) = (0, 0, Vec::new());
-        let mut deltas = native.deltas.iter();
-        for &(offset, length) in &native.spans {
+        let (spans, deltas) = native.spans();
+        let mut deltas = deltas.iter();
+        for (offset, length) in spans {
             index += offset;
             for delta in deltas.by_ref().take(length as usize) {
                 count += delta;
@@ -144,6 +167,12 @@ mod tests {
         let native = native(&samples, 1e-9);
         let in_buckets: i64 = bounds(&native).iter().map(|it| it.1).sum();
         assert_eq!((native.zero_count, in_buckets), (3, 15));
+        let (first, run) = native.run();
+        assert_eq!(run.iter().sum::<u64>(), 15);
+        assert_eq!(
+            (Some(&run[0]), run.last()),
+            (native.counts.get(&first), Some(&2))
+        );
         let classic: u64 = classic(&samples, (5, 20), 1e-9).iter().map(|it| it.1).sum();
         assert_eq!(classic, 18);
     }

@@ -3,6 +3,9 @@
 use crate::snapshot::Histogram;
 use std::borrow::Cow;
 
+/// What all names begin with.
+pub const PREFIX: &str = "connscope";
+
 /// All series of one name.
 #[derive(Debug)]
 pub struct Family {
@@ -27,6 +30,28 @@ pub enum Unit {
     Seconds,
     /// Memory.
     Bytes,
+}
+
+impl Unit {
+    /// What one of what series hold is in the unit.
+    #[must_use]
+    pub fn scale(self) -> f64 {
+        match self {
+            Self::Seconds => 1e-9,
+            Self::None | Self::Bytes => 1.0,
+        }
+    }
+
+    /// So many of them as they are shown.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "scrapers have doubles only")]
+    pub fn shown(self, number: u64) -> f64 {
+        match self {
+            // A division rounds once, to what the shortest decimal of it is read back as.
+            Self::Seconds => number as f64 / 1e9,
+            Self::None | Self::Bytes => number as f64,
+        }
+    }
 }
 
 /// What sort of figure a family is.
@@ -120,7 +145,7 @@ impl Family {
         } else {
             ""
         };
-        format!("connscope_{}{unit}{suffix}", self.name)
+        format!("{PREFIX}_{}{unit}{suffix}", self.name)
     }
 
     /// Lines of text that each of its series takes.
