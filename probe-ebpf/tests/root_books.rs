@@ -171,7 +171,7 @@ fn a_task_that_migrates_all_the_time() {
         || {
             let end = Instant::now() + Duration::from_secs(3);
             while Instant::now() < end {
-                [0, 1].into_iter().for_each(pin);
+                (0..2).for_each(pin);
                 moves.fetch_add(2, Relaxed);
             }
         }
