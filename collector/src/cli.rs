@@ -1,8 +1,9 @@
 //! The command line: clap types only.
 
 use crate::export::Format;
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Measures what a client connection really costs in the Linux kernel, per concurrency model
@@ -22,6 +23,9 @@ Examples:
   sudo connscope compare
   sudo connscope compare --models event-loop,thread-per-connection --connections 10,1000
   sudo connscope attach --pid 4711 --duration 10s
+  sudo connscope record run.connscope --postgres 5432 --duration 1m
+  connscope report run.connscope --html run.html
+  connscope diff before.connscope after.connscope
   sudo connscope serve --config connscope.toml
   sudo connscope top --postgres 5432
   connscope calibrate
@@ -34,6 +38,12 @@ pub enum Command {
     Compare(Compare),
     /// Watch running processes for a while, then report
     Attach(Attach),
+    /// Watch running processes and keep what was seen in a file, snapshot by snapshot
+    Record(Record),
+    /// Report what is in a record
+    Report(Report),
+    /// Say what differs between two records, and what was not seen to
+    Diff(Diff),
     /// Watch for ever, and let Prometheus read what was seen
     Serve(Serve),
     /// Watch running processes live, in the terminal
@@ -45,6 +55,10 @@ pub enum Command {
     CalibrateOperation(CalibrateOperation),
     /// Say what this host allows, and what to do about the rest
     Doctor(Doctor),
+    /// Print the completions of this command line for a shell
+    Completions(Completions),
+    /// Write the manual pages: connscope(1) and one for each command
+    Man(Man),
 }
 
 /// Where a report goes and how it looks.
@@ -56,6 +70,14 @@ pub struct Output {
     /// Write the report to a file instead of stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// Where what reports are made of goes.
+#[derive(Clone, Debug, Args)]
+pub struct Recorded {
+    /// Keep what the report is made of in a file too, for `connscope report` and `connscope diff`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// The share of the time that measures too dear to run always are given.
@@ -141,6 +163,9 @@ pub struct Compare {
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
+    /// Where what it is made of goes
+    #[command(flatten)]
+    pub recorded: Recorded,
 }
 
 /// Whom to watch, of what already runs.
@@ -174,6 +199,24 @@ pub struct Targets {
     pub cgroup: Vec<String>,
 }
 
+/// Whom to watch, for how long, and what of it.
+#[derive(Clone, Debug, Args)]
+pub struct Watched {
+    /// Whom
+    #[command(flatten)]
+    pub targets: Targets,
+    /// How long to watch; until Ctrl-C by default
+    #[arg(long, value_name = "TIME", value_parser = measured_time)]
+    pub duration: Option<Duration>,
+    /// What is looked at in windows only
+    #[command(flatten)]
+    pub windows: Windows,
+    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
+    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
+    #[arg(long)]
+    pub counters: bool,
+}
+
 /// `connscope attach`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -188,23 +231,97 @@ Examples:
   sudo connscope attach --port 8080
   sudo connscope attach --pid 4711,4712")]
 pub struct Attach {
-    /// Whom
+    /// Whom, and what of them
     #[command(flatten)]
-    pub targets: Targets,
-    /// How long to watch; until Ctrl-C by default
-    #[arg(long, value_name = "TIME", value_parser = measured_time)]
-    pub duration: Option<Duration>,
-    /// What is looked at in windows only
-    #[command(flatten)]
-    pub windows: Windows,
-    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
-    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
-    #[arg(long)]
-    pub counters: bool,
+    pub watched: Watched,
     /// Show each rule of the findings at the end: its threshold and why, the figure, and what could not
     /// be measured (see docs/findings.md)
     #[arg(long)]
     pub explain: bool,
+    /// Where the report goes
+    #[command(flatten)]
+    pub output: Output,
+    /// Where what it is made of goes
+    #[command(flatten)]
+    pub recorded: Recorded,
+}
+
+/// `connscope record`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Targets are chosen as by `connscope attach`. What is in FILE can be read at any time, also while it is written,
+and after the disk was full or connscope was killed. See docs/records.md.
+
+Examples:
+  sudo connscope record before.connscope --duration 5m
+  sudo connscope record night.connscope --postgres 5432 --duration 10h --interval 10s
+  connscope report night.connscope
+  connscope diff before.connscope after.connscope")]
+pub struct Record {
+    /// The file to write
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Whom, and what of them
+    #[command(flatten)]
+    pub watched: Watched,
+    /// How often a snapshot is kept
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+}
+
+/// `connscope report`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+FILE is what `connscope record` or `--record FILE` has written, on this or another host. No privileges are needed.
+
+Examples:
+  connscope report run.connscope
+  connscope report run.connscope --format json --out run.json
+  connscope report run.connscope --html run.html")]
+pub struct Report {
+    /// The record to read
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write one page for a browser, which needs nothing besides itself: --format html --out PAGE
+    #[arg(long, value_name = "PAGE", conflicts_with_all = ["format", "out", "explain"])]
+    pub html: Option<PathBuf>,
+    /// Show each rule of the findings at the end, as `connscope attach --explain` does
+    #[arg(long)]
+    pub explain: bool,
+    /// Where the report goes
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `connscope diff`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Compares the repeats of two `compare --repeat N` (4 or more each), or stretches of time of two records of what ran
+already. In at most 5 % of diffs of what does not differ something is said to. The more figures, the larger a
+difference must be to be told from chance: ask for what matters. See docs/records.md.
+
+Exit status: 0 no difference seen, 3 something differs, 1 nothing can be told, 2 bad usage.
+
+Examples:
+  connscope diff before.connscope after.connscope
+  connscope diff before.connscope after.connscope --only latency_p99_seconds,cpu_per_request_seconds
+  connscope diff before.connscope after.connscope --least-change 10% --all --format json")]
+pub struct Diff {
+    /// A record
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Another one
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// A change of less than this is of no interest, 0 to 100
+    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = share)]
+    pub least_change: f64,
+    /// Figures to compare, by their names in the JSON; all by default
+    #[arg(long, value_delimiter = ',', value_name = "FIGURE,...")]
+    pub only: Vec<String>,
+    /// Show the figures too of which no difference is seen (JSON always has them)
+    #[arg(long)]
+    pub all: bool,
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
@@ -282,6 +399,9 @@ pub struct Calibrate {
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
+    /// Where what it is made of goes
+    #[command(flatten)]
+    pub recorded: Recorded,
 }
 
 /// `connscope calibrate-operation`
@@ -298,8 +418,40 @@ pub struct CalibrateOperation {
 #[derive(Clone, Debug, Args)]
 pub struct Doctor {
     /// How the findings are written
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(long, default_value = "table", value_parser = table_or_json())]
     pub format: Format,
+}
+
+/// Of what has no page.
+fn table_or_json() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["table", "json"]).map(|name| match name.as_str() {
+        "json" => Format::Json,
+        _ => Format::Table,
+    })
+}
+
+/// `connscope completions`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connscope completions bash > ~/.local/share/bash-completion/completions/connscope
+  connscope completions zsh > ~/.zfunc/_connscope
+  connscope completions fish > ~/.config/fish/completions/connscope.fish")]
+pub struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `connscope man`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connscope man ~/.local/share/man/man1 && man connscope-compare")]
+pub struct Man {
+    /// The folder to write them into; made where it is not there
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// From a tenth of a second, below which nothing settles, to a day.
