@@ -38,6 +38,12 @@ pub(super) fn write(
     let parts = table::parts(report, false, &Style::default());
     let is_finding = |part: &Part| matches!(part, Part::Notes(title, _) if title == "Findings");
     let (findings, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_finding);
+    // Their section has their name.
+    let findings = findings.into_iter().map(|part| match part {
+        Part::Notes(_, notes) => Part::Notes(String::new(), notes),
+        other => other,
+    });
+    let findings: Vec<_> = findings.collect();
     let is_note = |part: &Part| matches!(part, Part::Notes(..));
     let (notes, figures): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_note);
     let ranking =

@@ -76,7 +76,7 @@ impl Scale {
 
 /// The colour of a series: eight, and from the ninth on the same with dashes.
 pub(super) fn color(number: usize) -> (String, &'static str) {
-    let dashes = if number / 8 % 2 == 0 {
+    let dashes = if (number / 8).is_multiple_of(2) {
         ""
     } else {
         " stroke-dasharray=\"5 3\""
@@ -201,30 +201,33 @@ impl Lines {
         for series in &self.series {
             svg += &series.line(&x, &y);
         }
-        svg += &self.names(&y);
+        svg += &self.names(&x, &y);
         svg + "</svg></figure>\n"
     }
 
     /// At the ends of the lines, none over another.
-    fn names(&self, y: &Scale) -> String {
-        let end = |series: &Series| series.points.last().map(|point| y.place(point.1));
-        let mut ends: Vec<(f64, &Series)> = self
+    fn names(&self, x: &Scale, y: &Scale) -> String {
+        let end = |series: &Series| {
+            let last = series.points.last();
+            last.map(|point| (x.place(point.0), y.place(point.1)))
+        };
+        let mut ends: Vec<((f64, f64), &Series)> = self
             .series
             .iter()
             .filter_map(|series| Some((end(series)?, series)))
             .collect();
-        ends.sort_by(|one, other| one.0.total_cmp(&other.0));
+        ends.sort_by(|one, other| one.0.1.total_cmp(&other.0.1));
         let needed = ends.len() as f64 * LINE;
         let mut free = TOP;
         let mut svg = String::new();
-        for (place, (end, series)) in ends.iter().enumerate() {
+        for (place, ((from, end), series)) in ends.iter().enumerate() {
             // No further down than the names that are still to come allow.
             let left = needed - place as f64 * LINE;
             let y = end.max(free).min((BOTTOM + LINE - left).max(free));
             free = y + LINE;
             let (color, dashes) = color(series.number);
             svg += &format!(
-                "<line x1=\"{RIGHT}\" x2=\"{:.1}\" y1=\"{end:.1}\" y2=\"{y:.1}\" stroke=\"{color}\"{dashes}/>\
+                "<line class=\"lead\" x1=\"{from:.1}\" x2=\"{:.1}\" y1=\"{end:.1}\" y2=\"{y:.1}\" stroke=\"{color}\"{dashes}/>\
                  <text x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
                 RIGHT + 14.0,
                 RIGHT + 18.0,

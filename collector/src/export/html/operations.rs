@@ -3,6 +3,7 @@
 use super::chart::{Lines, Series};
 use crate::report::calibration::{Calibration, Operation};
 use crate::units;
+use std::collections::BTreeMap;
 
 /// A curve: the parameter it is over, its title, how the parameter is written.
 struct Curve {
@@ -51,7 +52,7 @@ pub(super) fn curves(calibration: &Calibration) -> String {
 
 impl Curve {
     fn chart(&self, calibration: &Calibration) -> String {
-        let series = calibration.operations.iter().map(|it| self.points(it));
+        let series = calibration.operations.iter().flat_map(|it| self.points(it));
         let series = series.filter(|(_, points)| points.len() > 1).enumerate();
         let lines = Lines {
             title: self.title,
@@ -71,18 +72,39 @@ impl Curve {
         lines.figure()
     }
 
-    /// Of variants that differ in nothing else.
-    fn points(&self, operation: &Operation) -> (String, Vec<(f64, f64)>) {
-        let alone = operation
-            .results
-            .iter()
-            .filter(|it| it.parameters.len() == 1);
-        let points = alone.filter_map(|it| {
-            let value = *it.parameters.get(self.parameter)?;
-            Some((value, it.cost.median_seconds))
-        });
-        let mut points: Vec<(f64, f64)> = points.filter(|point| point.0 > 0.0).collect();
-        points.sort_by(|one, other| one.0.total_cmp(&other.0));
-        (operation.title.clone(), points)
+    /// Of variants that differ in nothing else, with a name for each.
+    fn points(&self, operation: &Operation) -> BTreeMap<String, Vec<(f64, f64)>> {
+        let mut series = BTreeMap::<String, Vec<(f64, f64)>>::new();
+        for result in &operation.results {
+            let Some(value) = result
+                .parameters
+                .get(self.parameter)
+                .filter(|it| **it > 0.0)
+            else {
+                continue;
+            };
+            let others = result.parameters.iter();
+            let others = others.filter(|(name, _)| *name != self.parameter);
+            let name = others.fold(operation.title.clone(), |name, (parameter, value)| {
+                name + ", " + &named(parameter, *value)
+            });
+            // A difference below nothing, of a busy host, has no place on a logarithmic scale.
+            let cost = result.cost.median_seconds;
+            if cost > 0.0 {
+                series.entry(name).or_default().push((*value, cost));
+            }
+        }
+        for points in series.values_mut() {
+            points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        }
+        series
+    }
+}
+
+/// `stride 64 B`.
+fn named(parameter: &str, value: f64) -> String {
+    match parameter.strip_suffix("_bytes") {
+        Some(name) => format!("{} {}", name.replace('_', " "), units::bytes(value)),
+        None => format!("{} {}", parameter.replace('_', " "), units::number(value)),
     }
 }

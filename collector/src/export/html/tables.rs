@@ -21,7 +21,11 @@ pub(super) fn tables(parts: &[Part]) -> String {
             Part::FurtherGrid(it) => html += &grid(it, &format!("{title}, further figures")),
             Part::Notes(_, notes) if notes.is_empty() => {}
             Part::Notes(title, notes) => {
-                html += &format!("<h3>{}</h3>\n<dl>\n", text(title));
+                // Of a section that says it all there is no title below that.
+                if !title.is_empty() {
+                    html += &format!("<h3>{}</h3>\n", text(title));
+                }
+                html += "<dl>\n";
                 for (about, note) in notes {
                     html += &format!("<dt>{}</dt><dd>{}</dd>\n", text(about), text(note));
                 }
@@ -64,11 +68,18 @@ fn grid(grid: &Grid, title: &str) -> String {
 
 fn figures(cells: &[String], words: &[usize]) -> String {
     let cells = cells.iter().enumerate().map(|(column, cell)| {
-        let cell = text(cell.trim());
+        let shown = text(cell.trim());
         match column {
-            0 => format!("<th scope=\"row\">{cell}</th>"),
-            _ if words.contains(&column) => format!("<td class=\"words\">{cell}</td>"),
-            _ => format!("<td>{cell}</td>"),
+            0 => {
+                // Two spaces are those of every row below a heading.
+                let further = (cell.len() - cell.trim_start().len()).saturating_sub(2);
+                match further {
+                    0 => format!("<th scope=\"row\">{shown}</th>"),
+                    _ => format!("<th scope=\"row\" class=\"of\">{shown}</th>"),
+                }
+            }
+            _ if words.contains(&column) => format!("<td class=\"words\">{shown}</td>"),
+            _ => format!("<td>{shown}</td>"),
         }
     });
     format!("<tr>{}</tr>\n", cells.collect::<String>())
