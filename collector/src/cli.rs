@@ -1,8 +1,13 @@
 //! The command line: clap types only.
 
+mod records;
+
+pub use records::{Diff, Record, Recorded, Report};
+
 use crate::export::Format;
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Measures what a client connection really costs in the Linux kernel, per concurrency model
@@ -22,6 +27,9 @@ Examples:
   sudo connscope compare
   sudo connscope compare --models event-loop,thread-per-connection --connections 10,1000
   sudo connscope attach --pid 4711 --duration 10s
+  sudo connscope record run.connscope --postgres 5432 --duration 1m
+  connscope report run.connscope --html run.html
+  connscope diff before.connscope after.connscope
   sudo connscope serve --config connscope.toml
   sudo connscope top --postgres 5432
   connscope calibrate
@@ -34,6 +42,12 @@ pub enum Command {
     Compare(Compare),
     /// Watch running processes for a while, then report
     Attach(Attach),
+    /// Watch running processes and keep what was seen in a file, snapshot by snapshot
+    Record(Record),
+    /// Report what is in a record
+    Report(Report),
+    /// Say what differs between two records, and what was not seen to
+    Diff(Diff),
     /// Watch for ever, and let Prometheus read what was seen
     Serve(Serve),
     /// Watch running processes live, in the terminal
@@ -45,6 +59,10 @@ pub enum Command {
     CalibrateOperation(CalibrateOperation),
     /// Say what this host allows, and what to do about the rest
     Doctor(Doctor),
+    /// Print the completions of this command line for a shell
+    Completions(Completions),
+    /// Write the manual pages: connscope(1) and one for each command
+    Man(Man),
 }
 
 /// Where a report goes and how it looks.
@@ -141,6 +159,9 @@ pub struct Compare {
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
+    /// Where what it is made of goes
+    #[command(flatten)]
+    pub recorded: Recorded,
 }
 
 /// Whom to watch, of what already runs.
@@ -174,6 +195,24 @@ pub struct Targets {
     pub cgroup: Vec<String>,
 }
 
+/// Whom to watch, for how long, and what of it.
+#[derive(Clone, Debug, Args)]
+pub struct Watched {
+    /// Whom
+    #[command(flatten)]
+    pub targets: Targets,
+    /// How long to watch; until Ctrl-C by default
+    #[arg(long, value_name = "TIME", value_parser = measured_time)]
+    pub duration: Option<Duration>,
+    /// What is looked at in windows only
+    #[command(flatten)]
+    pub windows: Windows,
+    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
+    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
+    #[arg(long)]
+    pub counters: bool,
+}
+
 /// `connscope attach`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -188,19 +227,9 @@ Examples:
   sudo connscope attach --port 8080
   sudo connscope attach --pid 4711,4712")]
 pub struct Attach {
-    /// Whom
+    /// Whom, and what of them
     #[command(flatten)]
-    pub targets: Targets,
-    /// How long to watch; until Ctrl-C by default
-    #[arg(long, value_name = "TIME", value_parser = measured_time)]
-    pub duration: Option<Duration>,
-    /// What is looked at in windows only
-    #[command(flatten)]
-    pub windows: Windows,
-    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
-    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
-    #[arg(long)]
-    pub counters: bool,
+    pub watched: Watched,
     /// Show each rule of the findings at the end: its threshold and why, the figure, and what could not
     /// be measured (see docs/findings.md)
     #[arg(long)]
@@ -208,6 +237,9 @@ pub struct Attach {
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
+    /// Where what it is made of goes
+    #[command(flatten)]
+    pub recorded: Recorded,
 }
 
 /// `connscope serve`
@@ -282,6 +314,9 @@ pub struct Calibrate {
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,
+    /// Where what it is made of goes
+    #[command(flatten)]
+    pub recorded: Recorded,
 }
 
 /// `connscope calibrate-operation`
@@ -298,8 +333,40 @@ pub struct CalibrateOperation {
 #[derive(Clone, Debug, Args)]
 pub struct Doctor {
     /// How the findings are written
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(long, default_value = "table", value_parser = table_or_json())]
     pub format: Format,
+}
+
+/// Of what has no page.
+fn table_or_json() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["table", "json"]).map(|name| match name.as_str() {
+        "json" => Format::Json,
+        _ => Format::Table,
+    })
+}
+
+/// `connscope completions`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connscope completions bash > ~/.local/share/bash-completion/completions/connscope
+  connscope completions zsh > ~/.zfunc/_connscope
+  connscope completions fish > ~/.config/fish/completions/connscope.fish")]
+pub struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `connscope man`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connscope man ~/.local/share/man/man1 && man connscope-compare")]
+pub struct Man {
+    /// The folder to write them into; made where it is not there
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// From a tenth of a second, below which nothing settles, to a day.

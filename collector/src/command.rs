@@ -3,13 +3,19 @@
 pub mod attach;
 pub mod calibrate;
 pub mod compare;
+pub mod completions;
+pub mod diff;
 pub mod doctor;
 mod expected;
+mod keeping;
 mod measure;
 mod output;
+pub mod record;
+pub mod report;
 pub mod serve;
 mod targets;
 pub mod top;
+mod watch;
 
 pub use output::say;
 
@@ -33,10 +39,15 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Compare(compare) => compare::run(compare, cli.quiet),
         Command::Attach(attach) => attach::run(attach, cli.quiet),
+        Command::Record(record) => record::run(record, cli.quiet),
+        Command::Report(report) => report::run(report),
+        Command::Diff(diff) => diff::run(diff),
         Command::Serve(serve) => serve::run(serve, cli.quiet),
         Command::Top(top) => top::run(top),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, cli.quiet),
         Command::CalibrateOperation(operation) => calibrate::work(operation),
         Command::Doctor(doctor) => doctor::run(doctor),
+        Command::Completions(completions) => completions::run(completions),
+        Command::Man(man) => completions::pages(man),
     }
 }

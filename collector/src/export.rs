@@ -6,9 +6,12 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 
+use crate::diff::Diff;
+use crate::record::Origin;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
 
+mod html;
 mod json;
 pub mod metrics;
 pub mod otlp;
@@ -25,6 +28,8 @@ pub enum Format {
     Table,
     /// For programs: see `docs/json.md`.
     Json,
+    /// For a browser: one page that needs no network, with charts.
+    Html,
 }
 
 impl fmt::Display for Format {
@@ -61,28 +66,70 @@ impl Style {
 
 /// What can be written.
 #[derive(Clone, Copy, Debug)]
-pub enum Document<'a> {
-    /// What was watched.
-    Report(&'a Report),
-    /// The same, and for people each rule of its findings.
-    Explained(&'a Report),
+pub struct Document<'a> {
+    content: Content<'a>,
+    origin: Option<&'a Origin>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Content<'a> {
+    /// What was watched; for people, if asked for, with each rule of its findings.
+    Report(&'a Report, bool),
     /// What the basic operations cost.
     Calibration(&'a Calibration),
+    /// What differs between two records; for people, if asked for, with what does not.
+    Diff(&'a Diff, bool),
+}
+
+impl<'a> Document<'a> {
+    /// With each rule that could have found something.
+    #[must_use]
+    pub fn explained(report: &'a Report) -> Self {
+        Self::of(Content::Report(report, true))
+    }
+
+    /// With the figures too of which no difference was seen.
+    #[must_use]
+    pub fn whole(diff: &'a Diff) -> Self {
+        Self::of(Content::Diff(diff, true))
+    }
+
+    /// With what is known of where it comes from.
+    #[must_use]
+    pub fn from_origin(self, origin: &'a Origin) -> Self {
+        Self {
+            origin: Some(origin),
+            ..self
+        }
+    }
+
+    fn of(content: Content<'a>) -> Self {
+        Self {
+            content,
+            origin: None,
+        }
+    }
 }
 
 impl<'a> From<&'a Report> for Document<'a> {
     fn from(report: &'a Report) -> Self {
-        Self::Report(report)
+        Self::of(Content::Report(report, false))
     }
 }
 
 impl<'a> From<&'a Calibration> for Document<'a> {
     fn from(calibration: &'a Calibration) -> Self {
-        Self::Calibration(calibration)
+        Self::of(Content::Calibration(calibration))
     }
 }
 
-/// Writes a report. `style` matters to people's formats only.
+impl<'a> From<&'a Diff> for Document<'a> {
+    fn from(diff: &'a Diff) -> Self {
+        Self::of(Content::Diff(diff, false))
+    }
+}
+
+/// Writes a report. `style` matters to the table only.
 ///
 /// # Errors
 /// Those of `out`.
@@ -92,13 +139,16 @@ pub fn write<'a>(
     style: &Style,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    match (format, document.into()) {
-        (Format::Table, Document::Report(report)) => table::write(report, false, style, out),
-        (Format::Table, Document::Explained(report)) => table::write(report, true, style, out),
-        (Format::Table, Document::Calibration(it)) => table::write_calibration(it, style, out),
-        (Format::Json, Document::Report(report) | Document::Explained(report)) => {
-            json::write(report, out)
-        }
-        (Format::Json, Document::Calibration(it)) => json::write(it, out),
+    let Document { content, origin } = document.into();
+    match (format, content) {
+        (Format::Table, Content::Report(it, explained)) => table::write(it, explained, style, out),
+        (Format::Table, Content::Calibration(it)) => table::write_calibration(it, style, out),
+        (Format::Table, Content::Diff(it, whole)) => table::write_diff(it, whole, style, out),
+        (Format::Json, Content::Report(it, _)) => json::write(it, out),
+        (Format::Json, Content::Calibration(it)) => json::write(it, out),
+        (Format::Json, Content::Diff(it, _)) => json::write(it, out),
+        (Format::Html, Content::Report(it, _)) => html::write(it, origin, out),
+        (Format::Html, Content::Calibration(it)) => html::write_calibration(it, origin, out),
+        (Format::Html, Content::Diff(it, whole)) => html::write_diff(it, whole, out),
     }
 }

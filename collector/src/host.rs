@@ -2,7 +2,10 @@
 
 use crate::snapshot::Host;
 use procfs::Current;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fs,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// What can be told of this machine; what cannot is left empty.
 pub fn describe(memory_cgroup: Option<&str>) -> Host {
@@ -26,6 +29,20 @@ pub fn describe(memory_cgroup: Option<&str>) -> Host {
         started_unix_seconds: since_epoch.as_secs(),
         connscope_version: env!("CARGO_PKG_VERSION").into(),
     }
+}
+
+/// The host's name.
+pub fn name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
+/// The distribution, in its own words (os-release(5)).
+pub fn operating_system() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    let mut lines = text.lines();
+    let name = lines.find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(name.trim_matches(['"', '\'']).to_owned())
 }
 
 /// The hypervisor, by the signature it gives at CPUID leaf 0x4000_0000 (the convention that KVM,

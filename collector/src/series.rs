@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One run of `connscope calibrate`. Its report is made of this alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Calibration {
     /// The machine it was made on.
     pub host: Host,
@@ -23,7 +23,7 @@ pub struct Calibration {
 }
 
 /// What an operation is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Described {
     /// Its name in the report and on the command line.
     pub name: String,

@@ -289,3 +289,43 @@ fn programs_that_are_not_connscope_target() {
     let ended = Ended::of(connscope("compare --target-binary /etc/passwd")).exits(1);
     ended.says("connscope: cannot run /etc/passwd: permission denied");
 }
+
+#[test]
+fn records() {
+    refuses(&["record"], &["<FILE>"]);
+    refuses(
+        &["record", "run", "--interval=1ms"],
+        &["--interval", "between 100ms and 1m"],
+    );
+    refuses(
+        &["report", "run", "--html", "page", "--format", "json"],
+        &["--html <PAGE>", "cannot be used with"],
+    );
+    let known = "known are throughput_per_second, latency_p50_seconds";
+    let said = refuses(
+        &["diff", "a", "b", "--only", "speed"],
+        &["unknown figure \"speed\"", known],
+    );
+    assert!(said.starts_with("connscope: "), "{said}");
+    refuses(
+        &["diff", "a", "b", "--least-change=101"],
+        &["between 0 and 100"],
+    );
+    for (file, why) in [
+        ("/no/such", "no such file or directory"),
+        ("/", "is a directory"),
+        (
+            "/dev/null",
+            "nothing was recorded before it ended; record it again",
+        ),
+        (
+            "/etc/passwd",
+            "it is no record of connscope; `connscope record` and `--record FILE` write them",
+        ),
+    ] {
+        for words in [format!("report {file}"), format!("diff {file} {file}")] {
+            let ended = Ended::of(connscope(&words)).exits(1);
+            ended.says(&format!("connscope: cannot read {file}: {why}"));
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod fuzz;
 mod host;
+mod manuals;
 mod runtimes;
 mod servers;
 mod setup;
@@ -46,7 +47,8 @@ struct Cli {
 enum Command {
     /// Install the system packages that the build and the tests need and this host lacks
     Setup,
-    /// Set up and build every program, the reference servers in Go and Java too
+    /// Set up and build every program, the reference servers in Go and Java too, and connscope's manual
+    /// pages and completions
     Build(SetupArgs),
     /// Set up, build, and run a short `connscope compare` (as root, through sudo where needed)
     Demo(SetupArgs),
@@ -186,6 +188,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Build(setup) => {
             setup.unless_refused(Purpose::Programs)?;
             cargo::build_programs()?;
+            manuals::write()?;
             runtimes::build()?;
             Ok(ExitCode::SUCCESS)
         }

@@ -2,7 +2,9 @@
 
 use super::{
     Usage,
+    keeping::Keeping,
     output::{Sink, conclude, print},
+    report,
 };
 use crate::{
     calibrate::{self, OPERATIONS, Operation, supervisor},
@@ -10,7 +12,7 @@ use crate::{
     host,
     interrupt::Interrupt,
     progress::Progress,
-    report::calibration,
+    record::{End, Entry},
     series::{Calibration, Finding},
 };
 use anyhow::{Context, Result, bail};
@@ -32,6 +34,8 @@ pub fn run(args: &Calibrate, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let operations = chosen(&args.only)?;
     let sink = Sink::open(&args.output)?;
+    let mut keeping = Keeping::open(args.recorded.record.as_deref())?;
+    let host = host::describe(None);
     let begun = Instant::now();
     let (findings, incomplete) = measure_all(&operations, args.quick, quiet, &interrupt);
     if !findings.iter().any(|it| matches!(it, Finding::Series(_))) {
@@ -40,16 +44,24 @@ pub fn run(args: &Calibrate, quiet: bool) -> Result<ExitCode> {
             why_nothing(&findings, incomplete)
         );
     }
+    keeping.begin("calibrate", host.clone(), Vec::new(), Vec::new());
     let calibration = Calibration {
-        host: host::describe(None),
+        host,
         operations: operations.iter().map(|it| it.described()).collect(),
         findings,
         quick: args.quick,
         took_ns: begun.elapsed().as_nanos() as u64,
         incomplete,
     };
-    sink.write(&calibration::build(&calibration), &args.output)?;
-    Ok(conclude(calibration.incomplete.as_slice()))
+    let incomplete = calibration.incomplete.clone();
+    keeping.take(Entry::Calibration(Box::new(calibration)));
+    let kept = keeping.end(End {
+        methods: Vec::new(),
+        unavailable: Vec::new(),
+        incomplete,
+    })?;
+    report::write(&kept.record, false, sink, &args.output)?;
+    Ok(kept.conclude(conclude(kept.record.incomplete())))
 }
 
 /// Measures one operation for [`run`], which has started this process for it.

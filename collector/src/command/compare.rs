@@ -2,8 +2,10 @@
 
 use super::{
     Usage,
+    keeping::Keeping,
     measure::{Bench, measure, ramp_steps},
     output::{Sink, conclude},
+    report,
 };
 use crate::{
     attach::{cgroup::Hierarchy, launched::TargetBinary},
@@ -14,9 +16,9 @@ use crate::{
     load::Plan,
     own::{self, OwnSampler},
     progress::Progress,
-    report,
+    record::{End, Entry},
     sample::Sampler,
-    snapshot::{Method, Recording, Run, Unavailable},
+    snapshot::{Method, Unavailable},
     user_space,
 };
 use anyhow::{Context, Result, bail};
@@ -45,10 +47,13 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
     check_descriptors(args)?;
     let options = args.windows.options();
     let trial = Sampler::load(&[&crate::roles::OF_ANY], &options)?;
-    let (methods, mut unavailable) = (trial.methods(), trial.unavailable());
+    let hierarchy = Hierarchy::find();
+    let methods = methods(&trial, hierarchy.as_ref().ok());
+    let mut unavailable = trial.unavailable();
+    unavailable.extend(without_cgroup(&hierarchy));
     drop(trial);
     let sink = Sink::open(&args.output)?;
-    let hierarchy = Hierarchy::find();
+    let mut keeping = Keeping::open(args.recorded.record.as_deref())?;
     let bench = Bench {
         binary: &binary,
         hierarchy: hierarchy.as_ref().ok(),
@@ -59,14 +64,21 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
         own_sampler: OwnSampler::load(),
     };
 
-    let (runs, failed, failures) = measure_all(&bench, args, &cells(args, &models), quiet);
-    if runs.is_empty() {
+    let cgroup = bench.hierarchy.map(|hierarchy| hierarchy.version.name());
+    keeping.begin(
+        "compare",
+        host::describe(cgroup),
+        methods.clone(),
+        unavailable.clone(),
+    );
+    let cells = cells(args, &models);
+    let (failed, failures) = measure_all(&bench, args, &cells, quiet, &mut keeping);
+    if !keeping.has_runs() {
         let first = failures
             .first()
             .map_or("nothing to measure", String::as_str);
         bail!("nothing was measured: {first}");
     }
-    unavailable.extend(without_cgroup(&hierarchy));
     for measure in failed {
         if !unavailable
             .iter()
@@ -75,20 +87,21 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
             unavailable.push(measure);
         }
     }
-    let recording = Recording {
-        command: "compare".into(),
-        host: host::describe(bench.hierarchy.map(|hierarchy| hierarchy.version.name())),
-        runs,
-        methods: methods
-            .into_iter()
-            .chain(of_memory(bench.hierarchy))
-            .chain([own::method(), user_space::method()])
-            .collect(),
+    let kept = keeping.end(End {
+        methods,
         unavailable,
         incomplete: (!failures.is_empty()).then(|| failures.join("; ")),
-    };
-    sink.write(&report::build(&recording)?, &args.output)?;
-    Ok(conclude(&failures))
+    })?;
+    report::write(&kept.record, false, sink, &args.output)?;
+    Ok(kept.conclude(conclude(&failures)))
+}
+
+/// How each measure is taken.
+fn methods(trial: &Sampler, hierarchy: Option<&Hierarchy>) -> Vec<Method> {
+    let methods = trial.methods().into_iter().chain(of_memory(hierarchy));
+    methods
+        .chain([own::method(), user_space::method()])
+        .collect()
 }
 
 /// All cells; models next to each other in time, so that a slow minute of the host hits all alike.
@@ -106,16 +119,17 @@ fn cells<'a>(args: &Compare, models: &'a [String]) -> Vec<Cell<'a>> {
     cells
 }
 
-/// The runs that have something to show, which measures they lack, and what went wrong.
+/// Keeps the runs that have something to show; returns which measures they lack, and what went wrong.
 fn measure_all(
     bench: &Bench<'_>,
     args: &Compare,
     cells: &[Cell<'_>],
     quiet: bool,
-) -> (Vec<Run>, Vec<Unavailable>, Vec<String>) {
+    keeping: &mut Keeping,
+) -> (Vec<Unavailable>, Vec<String>) {
     let each = args.duration + args.warm_up + OVERHEAD + trials(args);
     let progress = Progress::new(each * cells.len() as u32, quiet);
-    let (mut runs, mut failed, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut failed, mut failures) = (Vec::new(), Vec::new());
     for (number, cell) in (0u32..).zip(cells) {
         if let Some(signal) = bench.interrupt.signal() {
             failures.push(not_made(signal, number, cells));
@@ -132,7 +146,7 @@ fn measure_all(
             Ok((run, lacking)) => {
                 failed.extend(lacking);
                 let trouble = run.incomplete.clone();
-                runs.push(run);
+                keeping.take(Entry::Run(Box::new(run)));
                 trouble
             }
             // What breaks off before there is anything to show counts as not made.
@@ -148,7 +162,7 @@ fn measure_all(
             failures.push(format!("{name}: {trouble}"));
         }
     }
-    (runs, failed, failures)
+    (failed, failures)
 }
 
 /// What trying takes besides: for the longest, until it is given up that a server serves again.

@@ -70,7 +70,7 @@ pub fn run(args: &Doctor) -> Result<ExitCode> {
     let findings = look();
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&findings)? + "\n",
-        Format::Table => table(&findings, Style::of_stdout().width),
+        Format::Table | Format::Html => table(&findings, Style::of_stdout().width),
     };
     print(text.as_bytes())?;
     Ok(if findings.can_compare {

@@ -125,12 +125,12 @@ impl Drop for Sink {
     }
 }
 
-fn cannot(path: &Path, error: &io::Error) -> String {
+pub(super) fn cannot(path: &Path, error: &io::Error) -> String {
     format!("cannot write {}: {}", path.display(), in_words(error))
 }
 
 /// Opens a device or a pipe. A named pipe that nobody reads is an error, not a reason to wait.
-fn open_stream(path: &Path) -> io::Result<File> {
+pub(super) fn open_stream(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let nonblocking = OFlags::NONBLOCK.bits() as i32;
     let file = options.write(true).custom_flags(nonblocking).open(path)?;

@@ -4,6 +4,7 @@
 use std::io;
 
 use super::Style;
+use crate::diff::Diff;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
 use crate::snapshot::Host;
@@ -17,13 +18,15 @@ mod column;
 mod compare;
 mod connections;
 mod counter_cells;
+mod diff;
 mod fault_cells;
 mod figures;
 mod findings;
 mod footnotes;
-mod grid;
+pub(super) mod grid;
 mod methods;
 mod notes;
+pub(super) mod part;
 mod ranking;
 mod rows;
 mod switch_latency;
@@ -33,6 +36,7 @@ mod user_space_cells;
 use crate::units;
 
 use footnotes::Footnotes;
+use part::Part;
 use text::Pen;
 pub(crate) use text::{columns, wrap};
 
@@ -44,19 +48,27 @@ pub(super) fn write(
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
     let pen = Pen { color: style.color };
-    let mut footnotes = Footnotes::default();
-    write_heading(report, style, pen, out)?;
+    write_host(&report.command, &report.host, style, pen, out)?;
+    write_incomplete(report.incomplete.as_deref(), style, pen, out)?;
     if report.targets.is_empty() {
         writeln!(out, "\nnothing was watched")?;
     }
-    compare::write(report, style, pen, &mut footnotes, out)?;
-    attach::write(report, style, pen, &mut footnotes, out)?;
-    ranking::write(report, style, pen, out)?;
-    notes::write(report, style, pen, &footnotes, out)?;
-    if explained {
-        findings::write_rules(report, style, pen, out)?;
-    }
-    findings::write(report, style, pen, out)
+    let parts = parts(report, explained, style);
+    parts
+        .iter()
+        .try_for_each(|part| part.write(style, pen, out))
+}
+
+/// The report below its heading.
+pub(super) fn parts(report: &Report, explained: bool, style: &Style) -> Vec<Part> {
+    let mut footnotes = Footnotes::default();
+    let mut parts = compare::parts(report, style, &mut footnotes);
+    parts.extend(attach::parts(report, style, &mut footnotes));
+    parts.extend(ranking::parts(report));
+    parts.extend(notes::parts(report, &footnotes));
+    parts.extend(explained.then(|| findings::rules(report)));
+    parts.extend(findings::parts(report));
+    parts
 }
 
 /// Writes what the basic operations cost.
@@ -65,20 +77,41 @@ pub(super) fn write_calibration(
     style: &Style,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    calibration::write(calibration, style, Pen { color: style.color }, out)
+    let pen = Pen { color: style.color };
+    write_host("calibrate", &calibration.host, style, pen, out)?;
+    write_incomplete(calibration.incomplete.as_deref(), style, pen, out)?;
+    let parts = calibration_parts(calibration, style);
+    parts
+        .iter()
+        .try_for_each(|part| part.write(style, pen, out))
+}
+
+/// Writes what differs between two records; `whole`: the other figures too.
+pub(super) fn write_diff(
+    diff: &Diff,
+    whole: bool,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let pen = Pen { color: style.color };
+    writeln!(out, "{}", pen.strong("connscope diff"))?;
+    let parts = diff_parts(diff, whole);
+    parts
+        .iter()
+        .try_for_each(|part| part.write(style, pen, out))
+}
+
+/// The same below its heading.
+pub(super) fn diff_parts(diff: &Diff, whole: bool) -> Vec<Part> {
+    diff::parts(diff, whole)
+}
+
+/// The report of a calibration below its heading.
+pub(super) fn calibration_parts(calibration: &Calibration, style: &Style) -> Vec<Part> {
+    calibration::parts(calibration, style)
 }
 
 /// What was done and where.
-fn write_heading(
-    report: &Report,
-    style: &Style,
-    pen: Pen,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
-    write_host(&report.command, &report.host, style, pen, out)?;
-    write_incomplete(report.incomplete.as_deref(), style, pen, out)
-}
-
 fn write_host(
     command: &str,
     host: &Host,
@@ -86,6 +119,15 @@ fn write_host(
     pen: Pen,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
+    writeln!(out, "{}", pen.strong(&format!("connscope {command}")))?;
+    for line in text::wrap_list(&machine(host), " · ", style.width) {
+        writeln!(out, "{}", pen.faint(&line))?;
+    }
+    Ok(())
+}
+
+/// The machine, in a few words.
+pub(super) fn machine(host: &Host) -> Vec<String> {
     let mut words = vec![format!("Linux {} {}", host.kernel, host.architecture)];
     words.push(format!(
         "{} CPU{}",
@@ -101,11 +143,7 @@ fn write_host(
             .map(|version| format!("cgroup {version}")),
     );
     words.retain(|word| !word.trim().is_empty());
-    writeln!(out, "{}", pen.strong(&format!("connscope {command}")))?;
-    for line in text::wrap_list(&words, " · ", style.width) {
-        writeln!(out, "{}", pen.faint(&line))?;
-    }
-    Ok(())
+    words
 }
 
 fn write_incomplete(

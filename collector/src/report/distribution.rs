@@ -28,6 +28,9 @@ pub struct Distribution {
     pub relative_error: Option<f64>,
     /// How it was measured.
     pub method: String,
+    /// The samples by bucket, for pictures of them: in no JSON.
+    #[serde(skip)]
+    pub samples: Samples,
 }
 
 impl Distribution {
@@ -45,6 +48,7 @@ impl Distribution {
             max_is_bound: samples.max.is_some_and(|max| max.is_bound),
             relative_error: (count > 0).then(|| relative_error(samples.sub_bits)),
             method,
+            samples: samples.clone(),
         }
     }
 }

@@ -64,7 +64,7 @@ fn ring(spaces: f64, cost_ns: f64) -> Finding {
 }
 
 /// One run with all that a report can hold.
-fn recording() -> Recording {
+pub(crate) fn recording() -> Recording {
     let mut findings = vec![
         series(
             "switch",
@@ -294,7 +294,7 @@ fn every_field_is_documented_and_none_besides() {
     let text = written(Format::Json, None, &recording());
     let mut names = std::collections::BTreeSet::new();
     fields(&serde_json::from_str::<Value>(&text).unwrap(), &mut names);
-    let documented = documented(parts().2);
+    let documented = documented(parts()[2]);
     let host = documented_host();
     let names: std::collections::BTreeSet<_> = names.difference(&host).cloned().collect();
     let missing: Vec<_> = names.difference(&documented).collect();
@@ -322,6 +322,6 @@ const OF_OPERATIONS: [&str; 6] = [
 
 /// The fields of `host`, which all reports share.
 fn documented_host() -> std::collections::BTreeSet<String> {
-    let (_, host) = parts().0.split_once("\n## host\n").unwrap();
+    let (_, host) = parts()[0].split_once("\n## host\n").unwrap();
     documented(host.split("\n## ").next().unwrap())
 }

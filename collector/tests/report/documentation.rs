@@ -39,11 +39,12 @@ fn json(recording: &connscope::snapshot::Recording) -> Value {
     serde_json::from_slice(&out).unwrap()
 }
 
-/// The document's part about reports, and those about `connscope doctor` and `connscope calibrate`.
-pub(crate) fn parts() -> (&'static str, &'static str, &'static str) {
+/// The document's parts about reports, `connscope doctor`, `connscope calibrate` and `connscope diff`.
+pub(crate) fn parts() -> [&'static str; 4] {
     let (reports, rest) = DOCUMENT.split_once("\n## doctor\n").unwrap();
-    let (doctor, calibrate) = rest.split_once("\n## calibrate\n").unwrap();
-    (reports, doctor, calibrate)
+    let (doctor, rest) = rest.split_once("\n## calibrate\n").unwrap();
+    let (calibrate, diff) = rest.split_once("\n## diff\n").unwrap();
+    [reports, doctor, calibrate, diff]
 }
 
 /// Names in the first column of the tables of a text.
@@ -76,7 +77,7 @@ fn every_field_is_documented_and_none_besides() {
     let last = repeated.runs.last_mut().unwrap();
     last.incomplete = Some("the server died".to_owned());
     fields(&json(&repeated), &mut names);
-    let documented = documented(parts().0);
+    let documented = documented(parts()[0]);
     let missing: Vec<_> = names.difference(&documented).collect();
     let stale: Vec<_> = documented.difference(&names).collect();
     assert!(missing.is_empty(), "not in docs/json.md: {missing:?}");
@@ -99,7 +100,7 @@ fn what_doctor_says_is_documented_and_nothing_besides() {
     fields(&said, &mut names);
     // There may be nothing to remedy here.
     names.insert("remedy".to_owned());
-    assert_eq!(names, documented(parts().1));
+    assert_eq!(names, documented(parts()[1]));
 }
 
 /// The shape that programs rely on: fields may be added, not renamed or moved.

@@ -182,7 +182,7 @@ fn findings_end_the_table_and_rules_come_when_asked_for() {
     }
     let mut explained = Vec::new();
     write(
-        Document::Explained(&report),
+        Document::explained(&report),
         Format::Table,
         &plain(100),
         &mut explained,

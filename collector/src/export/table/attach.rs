@@ -1,50 +1,36 @@
 //! Running processes: one block for each, its roles side by side, then its costliest connections or
 //! busiest tasks, and what a new connection costs.
 
-use std::io;
-
 use super::super::Style;
 use super::column::Column;
 use super::compare::{length, whole, with_ranges_if_wide};
 use super::connections::{cost, costliest, known};
 use super::footnotes::Footnotes;
 use super::grid::{Grid, Row};
+use super::part::Part;
 use super::rows::rows;
-use super::text::{Pen, wrap_list};
 use super::units;
 use crate::report::detail::TaskDetail;
 use crate::report::{Report, Target};
 
-/// Writes a block for each process.
-pub(super) fn write(
-    report: &Report,
-    style: &Style,
-    pen: Pen,
-    footnotes: &mut Footnotes,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
+/// A block for each process.
+pub(super) fn parts(report: &Report, style: &Style, footnotes: &mut Footnotes) -> Vec<Part> {
+    let mut parts = Vec::new();
     for target in report
         .targets
         .iter()
         .filter(|target| target.kind.ran_already())
     {
-        writeln!(out, "\n{}", pen.strong(&target.name))?;
         let (grid, ranges) =
             with_ranges_if_wide(style, |ranges| grid(report, target, ranges, footnotes));
-        for line in wrap_list(&particulars(target, ranges), " · ", style.width) {
-            writeln!(out, "{}", pen.faint(&line))?;
-        }
-        for line in grid.lines(style) {
-            writeln!(out, "{line}")?;
-        }
-        for grid in below(target) {
-            writeln!(out)?;
-            for line in grid.lines(style) {
-                writeln!(out, "{line}")?;
-            }
-        }
+        parts.extend([
+            Part::Title(target.name.clone()),
+            Part::Words(particulars(target, ranges)),
+            Part::Grid(grid),
+        ]);
+        parts.extend(below(target).into_iter().map(Part::FurtherGrid));
     }
-    Ok(())
+    parts
 }
 
 /// What stands below the figures of all roles: one task to a line, and one connection more.

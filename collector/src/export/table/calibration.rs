@@ -1,39 +1,21 @@
 //! What the basic operations cost: a row for each variant, what was made of them below.
 
-use std::io;
-
 use super::super::Style;
 use super::grid::{Grid, Row};
-use super::notes::{Note, write_notes};
-use super::text::Pen;
+use super::part::{Note, Part};
 use super::units::{self, Unit};
 use crate::report::calibration::{Calibration, Measured};
 
 /// Screens that have room for the less important columns too.
 const WIDE: u16 = 100;
 
-/// Writes the report.
-pub(super) fn write(
-    calibration: &Calibration,
-    style: &Style,
-    pen: Pen,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
-    let words = ("calibrate", &calibration.host);
-    super::write_host(words.0, words.1, style, pen, out)?;
-    super::write_incomplete(calibration.incomplete.as_deref(), style, pen, out)?;
-    writeln!(out)?;
-    for line in grid(calibration, style).lines(style) {
-        writeln!(out, "{line}")?;
-    }
-    write_notes("Notes", &notes(calibration), style, pen, out)?;
-    write_notes(
-        "How it was measured",
-        &methods(calibration),
-        style,
-        pen,
-        out,
-    )
+/// The report below its heading.
+pub(super) fn parts(calibration: &Calibration, style: &Style) -> Vec<Part> {
+    vec![
+        Part::FurtherGrid(grid(calibration, style)),
+        Part::notes("Notes", notes(calibration)),
+        Part::notes("How it was measured", methods(calibration)),
+    ]
 }
 
 /// Median, quartiles and samples always; the rest where there is any and room for it.

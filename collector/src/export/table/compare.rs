@@ -1,25 +1,17 @@
 //! Concurrency models side by side: one block for each number of connections.
 
-use std::io;
-
 use super::super::Style;
 use super::column::Column;
 use super::footnotes::Footnotes;
 use super::grid::Grid;
+use super::part::Part;
 use super::rows::rows;
-use super::text::{Pen, wrap_list};
 use super::units;
 use crate::report::{Report, Target};
 use crate::snapshot::TargetKind;
 
-/// Writes a block for each number of connections, fewest first.
-pub(super) fn write(
-    report: &Report,
-    style: &Style,
-    pen: Pen,
-    footnotes: &mut Footnotes,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
+/// A block for each number of connections, fewest first.
+pub(super) fn parts(report: &Report, style: &Style, footnotes: &mut Footnotes) -> Vec<Part> {
     let targets = || {
         report
             .targets
@@ -29,6 +21,7 @@ pub(super) fn write(
     let mut connections: Vec<_> = targets().map(|target| target.connections).collect();
     connections.sort_unstable();
     connections.dedup();
+    let mut parts = Vec::new();
     for connections in connections {
         let block: Vec<_> = targets()
             .filter(|target| target.connections == connections)
@@ -40,15 +33,13 @@ pub(super) fn write(
                 .collect()
         };
         let (grid, ranges) = with_ranges_if_wide(style, |ranges| grid(columns(ranges), footnotes));
-        writeln!(out, "\n{}", pen.strong(&title(connections)))?;
-        for line in wrap_list(&particulars(&block, ranges), " · ", style.width) {
-            writeln!(out, "{}", pen.faint(&line))?;
-        }
-        for line in grid.lines(style) {
-            writeln!(out, "{line}")?;
-        }
+        parts.extend([
+            Part::Title(title(connections)),
+            Part::Words(particulars(&block, ranges)),
+            Part::Grid(grid),
+        ]);
     }
-    Ok(())
+    parts
 }
 
 fn title(connections: Option<u32>) -> String {

@@ -1,7 +1,7 @@
 //! The costliest connections of a server, and what a new one costs it.
 
 use super::grid::{Grid, Row};
-use super::notes::Note;
+use super::part::Note;
 use super::units;
 use crate::report::detail::TaskDetail;
 use crate::report::new_connection::{Made, NewConnection, Times};

@@ -1,22 +1,13 @@
 //! What stands out, and on request each rule that could have found something.
 
-use std::io;
-
-use super::super::Style;
-use super::notes::{Note, write_notes};
-use super::text::Pen;
+use super::part::{Note, Part};
 use crate::report::Report;
 use crate::report::findings::{Examined, Finding, RULES, Rule};
 
-/// Writes the findings; nothing where no rule applies.
-pub(super) fn write(
-    report: &Report,
-    style: &Style,
-    pen: Pen,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
+/// The findings; nothing where no rule applies.
+pub(super) fn parts(report: &Report) -> Vec<Part> {
     if report.rules.is_empty() {
-        return Ok(());
+        return Vec::new();
     }
     let several = several(report);
     let mut notes: Vec<Note> = report
@@ -27,16 +18,11 @@ pub(super) fn write(
     if notes.is_empty() {
         notes.push(("none".to_owned(), nothing(report)));
     }
-    write_notes("Findings", &notes, style, pen, out)
+    vec![Part::notes("Findings", notes)]
 }
 
-/// Writes what each rule looked at.
-pub(super) fn write_rules(
-    report: &Report,
-    style: &Style,
-    pen: Pen,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
+/// What each rule looked at.
+pub(super) fn rules(report: &Report) -> Part {
     let several = several(report);
     let note = |rule: &Rule| {
         let examined = report.rules.iter().filter(|it| it.rule == rule.id);
@@ -50,8 +36,7 @@ pub(super) fn write_rules(
         );
         (!results.is_empty()).then(|| (name(rule.id), text))
     };
-    let notes: Vec<Note> = RULES.iter().filter_map(note).collect();
-    write_notes("Rules", &notes, style, pen, out)
+    Part::notes("Rules", RULES.iter().filter_map(note).collect())
 }
 
 /// Whether a finding has to say of which target it is.

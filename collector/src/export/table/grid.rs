@@ -12,18 +12,18 @@ const GAP: u16 = 2;
 
 /// A table without lines: the first column holds labels, the others figures.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Grid {
+pub(in crate::export) struct Grid {
     /// Names of the columns, that of the labels included.
-    pub(super) header: Vec<String>,
+    pub(in crate::export) header: Vec<String>,
     /// From top to bottom.
-    pub(super) rows: Vec<Row>,
+    pub(in crate::export) rows: Vec<Row>,
     /// Columns besides the first one that hold words, to be aligned left.
-    pub(super) words: Vec<usize>,
+    pub(in crate::export) words: Vec<usize>,
 }
 
 /// One row of a grid.
 #[derive(Clone, Debug)]
-pub(super) enum Row {
+pub(in crate::export) enum Row {
     /// Opens a group of rows.
     Heading(String),
     /// A label and its figures, as many as there are names in the header.

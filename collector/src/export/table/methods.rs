@@ -1,6 +1,6 @@
 //! How the measures were taken.
 
-use super::notes::Note;
+use super::part::Note;
 use crate::report::Report;
 use crate::report::measures::Measures;
 

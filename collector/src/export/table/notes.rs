@@ -1,30 +1,18 @@
 //! What to know of the figures above: why some are missing, how sure the others are, what was not
 //! seen, and what watching cost.
 
-use std::io;
-
-use super::super::Style;
 use super::connections;
 use super::footnotes::{Footnotes, superscript};
 use super::methods::methods;
+use super::part::{Note, Part};
 use super::switch_latency::windows;
-use super::text::{Pen, columns, wrap};
 use super::units;
 use crate::report::client::Client;
 use crate::report::observer::Observer;
 use crate::report::{Report, Restart, Target};
 
-/// A note and what it is about.
-pub(super) type Note = (String, String);
-
-/// Writes the notes.
-pub(super) fn write(
-    report: &Report,
-    style: &Style,
-    pen: Pen,
-    footnotes: &Footnotes,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
+/// The notes.
+pub(super) fn parts(report: &Report, footnotes: &Footnotes) -> [Part; 2] {
     let mut notes: Vec<Note> = Vec::new();
     let numbered = (1..).zip(&footnotes.reasons);
     notes.extend(
@@ -42,40 +30,10 @@ pub(super) fn write(
     notes.extend(accuracy(report));
     notes.extend(windows(report));
     notes.push(("observer".to_owned(), observer(report)));
-    write_notes("Notes", &notes, style, pen, out)?;
-    write_notes("How it was measured", &methods(report), style, pen, out)
-}
-
-pub(super) fn write_notes(
-    title: &str,
-    notes: &[Note],
-    style: &Style,
-    pen: Pen,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
-    if notes.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\n{}", pen.strong(title))?;
-    let indent = notes
-        .iter()
-        .map(|(about, _)| columns(about))
-        .max()
-        .unwrap_or(0)
-        + 4;
-    let room = style
-        .width
-        .unwrap_or(100)
-        .saturating_sub(indent as u16)
-        .max(20);
-    for (about, note) in notes {
-        for (index, line) in wrap(note, Some(room)).iter().enumerate() {
-            let about = if index == 0 { about } else { "" };
-            let left = format!("  {about}{}", " ".repeat(indent - 2 - columns(about)));
-            writeln!(out, "{}{line}", pen.faint(&left))?;
-        }
-    }
-    Ok(())
+    [
+        Part::notes("Notes", notes),
+        Part::notes("How it was measured", methods(report)),
+    ]
 }
 
 /// `thread-per-connection at 100`.

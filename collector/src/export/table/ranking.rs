@@ -1,10 +1,6 @@
 //! The order of models by the figures that users compare by, below the table.
 
-use std::io;
-
-use super::super::Style;
-use super::notes::{Note, write_notes};
-use super::text::Pen;
+use super::part::{Note, Part};
 use super::units;
 use crate::report::Report;
 use crate::report::ranking::{Contender, Ranked};
@@ -33,15 +29,10 @@ const FIGURES: [Figure; 6] = [
     ),
 ];
 
-/// Writes it, or in one line why nothing is ranked; nothing where there is nothing to compare.
-pub(super) fn write(
-    report: &Report,
-    style: &Style,
-    pen: Pen,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
+/// It, or in one line why nothing is ranked; nothing where there is nothing to compare.
+pub(super) fn parts(report: &Report) -> Vec<Part> {
     let Some(ranking) = &report.ranking else {
-        return Ok(());
+        return Vec::new();
     };
     let title = match ranking.connections {
         Some(1) => "Ranking at 1 connection".to_owned(),
@@ -65,7 +56,7 @@ pub(super) fn write(
                    of all between two: no order is known";
         notes.push(("=".to_owned(), how.to_owned()));
     }
-    write_notes(&title, &notes, style, pen, out)
+    vec![Part::Notes(title, notes)]
 }
 
 /// `1. event-loop 1.49 µs · 2. thread-per-connection 2.03 µs = process-per-connection 2.11 µs`.

@@ -2,7 +2,7 @@
 
 use super::column::Column;
 use super::figures::Figure;
-use super::notes::Note;
+use super::part::Note;
 use super::units;
 use crate::report::Report;
 use crate::report::switch_latency::{Corrected, Kind, SwitchLatency};
@@ -77,10 +77,10 @@ pub(super) fn windows(report: &Report) -> Option<Note> {
         targets.filter_map(|target| target.measures.kernel.switch_latency.as_ref())
     };
     let seconds = latencies().map(|latency| latency.window_seconds);
-    // Targets of `attach` are watched together, through the same windows.
-    let seconds: f64 = match report.command.as_str() {
-        "attach" => seconds.fold(0.0, f64::max),
-        _ => seconds.sum(),
+    // Running servers are watched together, through the same windows.
+    let seconds: f64 = match report.compares() {
+        false => seconds.fold(0.0, f64::max),
+        true => seconds.sum(),
     };
     if seconds <= 0.0 {
         return None;

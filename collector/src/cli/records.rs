@@ -1,0 +1,94 @@
+//! The commands around records.
+
+use super::{Output, Watched, interval, share};
+use clap::Args;
+use std::{path::PathBuf, time::Duration};
+
+/// Where what reports are made of goes.
+#[derive(Clone, Debug, Args)]
+pub struct Recorded {
+    /// Keep what the report is made of in a file too, for `connscope report` and `connscope diff`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
+/// `connscope record`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Targets are chosen as by `connscope attach`. What is in FILE can be read at any time, also while it is written,
+and after the disk was full or connscope was killed. See docs/records.md.
+
+Examples:
+  sudo connscope record before.connscope --duration 5m
+  sudo connscope record night.connscope --postgres 5432 --duration 10h --interval 10s
+  connscope report night.connscope
+  connscope diff before.connscope after.connscope")]
+pub struct Record {
+    /// The file to write
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Whom, and what of them
+    #[command(flatten)]
+    pub watched: Watched,
+    /// How often a snapshot is kept
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+}
+
+/// `connscope report`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+FILE is what `connscope record` or `--record FILE` has written, on this or another host. No privileges are needed.
+
+Examples:
+  connscope report run.connscope
+  connscope report run.connscope --format json --out run.json
+  connscope report run.connscope --html run.html")]
+pub struct Report {
+    /// The record to read
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write one page for a browser, which needs nothing besides itself: --format html --out PAGE
+    #[arg(long, value_name = "PAGE", conflicts_with_all = ["format", "out", "explain"])]
+    pub html: Option<PathBuf>,
+    /// Show each rule of the findings at the end, as `connscope attach --explain` does
+    #[arg(long)]
+    pub explain: bool,
+    /// Where the report goes
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `connscope diff`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Compares the repeats of two `compare --repeat N` (4 or more each), or stretches of time of two records of what ran
+already. In at most 5 % of diffs of what does not differ something is said to. The more figures, the larger a
+difference must be to be told from chance: ask for what matters. See docs/records.md.
+
+Exit status: 0 no difference seen, 3 something differs, 1 nothing can be told, 2 bad usage.
+
+Examples:
+  connscope diff before.connscope after.connscope
+  connscope diff before.connscope after.connscope --only latency_p99_seconds,cpu_per_request_seconds
+  connscope diff before.connscope after.connscope --least-change 10% --all --format json")]
+pub struct Diff {
+    /// A record
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Another one
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// A change of less than this is of no interest, 0 to 100
+    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = share)]
+    pub least_change: f64,
+    /// Figures to compare, by their names in the JSON; all by default
+    #[arg(long, value_delimiter = ',', value_name = "FIGURE,...")]
+    pub only: Vec<String>,
+    /// Show the figures too of which no difference is seen (JSON always has them)
+    #[arg(long)]
+    pub all: bool,
+    /// Where the report goes
+    #[command(flatten)]
+    pub output: Output,
+}
