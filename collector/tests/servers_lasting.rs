@@ -40,6 +40,13 @@ fn attached_to_again_and_again_under_load() {
     let mut idle = server.connect();
     idle.query("select count(*) from pgbench_accounts");
     let left = Before::now();
+    let attach = || {
+        let words = format!("attach --postgres {port} --duration 100ms --format json --quiet");
+        let ended = Ended::of(connscope(&words)).exits(0);
+        assert_eq!(ended.stderr, "");
+    };
+    // What the first one alone changes is no growth.
+    attach();
     let before = memory(idle.pid);
     let mut loads = ["-S -n -c 4", "-S -n -C -c 2"].map(|kind| {
         let load = pgbench(port, &format!("{kind} -T {seconds}"));
@@ -48,9 +55,7 @@ fn attached_to_again_and_again_under_load() {
     });
     let mut times = 0;
     while loads.iter_mut().any(Running::is_running) {
-        let words = format!("attach --postgres {port} --duration 100ms --format json --quiet");
-        let ended = Ended::of(connscope(&words)).exits(0);
-        assert_eq!(ended.stderr, "");
+        attach();
         times += 1;
     }
     println!("attached {times} times in {seconds} s");
@@ -68,10 +73,10 @@ fn attached_to_again_and_again_under_load() {
         "{said}"
     );
     left.assert_nothing_left();
-    // It may take in what others have changed; what each watch left would be a page at least.
+    // It may take in what others have changed, a few pages in all; what each watch left would be a page at least.
     let grown = memory(idle.pid).saturating_sub(before);
     assert!(
-        grown < times * 4096 / 4,
+        grown < times * 4096 / 2,
         "{grown} bytes in a backend that did nothing meanwhile"
     );
     assert_eq!(idle.query("select 1"), [["1"]]);

@@ -82,9 +82,15 @@ fn view(asks: &mut Client) -> BTreeMap<u32, [String; 6]> {
 #[track_caller]
 fn assert_roles(server: &Postgresql) -> BTreeSet<&'static str> {
     let mut asks = server.connect();
-    let before = view(&mut asks);
-    let titles = titles(server);
-    let after = view(&mut asks);
+    let (before, titles, after) = wait_for("titles of all", || {
+        let before = view(&mut asks);
+        let titles = titles(server);
+        let after = view(&mut asks);
+        // The kernel's list of children may lack some while others end.
+        let mut stayed = before.keys().filter(|pid| after.contains_key(pid));
+        let are_all = stayed.all(|pid| titles.contains_key(pid));
+        are_all.then_some((before, titles, after))
+    });
     assert_eq!(titles[&server.pid()].role, title::POSTMASTER);
     let mut seen = BTreeSet::new();
     for (pid, [kind, ..]) in before.iter().filter(|(pid, _)| after.contains_key(pid)) {
