@@ -3,7 +3,7 @@
 use super::{
     expected::expected,
     output::{Sink, conclude, say},
-    targets::{asked, has_ended, load},
+    targets::{asked, has_ended, load, log_in},
 };
 use crate::{
     attach::{
@@ -41,11 +41,15 @@ const TOLD_FROM: Duration = Duration::from_secs(2);
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let targets = choose(&asked(&args.targets)?)?;
+    let logins = log_in(&args.targets, &targets)?;
+    if !quiet {
+        logins.troubles().iter().for_each(|it| say(&it.reason));
+    }
     let mut sampler = load(&targets, &args.windows.options())?;
     // Beside what is loading still, and what follows.
     let own_sampler = thread::Builder::new().spawn(OwnSampler::load);
     let sink = Sink::open(&args.output)?;
-    let mut following = Following::begin(targets, &mut sampler)?;
+    let mut following = Following::begin(targets, &mut sampler, logins)?;
     // Before the window: no more loading in it.
     let own_sampler = match own_sampler {
         Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
@@ -60,7 +64,7 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let first = sampler.read()?;
     let ended_early = watch(args, &mut following, quiet, &mut sampler, &interrupt)?;
     let last = sampler.read()?;
-    let targets = following.end(&last);
+    let (targets, logins) = following.end(&last);
     let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
     let (owned, lacking) = sample_own(args, &own_sampler, &first, &last, &interrupt);
     let snapshots = first.into_iter().zip(last).zip(owned);
@@ -90,6 +94,7 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
             .into_iter()
             .chain(lacking)
             .chain(unknown)
+            .chain(logins.troubles())
             .collect(),
         incomplete: (!troubles.is_empty()).then(|| troubles.join("; ")),
     };
