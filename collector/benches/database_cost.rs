@@ -1,14 +1,20 @@
-//! What watching a database costs: PostgreSQL with 500 backends by `connscope attach` as it is by default, and
-//! one client whose every query is timed, with it and without.
+//! What watching a database costs: PostgreSQL with 500 backends by `connscope attach` as it is by default,
+//! one client whose every query is timed, with it and without, and a backend that maps memory all the time, while
+//! its memory is looked at and while it is not.
 
 #[path = "../tests/support/program.rs"]
 mod program;
 #[path = "../tests/support/servers.rs"]
 mod servers;
 
+use connscope::{
+    interrupt::Interrupt, own::OwnSampler, roles::OF_ANY, sample::Sampler, snapshot::Snapshot,
+};
+use probe_ebpf::Options;
 use program::{Running, connscope};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use servers::figure;
 use servers::postgresql::{Postgresql, Version, installed};
 use servers::postgresql_client::Client;
 use std::{
@@ -26,6 +32,13 @@ const QUERIES: usize = 1_000;
 /// Each way.
 const ROUNDS: usize = 10;
 const SLOWER_LIMIT: f64 = 2.0;
+/// Shared buffers that the backend has touched which maps memory, and how often it does each way in a round.
+const SHARED_MB: u64 = 1024;
+const MAPPINGS: usize = 20_000;
+/// A look at a backend's memory each time; by default there is one in a watch.
+const LOOKS: Duration = Duration::from_millis(100);
+/// Of the 99th percentile.
+const LATER_LIMIT: f64 = 10.0;
 
 fn main() -> ExitCode {
     let server = Postgresql::start(Version::Installed, &[("max_connections", "600")]);
@@ -45,7 +58,12 @@ fn main() -> ExitCode {
     );
     println!("one client, `select 1`, {QUERIES} times in each of {ROUNDS} rounds with and without");
     let slower = held("median slower by, %", slower_by(&server), SLOWER_LIMIT);
-    match own && programs && slower {
+    drop(server);
+    println!(
+        "a backend with {SHARED_MB} MB of shared buffers touched, {MAPPINGS} mappings in each round, looked at every {LOOKS:?} and not"
+    );
+    let later = held("99th percentile later by, %", later_by(), LATER_LIMIT);
+    match own && programs && slower && later {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
@@ -118,13 +136,18 @@ fn slower_by(server: &Postgresql) -> f64 {
     let mut client = Client::connect(server.port(), "postgres");
     pin(None, 0);
     pin(Some(client.pid), 1);
+    median_growth(|is_watched| {
+        let _watch = is_watched.then(|| Watch::start(server.port()));
+        median_time(&mut client)
+    })
+}
+
+/// By how much a figure grows while something is done, in percent: the median of rounds, each with and without it.
+fn median_growth(mut figure: impl FnMut(bool) -> f64) -> f64 {
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
         // Which comes first changes: what drifts is not taken for a cost.
-        let [first, second] = [round % 2 == 0, round % 2 == 1].map(|is_watched| {
-            let _watch = is_watched.then(|| Watch::start(server.port()));
-            median_time(&mut client)
-        });
+        let [first, second] = [round % 2 == 0, round % 2 == 1].map(&mut figure);
         ratios.push(if round % 2 == 0 {
             first / second
         } else {
@@ -178,5 +201,91 @@ impl Drop for Watch {
         while self.0.is_running() {
             thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+/// What takes place in the backend: each value is longer than what its allocator keeps, and so is mapped, and
+/// given back.
+const MAPS: &str = "create function maps(times int) returns float8 language plpgsql as $$
+    declare begun timestamptz; long int; took float8[]; piece text := repeat('x', 1000);
+    begin
+        for i in 1..times loop
+            begun := clock_timestamp();
+            long := length(repeat(piece, 200 + i % 2));
+            took[i] := extract(epoch from clock_timestamp() - begun);
+        end loop;
+        return (select percentile_disc(0.99) within group (order by it) from unnest(took) it);
+    end $$";
+
+/// By how much the 99th percentile of what mapping memory takes grows while the backend is looked at, in percent.
+fn later_by() -> f64 {
+    let buffers = format!("{SHARED_MB}MB");
+    let settings = [("shared_buffers", buffers.as_str())];
+    // Its allocator would keep what it was given back once.
+    let server = Postgresql::start_with(
+        Version::Installed,
+        &settings,
+        &[("MALLOC_MMAP_THRESHOLD_", "131072")],
+    );
+    server.query(MAPS);
+    server.query("create extension pg_prewarm");
+    server.query("create table large as select repeat('x', 1000) from generate_series(1, 1000000)");
+    let mut client = Client::connect(server.port(), "postgres");
+    client.query("select pg_prewarm('large', 'buffer')");
+    let touched = shared_bytes(client.pid);
+    assert!(
+        touched > (SHARED_MB << 20) * 9 / 10,
+        "{touched} bytes touched"
+    );
+    pin(None, 0);
+    pin(Some(client.pid), 1);
+    let query = format!("select maps({MAPPINGS})");
+    let mut looked = Looked::at(client.pid);
+    median_growth(|is_looked_at| {
+        client.send(&query);
+        let looks = is_looked_at.then(|| looked.until(|| client.is_answered()));
+        let took = figure(&client.rows());
+        println!("    p99 {:.1} us, {} looks", took * 1e6, looks.unwrap_or(0));
+        took
+    })
+}
+
+fn shared_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssShmem:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kilobytes.expect("a figure") * 1024
+}
+
+/// A process whose own memory is looked at.
+struct Looked {
+    own: OwnSampler,
+    snapshot: Snapshot,
+}
+
+impl Looked {
+    fn at(pid: u32) -> Self {
+        let mut sampler = Sampler::load(&[&OF_ANY], &Options::default()).expect("probes load");
+        sampler.add(0, pid).expect("it runs");
+        let snapshot = sampler.read().expect("it is read").remove(0);
+        Self {
+            own: OwnSampler::load(),
+            snapshot,
+        }
+    }
+
+    /// Again and again; how often that was.
+    fn until(&mut self, is_over: impl Fn() -> bool) -> usize {
+        let mut looks = 0;
+        while !is_over() {
+            let own = self
+                .own
+                .sample(&self.snapshot, LOOKS, &Interrupt::default());
+            looks += own.expect("it is looked at").roles[0].sampled.len();
+            thread::sleep(LOOKS);
+        }
+        looks
     }
 }

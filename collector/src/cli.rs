@@ -193,6 +193,14 @@ pub struct Targets {
     /// All that runs in a cgroup now, or below it, and what descends from that
     #[arg(long, value_delimiter = ',', value_name = "PATH,...", value_parser = NonEmptyStringValueParser::new())]
     pub cgroup: Vec<String>,
+    /// Log in to watched PostgreSQL servers for names and waits: a URL, or words like `user=watch dbname=postgres`.
+    /// Without a DSN, as PGUSER and its like, a service file and ~/.pgpass say. A DSN without host and port is for
+    /// every one that is watched (see docs/attach.md)
+    #[arg(long, value_name = "DSN", num_args = 0..=1, default_missing_value = "")]
+    pub postgres_dsn: Vec<String>,
+    /// The same for MySQL and MariaDB; without a DSN, as ~/.my.cnf and MYSQL_PWD say
+    #[arg(long, value_name = "DSN", num_args = 0..=1, default_missing_value = "")]
+    pub mysql_dsn: Vec<String>,
 }
 
 /// Whom to watch, for how long, and what of it.
@@ -225,6 +233,7 @@ Examples:
   sudo connscope attach --postgres 5432 --postgres 5433 --pgbouncer 6432 --duration 1m
   sudo connscope attach --postgres /var/lib/postgresql/15/main --format json --out run.json
   sudo connscope attach --port 8080
+  sudo PGUSER=watch PGPASSWORD=... connscope attach --postgres 5432
   sudo connscope attach --pid 4711,4712")]
 pub struct Attach {
     /// Whom, and what of them

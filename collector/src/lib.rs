@@ -3,6 +3,7 @@
 //! The data goes one way: probes and cgroups into a [`snapshot`], snapshots into a [`report`],
 //! a report out through [`export`].
 
+pub mod arguments;
 pub mod attach;
 pub mod calibrate;
 pub mod cli;

@@ -2,13 +2,16 @@
 
 use clap::Parser;
 use connscope::{
+    arguments::hide_dsns,
     cli::Cli,
     command::{self, BAD_USAGE, Usage, say},
 };
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match command::run(&Cli::parse()) {
+    let cli = Cli::parse();
+    hide_dsns();
+    match command::run(&cli) {
         Ok(status) => status,
         Err(error) => {
             say(&format!("{error:#}"));

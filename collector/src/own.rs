@@ -1,15 +1,18 @@
 //! Samples what processes hold of their own: anonymous pages by their share of each, page tables,
 //! kernel stacks, and the buffers of their sockets.
 //!
-//! The kernel walks all pages of a process to tell its share, and holds the lock of the address
-//! space meanwhile, so that the process can map no memory. So: after a window and never in it, on a
-//! budget, single-threaded processes below a size, in random order. Not at low priority, since who is
-//! kept off the CPU with that lock keeps it longer.
+//! Every page of a process is looked at to tell its share. So: after a window and never in it, on a budget, in random
+//! order. Of single-threaded processes: what others hold is of no single connection. Not at low priority, since the
+//! kernel holds the lock of the address space for moments, and who is kept off the CPU with it keeps it longer.
+
+mod anonymous;
 
 use crate::{
+    errors::in_words,
     interrupt::Interrupt,
     snapshot::{Method, OwnMemory, OwnProcess, OwnRole, Role, Snapshot, Task, Unavailable},
 };
+use anonymous::Frames;
 use probe_ebpf::Sockets;
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -23,12 +26,9 @@ use std::{
 /// Name of the measure.
 pub const MEASURE: &str = "own_bytes";
 
-/// A larger address space is not walked: at most this much is touched at once (some 4 ms).
-pub const TOUCHED_MAX_BYTES: u64 = 256 << 20;
-
-/// What a walk is expected to take: to begin with, and by the size touched.
-const WALK: Duration = Duration::from_micros(250);
-const WALK_PER_GIGABYTE: Duration = Duration::from_micros(14_400);
+/// What a look at a process is expected to take: to begin with, and by its anonymous memory.
+const LOOK: Duration = Duration::from_micros(250);
+const LOOK_PER_GIGABYTE: Duration = Duration::from_micros(14_400);
 
 /// Who has asked for the end does not wait longer than this for what is sampled then.
 const AT_THE_END: Duration = Duration::from_secs(1);
@@ -82,6 +82,7 @@ impl OwnSampler {
             false => budget,
         };
         let mut spent = false;
+        let mut frames = Frames::open();
         for candidate in candidates {
             spent |= !asked_to_end && interrupt.signal().is_some();
             let role = &mut own.roles[candidate.role];
@@ -91,10 +92,9 @@ impl OwnSampler {
                 true => Duration::ZERO,
                 false => budget.saturating_sub(begun.elapsed()),
             };
-            match walk(&candidate, left) {
+            match look(&mut frames, &candidate, left) {
                 Ok(process) => role.sampled.push(process),
                 Err(Skip::Threaded) => role.threaded += 1,
-                Err(Skip::TooLarge) => role.too_large += 1,
                 Err(Skip::OutOfBudget) => {
                     spent = true;
                     role.out_of_budget += 1;
@@ -131,15 +131,13 @@ impl OwnSampler {
 /// How own memory is measured.
 #[must_use]
 pub fn method() -> Method {
-    let method = format!(
-        "Pss_Anon of /proc/PID/smaps_rollup, pgtables_bytes, kernel stack and the buffers of sockets \
-         (sk_backlog.rmem_alloc, the larger of sk_wmem_queued and sk_wmem_alloc, sk_forward_alloc, by iter/task), after the window, of \
-         single-threaded processes with at most {} MiB touched, in random order until the budget is spent",
-        TOUCHED_MAX_BYTES >> 20
-    );
+    let method = "anonymous pages of /proc/PID/pagemap, each by how often it is mapped (/proc/kpagecount), pgtables_bytes, \
+                  kernel stack and the buffers of sockets (sk_backlog.rmem_alloc, the larger of sk_wmem_queued and \
+                  sk_wmem_alloc, sk_forward_alloc, by iter/task), after the window, of single-threaded processes, in \
+                  random order until the budget is spent";
     Method {
         measure: MEASURE.into(),
-        method,
+        method: method.into(),
     }
 }
 
@@ -149,7 +147,7 @@ pub fn method() -> Method {
 /// Why not.
 pub fn check() -> Result<(), String> {
     const CAP_SYS_PTRACE: u64 = 1 << 19;
-    if let Err(Skip::Refused(reason)) = anonymous_share(std::process::id()) {
+    if let Err(Skip::Refused(reason)) = anonymous_share(&mut Frames::open(), std::process::id()) {
         return Err(reason);
     }
     let status = procfs::process::Process::myself().and_then(|process| process.status());
@@ -194,23 +192,22 @@ fn candidates(roles: &[Role]) -> Vec<Candidate<'_>> {
 /// Why a process is not sampled.
 enum Skip {
     Threaded,
-    TooLarge,
     OutOfBudget,
     Gone,
     Refused(String),
 }
 
-fn walk(candidate: &Candidate<'_>, left: Duration) -> Result<OwnProcess, Skip> {
+fn look(
+    frames: &mut Frames,
+    candidate: &Candidate<'_>,
+    left: Duration,
+) -> Result<OwnProcess, Skip> {
     let task = candidate.leader;
     // An address space that is in the account of another task: until it runs a program of its own.
     let Some(memory) = task.memory.filter(|_| candidate.threads == 1) else {
         return Err(Skip::Threaded);
     };
-    let touched = memory.anonymous_bytes + memory.file_bytes + memory.shared_bytes;
-    if touched > TOUCHED_MAX_BYTES {
-        return Err(Skip::TooLarge);
-    }
-    if WALK + WALK_PER_GIGABYTE.mul_f64(touched as f64 / 1e9) > left {
+    if LOOK + LOOK_PER_GIGABYTE.mul_f64(memory.anonymous_bytes as f64 / 1e9) > left {
         return Err(Skip::OutOfBudget);
     }
     // It may have started a thread since the snapshot.
@@ -220,7 +217,7 @@ fn walk(candidate: &Candidate<'_>, left: Duration) -> Result<OwnProcess, Skip> {
     }
     Ok(OwnProcess {
         pid: task.pid,
-        anonymous_bytes: anonymous_share(task.pid)?,
+        anonymous_bytes: anonymous_share(frames, task.pid)?,
         page_table_bytes: memory.page_table_bytes,
         kernel_stack_bytes: task.kernel_stack_bytes,
         socket_bytes: 0,
@@ -228,24 +225,12 @@ fn walk(candidate: &Candidate<'_>, left: Duration) -> Result<OwnProcess, Skip> {
     })
 }
 
-/// Each anonymous page counts by its share: half of one that two processes map.
-fn anonymous_share(pid: u32) -> Result<u64, Skip> {
-    let path = format!("/proc/{pid}/smaps_rollup");
-    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            Skip::Refused(format!("cannot read {path}: {error}; needs CAP_SYS_PTRACE"))
-        }
+fn anonymous_share(frames: &mut Frames, pid: u32) -> Result<u64, Skip> {
+    frames.share_of(pid).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => Skip::Refused(format!(
+            "cannot read /proc/{pid}/pagemap: {}; needs CAP_SYS_PTRACE",
+            in_words(&error)
+        )),
         _ => Skip::Gone,
-    })?;
-    let Some(line) = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:")) else {
-        // What has no address space any more has an empty file.
-        return Err(match text.is_empty() {
-            true => Skip::Gone,
-            false => Skip::Refused(format!("{path} does not tell Pss_Anon; needs Linux 5.9")),
-        });
-    };
-    let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>();
-    kilobytes
-        .map(|kilobytes| kilobytes * 1024)
-        .map_err(|_| Skip::Refused(format!("{path} is not understood: {line}")))
+    })
 }

@@ -1,5 +1,5 @@
 //! A server that is watched again and again while clients work on it: nothing of it fails, and nothing stays.
-//! `CONNSCOPE_SECONDS` says for how long; half a minute by default, which is some forty times.
+//! `CONNSCOPE_SECONDS` says for how long; ten seconds by default, which is some dozen times.
 
 #[path = "support/leftovers.rs"]
 mod leftovers;
@@ -33,13 +33,20 @@ fn memory(pid: u32) -> u64 {
 #[test]
 fn attached_to_again_and_again_under_load() {
     let seconds =
-        std::env::var("CONNSCOPE_SECONDS").map_or(30, |text| text.parse().expect("a number"));
+        std::env::var("CONNSCOPE_SECONDS").map_or(10, |text| text.parse().expect("a number"));
     let mut server = Postgresql::start(Version::Installed, &[]);
     let port = server.port();
     pgbench_tables(port, 1);
     let mut idle = server.connect();
     idle.query("select count(*) from pgbench_accounts");
     let left = Before::now();
+    let attach = || {
+        let words = format!("attach --postgres {port} --duration 100ms --format json --quiet");
+        let ended = Ended::of(connscope(&words)).exits(0);
+        assert_eq!(ended.stderr, "");
+    };
+    // What the first one alone changes is no growth.
+    attach();
     let before = memory(idle.pid);
     let mut loads = ["-S -n -c 4", "-S -n -C -c 2"].map(|kind| {
         let load = pgbench(port, &format!("{kind} -T {seconds}"));
@@ -48,11 +55,10 @@ fn attached_to_again_and_again_under_load() {
     });
     let mut times = 0;
     while loads.iter_mut().any(Running::is_running) {
-        let words = format!("attach --postgres {port} --duration 100ms --format json --quiet");
-        let ended = Ended::of(connscope(&words)).exits(0);
-        assert_eq!(ended.stderr, "");
+        attach();
         times += 1;
     }
+    println!("attached {times} times in {seconds} s");
     assert!(times >= seconds / 3, "attached {times} times only");
     for load in loads {
         let ended = load.finish().exits(0);
@@ -67,10 +73,10 @@ fn attached_to_again_and_again_under_load() {
         "{said}"
     );
     left.assert_nothing_left();
-    // It may take in what others have changed; what each watch left would be a page at least.
+    // It may take in what others have changed, a few pages in all; what each watch left would be a page at least.
     let grown = memory(idle.pid).saturating_sub(before);
     assert!(
-        grown < times * 4096 / 4,
+        grown < times * 4096 / 2,
         "{grown} bytes in a backend that did nothing meanwhile"
     );
     assert_eq!(idle.query("select 1"), [["1"]]);

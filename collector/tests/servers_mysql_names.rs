@@ -24,6 +24,9 @@ const CHURN: usize = 1000;
 /// How many of them are open at once.
 const WAVE: usize = 40;
 
+const SLEEPING: &str =
+    "select count(*) from information_schema.processlist where info = 'select sleep(600)'";
+
 /// What the server says of its connections: the port of each client, by the thread that serves it.
 fn truth(kind: Kind, asks: &mut Client) -> BTreeMap<u32, String> {
     let rows = match kind {
@@ -45,30 +48,42 @@ fn connected(asks: &mut Client) -> u64 {
     rows[0][1].parse().expect("a figure")
 }
 
-/// Starts one with so many connections, some of them at work, and compares what is told of it. Returns
-/// how many are idle and how many are named.
+fn started(kind: Kind) -> Mysql {
+    let most = (MANY + 100).to_string();
+    Mysql::start(kind, &[("max-connections", most.as_str())])
+}
+
+/// Adds connections until there are so many, of which some are at work, and compares what is told of the server.
+/// Returns how many are idle and how many are named.
 #[track_caller]
-fn assert_none_wrong(kind: Kind, many: usize, busy: usize) -> (usize, usize) {
-    let most = (many + 100).to_string();
-    let server = Mysql::start(kind, &[("max-connections", most.as_str())]);
-    let mut clients: Vec<_> = (0..many).map(|_| server.connect()).collect();
-    for client in &mut clients[..busy] {
+fn assert_none_wrong(
+    server: &Mysql,
+    clients: &mut Vec<Client>,
+    many: usize,
+    busy: usize,
+) -> (usize, usize) {
+    let kind = server.kind();
+    let first = clients.len();
+    clients.extend((first..many).map(|_| server.connect()));
+    let rested = &mut clients[first..];
+    let at_work: usize = figure(&server.query(SLEEPING));
+    for client in &mut rested[..busy - at_work] {
         client.send("select sleep(600)");
     }
     let mut asks = server.connect();
-    let sleeping =
-        "select count(*) from information_schema.processlist where info = 'select sleep(600)'";
     wait_for("busy connections", || {
-        (figure::<usize>(&asks.query(sleeping)) == busy).then_some(())
+        (figure::<usize>(&asks.query(SLEEPING)) == busy).then_some(())
     });
+    // The connection that asked before this one goes on for a moment.
+    let all = (many + 1) as u64;
+    wait_for("its end", || (connected(&mut asks) == all).then_some(()));
     let truth = truth(kind, &mut asks);
     let told = wait_for("threads at rest", || {
         let told = mysql::connections(server.pid()).expect("it runs");
         let settled = kind == Kind::MariadbPool || told.named.len() > many - busy;
         settled.then_some(told)
     });
-    assert_eq!(told.open, connected(&mut asks));
-    assert_eq!(told.open, (many + 1) as u64);
+    assert_eq!((told.open, connected(&mut asks)), (all, all));
     assert_eq!(told.unnamed, told.open - told.named.len() as u64);
     for connection in &told.named {
         let peer = connection.peer.as_deref().expect("an address");
@@ -89,8 +104,10 @@ fn assert_none_wrong(kind: Kind, many: usize, busy: usize) -> (usize, usize) {
 #[test]
 fn of_idle_connections_at_least_95_percent_are_named_and_none_wrong() {
     for kind in [Kind::Mysql, Kind::Mariadb] {
+        let server = started(kind);
+        let mut clients = Vec::new();
         for (many, busy) in [(50, 2), (MANY, BUSY)] {
-            let (idle, named) = assert_none_wrong(kind, many, busy);
+            let (idle, named) = assert_none_wrong(&server, &mut clients, many, busy);
             assert!(
                 named * 100 >= idle * 95,
                 "{kind:?}: {named} of {idle} named"
@@ -101,7 +118,7 @@ fn of_idle_connections_at_least_95_percent_are_named_and_none_wrong() {
 
 #[test]
 fn of_a_pool_none_is_named_wrong() {
-    assert_none_wrong(Kind::MariadbPool, MANY, BUSY);
+    assert_none_wrong(&started(Kind::MariadbPool), &mut Vec::new(), MANY, BUSY);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The roles of real servers' tasks and their connections, as `attach` reports them.
 
+#[path = "support/attached.rs"]
+mod attached;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/servers.rs"]
 mod servers;
 
+use attached::Attached;
 use program::*;
 use serde_json::Value;
 use servers::mysql::{Kind, Mysql};
@@ -13,7 +16,7 @@ use servers::postgresql::{Postgresql, Version};
 /// The first target of a watch.
 #[track_caller]
 fn watched(words: &str) -> Value {
-    let words = format!("attach {words} --duration 3s --format json --quiet");
+    let words = format!("attach {words} --duration 2s --format json --quiet");
     Ended::of(connscope(&words)).exits(0).report()["targets"][0].clone()
 }
 
@@ -108,4 +111,47 @@ fn mysql_and_mariadb() {
         .sum();
         assert_eq!(of_innodb > 5, kind == Kind::Mysql, "{kind:?}: {of_innodb}");
     }
+}
+
+/// A server that fails is said to be gone; the replica that takes over has the roles of a primary from then on.
+#[test]
+fn a_replica_takes_over() {
+    let primary = Postgresql::start(Version::Installed, &[]);
+    let replica = primary.start_replica(&[]);
+    let words = format!(
+        "--postgres {} --postgres {}",
+        primary.port(),
+        replica.port()
+    );
+    let attached = Attached::to(&words);
+    drop(primary);
+    replica.query("select pg_promote()");
+    wait_for("the promotion", || {
+        let recovers = replica.query("select pg_is_in_recovery()");
+        (recovers == [["f"]]).then_some(())
+    });
+    let _clients: Vec<_> = (0..3).map(|_| replica.connect()).collect();
+    // New processes are asked what they are every second.
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    let report = attached.report();
+    let gone = report["targets"][0]["incomplete"]
+        .as_str()
+        .expect("a reason");
+    assert!(gone.contains("was not there again"), "{gone}");
+    assert_eq!(tasks(&report["targets"][0], "postmaster"), 0);
+    let after = &report["targets"][1];
+    for (role, expected) in [
+        ("postmaster", 1),
+        ("client", 3),
+        ("startup", 0),
+        ("wal_receiver", 0),
+        ("wal_writer", 1),
+        ("autovacuum", 1),
+        ("logical_replication", 1),
+        ("starting", 0),
+        ("other", 0),
+    ] {
+        assert_eq!(tasks(after, role), expected, "{role}: {after:#}");
+    }
+    assert_eq!(connected(after), (3, 0));
 }

@@ -1,5 +1,6 @@
 //! The one list of database servers that are known by sight.
 
+use super::login::Client;
 use super::running::Running;
 use super::telling::Telling;
 use super::{mysql, pgbouncer, postgresql, redis};
@@ -27,6 +28,8 @@ pub struct Database {
     pub telling: Option<fn(u32) -> Box<dyn Telling>>,
     /// Who its connections are, if that can be known.
     pub connections: Option<Connected>,
+    /// How to log in to it, if it tells more then.
+    pub login: Option<&'static Client>,
 }
 
 /// All of them.

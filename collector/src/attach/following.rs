@@ -2,6 +2,7 @@
 //! joins a unit or a cgroup later.
 
 use super::choice::Chosen;
+use super::login::Logins;
 use super::process::name_of;
 use super::running::lives_in;
 use super::telling::{Tellers, connections_of, roles_of};
@@ -26,6 +27,7 @@ const JOIN: Duration = Duration::from_secs(5);
 pub struct Following {
     targets: Vec<Target>,
     tellers: Tellers,
+    logins: Logins,
     looked: Instant,
     joined: Instant,
 }
@@ -83,11 +85,12 @@ impl Following {
     ///
     /// # Errors
     /// If none of a target's can be watched.
-    pub fn begin(targets: Vec<Chosen>, sampler: &mut Sampler) -> Result<Self> {
+    pub fn begin(targets: Vec<Chosen>, sampler: &mut Sampler, logins: Logins) -> Result<Self> {
         let tellers = Tellers::new(&targets);
         let mut following = Self {
             targets: Vec::new(),
             tellers,
+            logins,
             looked: Instant::now(),
             joined: Instant::now(),
         };
@@ -130,13 +133,43 @@ impl Following {
             .any(|target| target.chosen.found.may_be_again())
     }
 
-    /// The targets as they are in the end, with a snapshot that was just taken of each.
+    /// The logins to them.
     #[must_use]
-    pub fn end(self, snapshots: &[Snapshot]) -> Vec<Followed> {
-        let targets = self.targets.into_iter().zip(snapshots);
-        targets
-            .map(|(target, snapshot)| target.end(snapshot))
-            .collect()
+    pub fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
+    /// Who the connections of the target of that number are, with a snapshot of it that was just taken; `None` if its
+    /// kind cannot tell.
+    pub fn connections(
+        &mut self,
+        number: usize,
+        snapshot: &Snapshot,
+    ) -> Option<Result<Connections>> {
+        let targets: Vec<_> = self.targets.iter().map(|target| &target.chosen).collect();
+        let mut connections = connections_of(targets[number], snapshot)?;
+        if let Ok(connections) = &mut connections {
+            self.logins.join(&targets, number, connections);
+        }
+        Some(connections)
+    }
+
+    /// The targets as they are in the end, with a snapshot that was just taken of each; and the logins, of which some
+    /// may have failed just now.
+    #[must_use]
+    pub fn end(mut self, snapshots: &[Snapshot]) -> (Vec<Followed>, Logins) {
+        let numbered = snapshots.iter().enumerate();
+        let connected: Vec<_> = numbered
+            .map(|(number, snapshot)| {
+                let is_there = self.targets[number].gone.is_none();
+                is_there
+                    .then(|| self.connections(number, snapshot))
+                    .flatten()
+            })
+            .collect();
+        let targets = self.targets.into_iter().zip(connected);
+        let followed = targets.map(|(target, connected)| target.end(connected.transpose()));
+        (followed.collect(), self.logins)
     }
 
     /// Whether it is time to look again.
@@ -212,11 +245,7 @@ impl Following {
 }
 
 impl Target {
-    fn end(self, snapshot: &Snapshot) -> Followed {
-        let connected = match self.gone {
-            None => connections_of(&self.chosen, snapshot).transpose(),
-            Some(_) => Ok(None),
-        };
+    fn end(self, connected: Result<Option<Connections>>) -> Followed {
         let unknown = connected.as_ref().err().map(|error| Unavailable {
             measure: "connected".to_owned(),
             reason: format!("{}: {error:#}", self.chosen.name),

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB: a process, and a thread for each connection.
 
 mod connections;
+mod login;
 pub mod telling;
 mod threads;
 mod waits;
@@ -21,6 +22,7 @@ pub const MYSQL: Database = Database {
     roles: &telling::OF_MYSQL,
     telling: Some(telling::Threads::of_mysql),
     connections: Some(|pid, _| connections(pid)),
+    login: Some(&login::CLIENT),
 };
 
 /// MariaDB, whose program has the old name too, as a link.
@@ -32,6 +34,7 @@ pub const MARIADB: Database = Database {
     roles: &telling::OF_MYSQL,
     telling: Some(telling::Threads::of_mariadb),
     connections: Some(|pid, _| connections(pid)),
+    login: Some(&login::CLIENT),
 };
 
 fn is_mariadb(process: &Running) -> bool {

@@ -1,6 +1,7 @@
 //! PostgreSQL: a postmaster, and a process for each connection and each of its own tasks.
 
 pub mod connections;
+mod login;
 pub mod telling;
 pub mod title;
 pub mod wait;
@@ -20,6 +21,7 @@ pub const DATABASE: Database = Database {
     roles: &telling::OF_POSTGRESQL,
     telling: Some(telling::Titles::of),
     connections: Some(named),
+    login: Some(&login::CLIENT),
 };
 
 fn named(postmaster: u32, processes: &[u32]) -> Result<Connections> {

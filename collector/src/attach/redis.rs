@@ -14,4 +14,5 @@ pub const DATABASE: Database = Database {
     roles: &roles::OF_ANY,
     telling: None,
     connections: Some(|_, processes| sockets::connections(processes)),
+    login: None,
 };

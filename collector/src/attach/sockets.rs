@@ -10,6 +10,7 @@ use crate::snapshot::connections::Connections;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::{fmt, fs, io};
 use tables::Tables;
 
@@ -96,6 +97,17 @@ pub fn sockets(pids: &[u32]) -> Result<Sockets> {
         Some(tables) => Ok(sort_out(held, &tables)),
         None => bail!("cannot count connections: the server has ended"),
     }
+}
+
+/// The files of the sockets that a process listens at, as it has named them; none where we may not look.
+#[must_use]
+pub fn listening_paths(pid: u32) -> Vec<PathBuf> {
+    let held = held_by(pid).unwrap_or_default();
+    let Ok(Some(tables)) = Tables::of(pid) else {
+        return Vec::new();
+    };
+    let listeners = tables.listeners(|inode| held.iter().any(|(it, _)| *it == inode));
+    listeners.paths()
 }
 
 /// Which of the sockets that are held are clients'.

@@ -3,8 +3,9 @@
 use super::Usage;
 use crate::{
     attach::{
-        choice::{Asked, Chosen},
+        choice::{self, Chosen},
         following::Following,
+        login::{Asked, Logins},
     },
     cli::Targets,
     limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
@@ -15,7 +16,7 @@ use anyhow::{Result, bail};
 use probe_ebpf::Options;
 
 /// What the options ask for.
-pub(super) fn asked(args: &Targets) -> Result<Asked> {
+pub(super) fn asked(args: &Targets) -> Result<choice::Asked> {
     if let Some(pid) = args
         .pid
         .iter()
@@ -32,7 +33,7 @@ pub(super) fn asked(args: &Targets) -> Result<Asked> {
     let databases = databases
         .into_iter()
         .flat_map(|(option, servers)| servers.iter().map(move |server| (option, server.clone())));
-    Ok(Asked {
+    Ok(choice::Asked {
         pids: args.pid.clone(),
         databases: databases.collect(),
         ports: args.port.clone(),
@@ -40,6 +41,17 @@ pub(super) fn asked(args: &Targets) -> Result<Asked> {
         cgroups: args.cgroup.clone(),
         names: Vec::new(),
     })
+}
+
+/// Logs in to those of these targets that the options, or the environment, ask for.
+pub(super) fn log_in(args: &Targets, targets: &[Chosen]) -> Result<Logins> {
+    let given = [
+        ("--postgres-dsn", &args.postgres_dsn[..]),
+        ("--mysql-dsn", &args.mysql_dsn[..]),
+    ];
+    let targets: Vec<&Chosen> = targets.iter().collect();
+    let logins = Logins::begin(Asked::all(&given), &targets);
+    logins.map_err(|error| Usage(format!("{error:#}")).into())
 }
 
 /// The probes for these targets, which watch nobody yet.

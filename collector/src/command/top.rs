@@ -39,7 +39,8 @@ pub fn run(args: &Top) -> Result<ExitCode> {
     let signals = Signals::install().context("cannot handle signals")?;
     let targets = choose(&super::targets::asked(&args.targets)?)?;
     let mut state = State::new(targets.len());
-    let mut watching = Watching::begin(targets)?;
+    let logins = super::targets::log_in(&args.targets, &targets)?;
+    let mut watching = Watching::begin(targets, logins)?;
     state.frame = watching.nothing_yet();
     let mut shown = Shown {
         screen: Screen::take().context("cannot draw on this terminal")?,

@@ -5,12 +5,13 @@ use super::{
     expected::expected,
     keeping::Keeping,
     output::say,
-    targets::{asked, has_ended, load},
+    targets::{asked, has_ended, load, log_in},
 };
 use crate::{
     attach::{
         choice::{Chosen, choose},
         following::{Followed, Following},
+        login::Logins,
     },
     cli::Watched,
     host,
@@ -39,6 +40,7 @@ pub(super) struct Watch<'a> {
     args: &'a Watched,
     quiet: bool,
     targets: Vec<Chosen>,
+    logins: Logins,
     sampler: Sampler,
     own_sampler: Option<JoinHandle<OwnSampler>>,
 }
@@ -50,11 +52,16 @@ impl<'a> Watch<'a> {
     /// If there is no such target, or the kernel refuses a probe.
     pub(super) fn load(args: &'a Watched, quiet: bool) -> Result<Self> {
         let targets = choose(&asked(&args.targets)?)?;
+        let logins = log_in(&args.targets, &targets)?;
+        if !quiet {
+            logins.troubles().iter().for_each(|it| say(&it.reason));
+        }
         let sampler = load(&targets, &args.windows.options())?;
         Ok(Self {
             args,
             quiet,
             targets,
+            logins,
             sampler,
             // Beside what is loading still, and what follows.
             own_sampler: thread::Builder::new().spawn(OwnSampler::load).ok(),
@@ -75,7 +82,7 @@ impl<'a> Watch<'a> {
     ) -> Result<End> {
         let host = host::describe(None);
         let (args, mut sampler) = (self.args, self.sampler);
-        let mut following = Following::begin(self.targets, &mut sampler)?;
+        let mut following = Following::begin(self.targets, &mut sampler, self.logins)?;
         // Before the window: no more loading in it.
         let own_sampler = match self.own_sampler {
             Some(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
@@ -103,7 +110,7 @@ impl<'a> Watch<'a> {
         };
         let ended_early = waiting.watch()?;
         let last = sampler.read()?;
-        let targets = following.end(&last);
+        let (targets, logins) = following.end(&last);
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);
         keeping.take(Entry::Snapshots(last));
@@ -116,7 +123,11 @@ impl<'a> Watch<'a> {
         let unavailable = sampler.unavailable().into_iter();
         Ok(End {
             methods: methods(&sampler),
-            unavailable: unavailable.chain(lacking).chain(unknown).collect(),
+            unavailable: unavailable
+                .chain(lacking)
+                .chain(unknown)
+                .chain(logins.troubles())
+                .collect(),
             incomplete: ended_early,
         })
     }

@@ -38,6 +38,8 @@ pub struct TaskDetail {
     pub state: Option<String>,
     /// What it waits for, likewise.
     pub wait: Option<String>,
+    /// What that is more closely, likewise; by a login alone.
+    pub wait_event: Option<String>,
     /// What the client calls itself.
     pub application: Option<String>,
     /// The server's id of the query.
@@ -157,6 +159,7 @@ fn detail(worked: &TaskWindow<'_>, run: &Run, who: &Who<'_>, basis: &Basis<'_>) 
         peer: connection.peer,
         state: connection.state,
         wait: connection.wait,
+        wait_event: connection.wait_event,
         application: connection.application,
         query_id: connection.query_id,
         measures: measures(worked, run, basis),

@@ -28,10 +28,8 @@ pub struct Own {
 /// How many processes were not sampled, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    /// More threads than one, which would all have to wait, or an address space shared with another.
+    /// More threads than one, or an address space shared with another: it is no single connection's.
     pub threaded: u64,
-    /// Too much touched.
-    pub too_large: u64,
     /// Ended meanwhile.
     pub gone: u64,
     /// The budget was spent.
@@ -67,7 +65,6 @@ impl Own {
             of,
             skipped: Skipped {
                 threaded: sum(|role| role.threaded),
-                too_large: sum(|role| role.too_large),
                 gone: sum(|role| role.gone),
                 out_of_budget: sum(|role| role.out_of_budget),
             },

@@ -32,6 +32,8 @@ pub struct Connection {
     pub state: Option<String>,
     /// What it waits for, in the words of the server: `Client`, `Lock`.
     pub wait: Option<String>,
+    /// What that is more closely, likewise: `ClientRead`, `transactionid`.
+    pub wait_event: Option<String>,
     /// What the client calls itself.
     pub application: Option<String>,
     /// The server's id of the query.

@@ -20,13 +20,11 @@ pub struct OwnRole {
     pub name: String,
     /// All of them.
     pub processes: u64,
-    /// Those walked.
+    /// Those looked at.
     pub sampled: Vec<OwnProcess>,
     /// More threads than one, or an address space shared with another process.
     pub threaded: u64,
-    /// Too much touched.
-    pub too_large: u64,
-    /// Ended before they could be walked.
+    /// Ended before they could be looked at.
     pub gone: u64,
     /// No time was left for them.
     pub out_of_budget: u64,

@@ -59,12 +59,12 @@ fn doing(connections: &[&Connection]) -> String {
     let [one] = connections else {
         return String::new();
     };
-    let words: Vec<&str> = [&one.state, &one.wait]
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .collect();
-    words.join(", ")
+    let wait = match (&one.wait, &one.wait_event) {
+        (Some(class), Some(event)) => Some(format!("{class}: {event}")),
+        (class, _) => class.clone(),
+    };
+    let words = one.state.iter().cloned().chain(wait);
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn figures(it: &TaskWindow<'_>, seconds: f64, has: impl Fn(&str) -> bool) -> Figures {

@@ -125,6 +125,7 @@ fn connected() -> Connections {
         wait: (index == 0).then(|| "Lock".to_owned()),
         application: (index == 1).then(|| "reports".to_owned()),
         query_id: None,
+        wait_event: None,
     };
     Connections {
         open: u64::from(CLIENTS),

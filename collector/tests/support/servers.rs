@@ -4,6 +4,8 @@
 
 #[path = "servers/daemon.rs"]
 pub mod daemon;
+#[path = "servers/data.rs"]
+pub mod data;
 #[path = "servers/load.rs"]
 pub mod load;
 #[path = "servers/mysql.rs"]

@@ -12,7 +12,7 @@ use std::fs;
 const METHOD: &str = "sockets accepted where the server listens (/proc/PID/net); a thread serves the one it \
                       waits at (/proc/PID/task/TID/syscall), so those at work or in a pool are not named";
 /// What a thread waits for that waits at its client's socket.
-const WAIT: &str = "Client";
+pub(super) const WAIT: &str = "Client";
 
 /// The connections of a server, those named whose thread waits for its client. Threads are not counted: a
 /// server keeps some for later connections, and may serve many by one.
@@ -63,7 +63,7 @@ pub fn connections(pid: u32) -> Result<Connections> {
     })
 }
 
-fn threads(pid: u32) -> Result<Vec<u32>> {
+pub(super) fn threads(pid: u32) -> Result<Vec<u32>> {
     let folder = format!("/proc/{pid}/task");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {folder}"))?;
     let tids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -91,6 +91,12 @@ impl Tables {
 }
 
 impl Listeners<'_> {
+    /// Those that are files.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let files = self.paths.iter().filter(|path| path.is_absolute());
+        files.map(|path| path.to_path_buf()).collect()
+    }
+
     fn accept_at(&self, port: u16, address: IpAddr) -> bool {
         let mut at_port = self.ports.iter().filter(|(it, _)| *it == port);
         at_port.any(|(_, own)| own.is_unspecified() || *own == address)

@@ -5,11 +5,11 @@ use crate::{
     attach::{
         choice::Chosen,
         following::{Event, Following},
-        telling::connections_of,
+        login::Logins,
     },
     host, report,
     sample::Sampler,
-    snapshot::{Host, Recording, Run, Snapshot},
+    snapshot::{Host, Recording, Run, Snapshot, Unavailable},
     top::figures::{Frame, Watched, missing},
 };
 use anyhow::Result;
@@ -30,9 +30,9 @@ pub(super) struct Watching {
 
 impl Watching {
     /// Begins it. What is looked at in windows only is in no figure of an interval: it is left out.
-    pub(super) fn begin(targets: Vec<Chosen>) -> Result<Self> {
+    pub(super) fn begin(targets: Vec<Chosen>, logins: Logins) -> Result<Self> {
         let mut sampler = load(&targets, &Options::NO_WINDOWS)?;
-        let following = Following::begin(targets, &mut sampler)?;
+        let following = Following::begin(targets, &mut sampler, logins)?;
         let ended = vec![false; following.targets().len()];
         Ok(Self {
             before: sampler.read()?,
@@ -52,9 +52,18 @@ impl Watching {
     pub(super) fn nothing_yet(&self) -> Frame {
         Frame {
             targets: self.shown.clone(),
-            unavailable: missing(&self.sampler.unavailable()),
+            unavailable: missing(&self.unavailable()),
             ..Frame::default()
         }
+    }
+
+    fn unavailable(&self) -> Vec<Unavailable> {
+        let of_logins = self.following.logins().troubles();
+        self.sampler
+            .unavailable()
+            .into_iter()
+            .chain(of_logins)
+            .collect()
     }
 
     /// The figures since it was read last.
@@ -70,7 +79,7 @@ impl Watching {
             seconds: length(&self.before, &now),
             own_cpu: own_cpu(&self.before, &now),
             targets: Vec::new(),
-            unavailable: missing(&self.sampler.unavailable()),
+            unavailable: missing(&self.unavailable()),
         };
         let before = std::mem::replace(&mut self.before, now);
         for (number, before) in before.into_iter().enumerate() {
@@ -95,7 +104,11 @@ impl Watching {
             self.say_ended(number);
             return;
         }
-        let run = run(target, before, now);
+        let mut run = run(target, before, now);
+        run.connected = self
+            .following
+            .connections(number, &run.end)
+            .and_then(Result::ok);
         let recording = Recording {
             command: "top".into(),
             host: self.host.clone(),
@@ -149,7 +162,7 @@ fn run(target: &Chosen, before: Snapshot, now: &Snapshot) -> Run {
         memory_points: Vec::new(),
         reserved_points: Vec::new(),
         own: None,
-        connected: connections_of(target, now).and_then(Result::ok),
+        connected: None,
         client: None,
         incomplete: None,
     }

@@ -27,19 +27,23 @@ pub(super) fn costliest(target: &Target) -> Grid {
     } else {
         "costliest pid"
     };
-    let header = [
-        id, "user", "database", "state", "CPU %", "waiting", "switches", "memory",
-    ];
+    let details = &target.connections_detail;
+    // Without a login there is a class at best, which says little more than the state.
+    let waits = details.iter().any(|task| task.wait_event.is_some());
+    let words = ["user", "database", "state"].into_iter();
+    let words: Vec<_> = words.chain(waits.then_some("waits for")).collect();
+    let figures = ["CPU %", "waiting", "switches", "memory"];
+    let header = [&[id], &words[..], &figures].concat();
     let window = target.window_seconds / target.repeats.max(1) as f64;
-    let rows = target.connections_detail.iter();
+    let rows = details.iter();
     Grid {
-        header: header.map(str::to_owned).to_vec(),
-        rows: rows.map(|task| costly(task, window)).collect(),
-        words: vec![1, 2, 3],
+        header: header.into_iter().map(str::to_owned).collect(),
+        rows: rows.map(|task| costly(task, waits, window)).collect(),
+        words: (1..=words.len()).collect(),
     }
 }
 
-fn costly(task: &TaskDetail, window: f64) -> Row {
+fn costly(task: &TaskDetail, waits: bool, window: f64) -> Row {
     let word = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), cut);
     let figure = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let id = match task.new {
@@ -56,21 +60,22 @@ fn costly(task: &TaskDetail, window: f64) -> Row {
         (None, Some(accounted)) => format!("≤ {}", units::bytes(accounted as f64)),
         (None, None) => "-".to_owned(),
     };
-    Row::Figures(vec![
-        id,
-        word(&task.user),
-        word(&task.database),
-        word(&task.state),
-        figure(
-            measures
-                .cpu
-                .as_ref()
-                .map(|cpu| units::percent(cpu.seconds / window)),
-        ),
+    let cpu = measures.cpu.as_ref();
+    let names = [&task.user, &task.database, &task.state].map(word);
+    let figures = [
+        figure(cpu.map(|cpu| units::percent(cpu.seconds / window))),
         figure(measures.run_queue_wait_share.map(units::percent)),
         figure(switches.map(|switches| units::rate(switches.per_second))),
         memory,
-    ])
+    ];
+    let waits = waits.then(|| word(&task.wait_event));
+    Row::Figures(
+        [id].into_iter()
+            .chain(names)
+            .chain(waits)
+            .chain(figures)
+            .collect(),
+    )
 }
 
 /// The beginning of a long word.

@@ -194,7 +194,6 @@ fn own(report: &Report) -> Vec<Note> {
         let own = target.measures.kernel.memory.own_bytes.as_ref()?;
         let skipped = [
             (own.skipped.threaded, "threaded"),
-            (own.skipped.too_large, "too large"),
             (own.skipped.gone, "gone"),
             (own.skipped.out_of_budget, "out of budget"),
         ];

@@ -31,32 +31,37 @@ impl Daemon {
         site: &Site,
         port: u16,
         stop: i32,
-        mut command: Command,
+        command: Command,
         answer: impl Fn(u16) -> Option<T>,
     ) -> Self {
         let folder = site.path("");
-        let file = File::create(folder.join("log")).expect("a folder of ours");
-        command
-            .stdout(file.try_clone().expect("a descriptor"))
-            .stderr(file);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut daemon = Self {
-            child,
+            child: spawn(&folder, command),
             stop,
             folder,
             port,
         };
+        daemon.wait_until_it_answers(answer);
+        daemon
+    }
+
+    /// Starts another process in place of one that has ended.
+    #[track_caller]
+    pub fn again<T>(&mut self, command: Command, answer: impl Fn(u16) -> Option<T>) {
+        self.child = spawn(&self.folder, command);
+        self.wait_until_it_answers(answer);
+    }
+
+    #[track_caller]
+    fn wait_until_it_answers<T>(&mut self, answer: impl Fn(u16) -> Option<T>) {
         let end = Instant::now() + LIMIT;
-        while answer(port).is_none() {
-            let ended = daemon.child.try_wait().expect("a child of ours");
-            assert_eq!(ended, None, "{command:?} said {}", daemon.said());
+        while answer(self.port).is_none() {
+            let ended = self.child.try_wait().expect("a child of ours");
+            assert_eq!(ended, None, "it said {}", self.said());
             let in_time = Instant::now() < end;
-            assert!(in_time, "{command:?} does not answer: {}", daemon.said());
+            assert!(in_time, "it does not answer: {}", self.said());
             thread::sleep(LOOK);
         }
-        daemon
     }
 
     pub fn pid(&self) -> u32 {
@@ -89,6 +94,22 @@ impl Daemon {
             thread::sleep(LOOK);
         }
     }
+}
+
+/// What it says is added to the file `log` in its folder.
+#[track_caller]
+fn spawn(folder: &Path, mut command: Command) -> Child {
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .open(folder.join("log"));
+    let file = file.expect("a folder of ours");
+    command
+        .stdout(file.try_clone().expect("a descriptor"))
+        .stderr(file);
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 impl Drop for Daemon {

@@ -2,6 +2,7 @@
 
 use super::Rows;
 use super::daemon::{Daemon, free_port};
+use super::data;
 use super::mysql_client::Client;
 use super::site::{Place, Site};
 use std::path::PathBuf;
@@ -39,13 +40,15 @@ impl Kind {
                 "--secure-file-priv=NULL",
                 "--mysqlx=OFF",
                 "--skip-log-bin",
+                "--innodb-redo-log-capacity=8M",
                 "--innodb-flush-method=nosync",
                 "--auto-generate-certs=OFF",
                 "--caching-sha2-password-auto-generate-rsa-keys=OFF",
             ],
-            Self::Mariadb => &["--innodb-flush-method=nosync"],
+            Self::Mariadb => &["--innodb-flush-method=nosync", "--innodb-log-file-size=8M"],
             Self::MariadbPool => &[
                 "--innodb-flush-method=nosync",
+                "--innodb-log-file-size=8M",
                 "--thread-handling=pool-of-threads",
             ],
         }
@@ -54,26 +57,24 @@ impl Kind {
     /// Makes a data directory, with a user `root` that has no password.
     #[track_caller]
     fn initialise(self, site: &Site) {
-        let data = format!("--datadir={}", site.seen("data"));
-        match self {
+        let mut arguments = vec!["--no-defaults", "--datadir={folder}/data"];
+        let program = match self {
             Self::Mysql => {
-                let temporary = format!("--tmpdir={}", site.seen(""));
-                let mut arguments = vec!["--no-defaults", "--initialize-insecure"];
-                arguments.extend([data.as_str(), &temporary]);
+                arguments.extend(["--initialize-insecure", "--tmpdir={folder}"]);
                 arguments.extend(self.settings());
-                site.run(self.program(), &arguments);
+                self.program()
             }
             Self::Mariadb | Self::MariadbPool => {
-                let arguments = [
-                    "--no-defaults",
-                    &data,
+                arguments.extend([
                     "--auth-root-authentication-method=normal",
                     "--skip-test-db",
                     "--innodb-flush-method=nosync",
-                ];
-                site.run("/usr/bin/mariadb-install-db", &arguments);
+                    "--innodb-log-file-size=8M",
+                ]);
+                "/usr/bin/mariadb-install-db"
             }
-        }
+        };
+        data::provide(site, program, &arguments);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::Rows;
 use super::daemon::{Daemon, free_port};
+use super::data;
 use super::postgresql_client::Client;
 use super::site::{Place, Site};
-use std::{fs, path::PathBuf, ptr};
+use std::{fs, path::PathBuf, process::Command, ptr};
 
 /// Whose programs are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +48,24 @@ pub fn installed(name: &str) -> String {
     program.display().to_string()
 }
 
+/// A folder with the data directory of a new server, which trusts everybody.
+#[track_caller]
+pub fn initialised(version: Version) -> Site {
+    let site = Site::new(version.place(), "postgres");
+    let arguments = "--pgdata={folder}/data --no-sync --auth=trust --username=postgres \
+                     --locale=C.UTF-8 --encoding=UTF8";
+    let arguments: Vec<_> = arguments.split_whitespace().collect();
+    data::provide(&site, &version.program("initdb"), &arguments);
+    site
+}
+
 /// A server with a data directory of its own. Trusts everybody on 127.0.0.1.
 pub struct Postgresql {
     // Before the folder, which it works in.
     daemon: Daemon,
-    _shared: Shared,
+    shared: Shared,
     version: Version,
+    settings: Vec<(String, String)>,
     site: Site,
 }
 
@@ -60,13 +73,17 @@ impl Postgresql {
     /// Starts one with these settings, which come after those that make it quick to start.
     #[track_caller]
     pub fn start(version: Version, settings: &[(&str, &str)]) -> Self {
-        let site = Site::new(version.place(), "postgres");
-        let data = site.seen("data");
-        let options = "--no-sync --auth=trust --username=postgres --locale=C.UTF-8 --encoding=UTF8";
-        let mut arguments = vec!["--pgdata", &data];
-        arguments.extend(options.split(' '));
-        site.run(&version.program("initdb"), &arguments);
-        Self::start_in(site, version, settings)
+        Self::start_with(version, settings, &[])
+    }
+
+    /// The same with these variables in its environment.
+    #[track_caller]
+    pub fn start_with(
+        version: Version,
+        settings: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::start_in(initialised(version), version, settings, environment)
     }
 
     /// Starts a replica of it, which streams from it.
@@ -79,35 +96,41 @@ impl Postgresql {
         let mut arguments = vec!["--pgdata", &data, "--dbname", &primary];
         arguments.extend(options.split(' '));
         site.run(&self.version.program("pg_basebackup"), &arguments);
-        Self::start_in(site, self.version, settings)
+        Self::start_in(site, self.version, settings, &[])
     }
 
     #[track_caller]
-    fn start_in(site: Site, version: Version, settings: &[(&str, &str)]) -> Self {
-        let (port, folder) = (free_port(), site.seen(""));
-        let mut command = site.command(&version.program("postgres"), libc::SIGQUIT);
-        command.args(["-D", &site.seen("data")]);
-        let port_text = port.to_string();
-        let quick = [
-            ("port", port_text.as_str()),
-            ("listen_addresses", "127.0.0.1"),
-            ("unix_socket_directories", &folder),
-            ("fsync", "off"),
-            ("full_page_writes", "off"),
-        ];
-        for (name, value) in quick.iter().chain(settings) {
-            command.args(["-c", &format!("{name}={value}")]);
-        }
-        // SIGQUIT: everything is dropped, clients too, and the shared memory freed.
-        let answers = |port| Client::try_connect(port, "postgres").ok();
+    fn start_in(
+        site: Site,
+        version: Version,
+        settings: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let settings = settings.iter();
+        let settings: Vec<_> = settings
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let port = free_port();
+        let mut command = command(&site, version, port, &settings);
+        command.envs(environment.iter().copied());
         let daemon = Daemon::start(&site, port, libc::SIGQUIT, command, answers);
         let shared = Shared::of(&site);
         Self {
             daemon,
-            _shared: shared,
+            shared,
             version,
+            settings,
             site,
         }
+    }
+
+    /// Ends it in order, which its clients notice, and starts it again.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.daemon.end_by(libc::SIGINT);
+        let command = command(&self.site, self.version, self.port(), &self.settings);
+        self.daemon.again(command, answers);
+        self.shared = Shared::of(&self.site);
     }
 
     /// The postmaster.
@@ -139,6 +162,32 @@ impl Postgresql {
     pub fn query(&self, sql: &str) -> Rows {
         self.connect().query(sql)
     }
+}
+
+/// Runs one in the folder of the site. SIGQUIT ends it: everything is dropped, clients too, and the shared memory freed.
+#[track_caller]
+fn command(site: &Site, version: Version, port: u16, settings: &[(String, String)]) -> Command {
+    let folder = site.seen("");
+    let mut command = site.command(&version.program("postgres"), libc::SIGQUIT);
+    command.args(["-D", &site.seen("data")]);
+    let port_text = port.to_string();
+    let quick = [
+        ("port", port_text.as_str()),
+        ("listen_addresses", "127.0.0.1"),
+        ("unix_socket_directories", &folder),
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+    ];
+    let settings = settings.iter();
+    let settings = settings.map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in quick.into_iter().chain(settings) {
+        command.args(["-c", &format!("{name}={value}")]);
+    }
+    command
+}
+
+fn answers(port: u16) -> Option<Client> {
+    Client::try_connect(port, "postgres").ok()
 }
 
 /// Shared memory of a server that is in no folder of its own: what was killed leaves it behind.

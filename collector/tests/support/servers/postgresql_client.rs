@@ -70,6 +70,20 @@ impl Client {
         self.write(Some(b'Q'), &body).expect("the server is there");
     }
 
+    /// Whether there is something to read of the answer.
+    pub fn is_answered(&self) -> bool {
+        self.stream
+            .get_ref()
+            .set_nonblocking(true)
+            .expect("a socket");
+        let is_there = self.stream.get_ref().peek(&mut [0]).is_ok();
+        self.stream
+            .get_ref()
+            .set_nonblocking(false)
+            .expect("a socket");
+        is_there
+    }
+
     /// The answer to what was sent.
     #[track_caller]
     pub fn rows(&mut self) -> Rows {

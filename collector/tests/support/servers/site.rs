@@ -24,11 +24,7 @@ impl Place {
     /// What `cargo xtask setup` has unpacked under that name.
     #[track_caller]
     pub fn unpacked(name: &str) -> Self {
-        let target = Path::new(CONNSCOPE).ancestors().nth(2);
-        let folder = target
-            .expect("a target directory")
-            .join("servers")
-            .join(name);
+        let folder = built().join("servers").join(name);
         assert!(
             folder.is_dir(),
             "{} is missing; run cargo xtask setup",
@@ -46,6 +42,12 @@ impl Place {
     }
 }
 
+/// Cargo's folder for all that is built.
+pub fn built() -> &'static Path {
+    let target = Path::new(CONNSCOPE).ancestors().nth(2);
+    target.expect("a target directory")
+}
+
 /// A folder of a server's own, which goes with it, and the user it runs as.
 pub struct Site {
     place: Place,
@@ -60,6 +62,17 @@ impl Site {
     #[track_caller]
     pub fn new(place: Place, user: &str) -> Self {
         let user = user_of(&place.on_host("/etc/passwd"), user);
+        Self::of(place, user)
+    }
+
+    /// Another one, with the same programs and the same user.
+    #[track_caller]
+    pub fn like(&self) -> Self {
+        Self::of(self.place.clone(), self.user)
+    }
+
+    #[track_caller]
+    fn of(place: Place, user: (u32, u32)) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("connscope-server-")
             .tempdir()
@@ -86,16 +99,23 @@ impl Site {
         folder.join(name).display().to_string()
     }
 
-    /// A program, to be run as the server's user, in its folder; killed by that signal if we end first.
+    /// A program's file, as we see it.
     #[track_caller]
-    pub fn command(&self, program: &str, on_our_end: i32) -> Command {
-        let here = self.place.on_host(program);
+    pub fn program(&self, name: &str) -> PathBuf {
+        let here = self.place.on_host(name);
         let there = here.is_file();
         assert!(
             there,
             "{} is missing; run cargo xtask setup",
             here.display()
         );
+        here
+    }
+
+    /// A program, to be run as the server's user, in its folder; killed by that signal if we end first.
+    #[track_caller]
+    pub fn command(&self, program: &str, on_our_end: i32) -> Command {
+        self.program(program);
         let mut command = Command::new(program);
         command
             .env_clear()
