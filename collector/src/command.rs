@@ -2,10 +2,11 @@
 
 pub mod attach;
 pub mod calibrate;
+pub mod claims;
 pub mod compare;
 pub mod doctor;
 mod expected;
-mod measure;
+pub(crate) mod measure;
 mod output;
 pub mod serve;
 mod targets;
@@ -37,6 +38,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Top(top) => top::run(top),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, cli.quiet),
         Command::CalibrateOperation(operation) => calibrate::work(operation),
+        Command::Claims(claims) => claims::run(claims, cli.quiet),
         Command::Doctor(doctor) => doctor::run(doctor),
     }
 }

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::report::Report;
 use crate::report::calibration::Calibration;
+use crate::report::claims::Claims;
 
 mod json;
 pub mod prometheus;
@@ -66,6 +67,8 @@ pub enum Document<'a> {
     Explained(&'a Report),
     /// What the basic operations cost.
     Calibration(&'a Calibration),
+    /// What became of claims.
+    Claims(&'a Claims),
 }
 
 impl<'a> From<&'a Report> for Document<'a> {
@@ -77,6 +80,12 @@ impl<'a> From<&'a Report> for Document<'a> {
 impl<'a> From<&'a Calibration> for Document<'a> {
     fn from(calibration: &'a Calibration) -> Self {
         Self::Calibration(calibration)
+    }
+}
+
+impl<'a> From<&'a Claims> for Document<'a> {
+    fn from(claims: &'a Claims) -> Self {
+        Self::Claims(claims)
     }
 }
 
@@ -94,9 +103,11 @@ pub fn write<'a>(
         (Format::Table, Document::Report(report)) => table::write(report, false, style, out),
         (Format::Table, Document::Explained(report)) => table::write(report, true, style, out),
         (Format::Table, Document::Calibration(it)) => table::write_calibration(it, style, out),
+        (Format::Table, Document::Claims(it)) => table::write_claims(it, style, out),
         (Format::Json, Document::Report(report) | Document::Explained(report)) => {
             json::write(report, out)
         }
         (Format::Json, Document::Calibration(it)) => json::write(it, out),
+        (Format::Json, Document::Claims(it)) => json::write(it, out),
     }
 }

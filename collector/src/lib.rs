@@ -5,17 +5,20 @@
 
 pub mod attach;
 pub mod calibrate;
+pub mod claims;
 pub mod cli;
 pub mod command;
 pub mod counters;
 pub mod errors;
 pub mod export;
+pub mod figures;
 pub mod host;
 pub mod interrupt;
 pub mod limits;
 pub mod lines;
 pub mod load;
 pub mod own;
+mod place;
 pub mod progress;
 pub mod report;
 pub mod roles;

@@ -166,18 +166,31 @@ impl Server {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let model = binary.model(model)?;
-        let backend = match model.needs_backend() {
-            true => Some(Self::start_one(
-                binary,
-                binary.model(BACKEND_MODEL)?,
-                options,
-                None,
-                None,
-                interrupt,
-            )?),
+        let behind = match model.needs_backend() {
+            true => {
+                let backend = binary.model(BACKEND_MODEL)?;
+                Some(Self::start_one(
+                    binary, backend, options, None, None, interrupt,
+                )?)
+            }
             false => None,
         };
-        Self::start_one(binary, model, options, backend, hierarchy, interrupt)
+        Self::start_one(binary, model, options, behind, hierarchy, interrupt)
+    }
+
+    /// The same of a model that forwards requests, before a server that was started already.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_before(
+        binary: &TargetBinary,
+        model: &str,
+        options: &[&str],
+        behind: Self,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let model = binary.model(model)?;
+        Self::start_one(binary, model, options, Some(behind), None, interrupt)
     }
 
     fn start_one(

@@ -6,12 +6,14 @@ use std::io;
 use super::Style;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
+use crate::report::claims::Claims;
 use crate::snapshot::Host;
 
 mod attach;
 mod calibration;
 mod calls;
 mod cells;
+mod claims;
 mod client_cells;
 mod column;
 mod compare;
@@ -66,6 +68,15 @@ pub(super) fn write_calibration(
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
     calibration::write(calibration, style, Pen { color: style.color }, out)
+}
+
+/// Writes what became of claims.
+pub(super) fn write_claims(
+    claims: &Claims,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    claims::write(claims, style, Pen { color: style.color }, out)
 }
 
 /// What was done and where.

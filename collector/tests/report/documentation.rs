@@ -39,11 +39,12 @@ fn json(recording: &connscope::snapshot::Recording) -> Value {
     serde_json::from_slice(&out).unwrap()
 }
 
-/// The document's part about reports, and those about `connscope doctor` and `connscope calibrate`.
-pub(crate) fn parts() -> (&'static str, &'static str, &'static str) {
+/// The document's part about reports, and those about `connscope doctor`, `calibrate` and `claims`.
+pub(crate) fn parts() -> (&'static str, &'static str, &'static str, &'static str) {
     let (reports, rest) = DOCUMENT.split_once("\n## doctor\n").unwrap();
-    let (doctor, calibrate) = rest.split_once("\n## calibrate\n").unwrap();
-    (reports, doctor, calibrate)
+    let (doctor, rest) = rest.split_once("\n## calibrate\n").unwrap();
+    let (calibrate, claims) = rest.split_once("\n## claims\n").unwrap();
+    (reports, doctor, calibrate, claims)
 }
 
 /// Names in the first column of the tables of a text.

@@ -2,6 +2,7 @@
 
 mod around;
 mod calibration;
+mod claims;
 mod connections;
 mod counters;
 mod creations;
