@@ -13,6 +13,7 @@ mod capacity;
 mod churn;
 mod cores;
 mod databases;
+mod goroutines;
 mod instructions;
 mod models;
 mod operations;
@@ -21,6 +22,7 @@ mod round;
 pub mod rows;
 mod scheduler;
 mod servers;
+mod shards;
 mod sharing;
 mod spawning;
 mod stacks;
@@ -89,7 +91,7 @@ struct Family {
 /// All measurements, in the order they are made in.
 #[must_use]
 pub fn measurements() -> Vec<Measurement> {
-    const FAMILIES: [&Family; 10] = [
+    const FAMILIES: [&Family; 13] = [
         &scheduler::FAMILY,
         &spawning::FAMILY,
         &stacks::FAMILY,
@@ -100,6 +102,9 @@ pub fn measurements() -> Vec<Measurement> {
         &booking::FAMILY,
         &pools::FAMILY,
         &churn::FAMILY,
+        &goroutines::FAMILY,
+        &shards::FAMILY,
+        &capacity::FAMILY,
     ];
     let family = |family: &'static Family| Measurement {
         name: family.name,
@@ -109,7 +114,6 @@ pub fn measurements() -> Vec<Measurement> {
     };
     let mut all = operations::measurements();
     all.extend(FAMILIES.into_iter().map(family));
-    all.push(family(&capacity::FAMILY));
     all.extend(databases::measurements());
     all
 }

@@ -6,7 +6,6 @@ pub mod claims;
 pub mod compare;
 pub mod doctor;
 mod expected;
-pub(crate) mod measure;
 mod output;
 pub mod serve;
 mod targets;

@@ -17,6 +17,7 @@ pub mod interrupt;
 pub mod limits;
 pub mod lines;
 pub mod load;
+mod measure;
 pub mod own;
 mod place;
 pub mod progress;

@@ -129,6 +129,17 @@ impl TargetBinary {
         }
     }
 
+    /// A command of the program that serves a model by itself, beside it, if there is one.
+    pub fn command_of(&self, model: &str) -> Option<Command> {
+        let name = format!("{}-{model}", self.path.file_name()?.to_str()?);
+        let path = self.path.with_file_name(name);
+        path.is_file().then(|| {
+            let mut command = Command::new(path);
+            bind(&mut command);
+            command
+        })
+    }
+
     /// A command of it that cannot outlive us, and that Ctrl-C at our terminal does not reach.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);

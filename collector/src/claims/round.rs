@@ -40,6 +40,15 @@ pub struct Taken {
 }
 
 impl Round<'_> {
+    /// # Errors
+    /// If a signal has come, which ends all.
+    pub(super) fn go_on(&self) -> anyhow::Result<()> {
+        match self.setting.interrupt.signal() {
+            Some(signal) => anyhow::bail!("interrupted by {signal}"),
+            None => Ok(()),
+        }
+    }
+
     /// Says what a figure without an axis was.
     pub(super) fn tell(&mut self, figure: &str, samples: Vec<f64>) {
         self.tell_at(figure, "", None, samples);

@@ -9,9 +9,9 @@ use crate::{
         cgroup::Hierarchy,
         launched::{Server, TargetBinary},
     },
-    command::measure::{Bench, measure, ramp_steps},
     interrupt::Interrupt,
     load::{Event, Load, Plan},
+    measure::{Bench, measure},
     own::OwnSampler,
     report::{self, Target},
     sample::Sampler,
@@ -92,6 +92,11 @@ impl<'a> Setting<'a> {
         Duration::from_millis(if self.quick { quick_ms } else { full_ms })
     }
 
+    /// All of a list, or with `--quick` the first few, which our own claims are about.
+    pub(super) fn some<'b, T>(&self, all: &'b [T], few: usize) -> &'b [T] {
+        if self.quick { &all[..few] } else { all }
+    }
+
     /// A model under load, watched.
     pub(super) fn watched(&self, model: &str, plan: &Plan) -> Result<Watched> {
         self.needs_probes()?;
@@ -145,8 +150,8 @@ pub(super) fn plan(workload: &str, connections: u32, rate: u32, duration: Durati
         booking: "lock".into(),
         rate,
         connections,
-        ramp_steps: ramp_steps(connections),
-        warm_up: Duration::from_millis(200),
+        ramp_steps: 1,
+        warm_up: Duration::from_millis(150),
         duration,
         touch: None,
         stall: false,
@@ -186,12 +191,16 @@ impl Watched {
     }
 
     /// What one more connection adds, in bytes.
-    pub(super) fn per_connection(&self) -> Result<f64> {
+    ///
+    /// # Errors
+    /// Why that is not known, in words.
+    pub(super) fn per_connection(&self) -> Result<f64, String> {
         let memory = &self.target.measures.kernel.memory;
         let slope = memory.marginal_bytes_per_connection.as_ref();
-        slope
-            .and_then(|slope| slope.value)
-            .context("no memory cgroup could be made for the server")
+        let slope =
+            slope.ok_or("no memory cgroup could be made for the server; see connscope doctor")?;
+        let unknown = || slope.reason.clone().unwrap_or_default();
+        slope.value.ok_or_else(unknown)
     }
 }
 

@@ -6,11 +6,13 @@ use super::{
     round::Round,
     servers::{CLONE_THREAD, CLONE_VM, creations},
 };
-use crate::{attach::bound::bind, figures::Unit, interrupt::Interrupt, roles, sample::Sampler};
-use anyhow::{Context, Result, bail};
+use crate::{
+    attach::bound::bind, figures::Unit, interrupt::Interrupt, lines::Lines, roles, sample::Sampler,
+};
+use anyhow::{Context, Result, anyhow, bail};
 use std::{
     io::Write,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -32,14 +34,14 @@ const TIMES: u32 = 10;
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What each runs, once it has read a line; `TIMES` stands for how often.
+/// What each runs: it says that it is there, and goes on when it has read a line; `TIMES` stands for how often.
 const PROGRAMS: [(&str, &[&str]); 4] = [
     (
         "sh",
         &[
             "sh",
             "-c",
-            "read go; i=0; while [ $i -lt TIMES ]; do /bin/true; i=$((i+1)); done",
+            "echo; read go; i=0; while [ $i -lt TIMES ]; do /bin/true; i=$((i+1)); done",
         ],
     ),
     (
@@ -47,20 +49,24 @@ const PROGRAMS: [(&str, &[&str]); 4] = [
         &[
             "bash",
             "-c",
-            "read go; for ((i=0; i<TIMES; i++)); do /bin/true; done",
+            "echo; read go; for ((i=0; i<TIMES; i++)); do /bin/true; done",
         ],
     ),
     (
         "Python, subprocess",
         &[
             "python3",
-            "-c",
-            "import subprocess\ninput()\nfor i in range(TIMES): subprocess.run(['/bin/true'])",
+            "-uc",
+            "import subprocess\nprint()\ninput()\nfor i in range(TIMES): subprocess.run(['/bin/true'])",
         ],
     ),
     (
         "Perl, system",
-        &["perl", "-e", "<STDIN>; system('/bin/true') for 1..TIMES"],
+        &[
+            "perl",
+            "-e",
+            "$| = 1; print \"\\n\"; <STDIN>; system('/bin/true') for 1..TIMES",
+        ],
     ),
 ];
 /// We ourselves, whose library calls posix_spawn(3).
@@ -82,16 +88,21 @@ fn take(round: &mut Round<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The share of forks among the processes that were created.
-fn share(counted: &[(u64, u64)]) -> Result<f64> {
-    let processes = || {
-        counted
-            .iter()
-            .filter(|(flags, _)| flags & CLONE_THREAD == 0)
+/// The share of forks among the processes that `work` creates.
+fn share(sampler: &mut Sampler, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let before = creations(sampler)?;
+    work()?;
+    let after = creations(sampler)?;
+    let processes = |made: &[(u64, u64)], fork_only: bool| -> u64 {
+        let counts =
+            |flags: u64| flags & CLONE_THREAD == 0 && (!fork_only || flags & CLONE_VM == 0);
+        made.iter()
+            .filter(|(flags, _)| counts(*flags))
+            .map(|(_, count)| count)
+            .sum()
     };
-    let all: u64 = processes().map(|(_, count)| count).sum();
-    let forks = processes().filter(|(flags, _)| flags & CLONE_VM == 0);
-    let forks: u64 = forks.map(|(_, count)| count).sum();
+    let [all, forks] =
+        [false, true].map(|fork_only| processes(&after, fork_only) - processes(&before, fork_only));
     if all != u64::from(TIMES) {
         bail!("{all} creations were seen where {TIMES} programs were started");
     }
@@ -100,18 +111,14 @@ fn share(counted: &[(u64, u64)]) -> Result<f64> {
 
 fn with_posix_spawn(round: &Round<'_>) -> Result<f64> {
     let mut sampler = watch(round, std::process::id())?;
-    let before = creations(&mut sampler)?;
-    for _ in 0..TIMES {
-        let mut command = Command::new("/bin/true");
-        let status = command.stdin(Stdio::null()).status();
-        status.context("cannot run /bin/true")?;
-    }
-    let mut after = creations(&mut sampler)?;
-    for (flags, count) in before {
-        let known = after.iter_mut().find(|it| it.0 == flags);
-        known.context("the count of creations went back")?.1 -= count;
-    }
-    share(&after)
+    share(&mut sampler, || {
+        for _ in 0..TIMES {
+            let mut command = Command::new("/bin/true");
+            let status = command.stdin(Stdio::null()).status();
+            status.context("cannot run /bin/true")?;
+        }
+        Ok(())
+    })
 }
 
 /// None if there is no such program.
@@ -120,23 +127,28 @@ fn of_program(round: &Round<'_>, words: &[&str]) -> Result<Option<f64>> {
     let words: Vec<String> = words.iter().map(|it| it.replace("TIMES", &times)).collect();
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(Stdio::piped());
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = match bind(&mut command).spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot run {}", words[0])),
     };
-    let counted = (|| {
-        let mut sampler = watch(round, child.id())?;
-        let mut stdin = child.stdin.take().context("it has no stdin")?;
-        stdin.write_all(b"go\n").context("it reads nothing")?;
-        wait(&mut child, round.setting.interrupt)?;
-        creations(&mut sampler)
-    })();
+    let shared = of_child(round, &mut child);
     let _ = child.kill();
     let _ = child.wait();
-    let counted = counted.with_context(|| format!("cannot watch {}", words[0]))?;
-    share(&counted).with_context(|| words[0].clone()).map(Some)
+    shared.map(Some).with_context(|| words[0].clone())
+}
+
+fn of_child(round: &Round<'_>, child: &mut Child) -> Result<f64> {
+    let stdout = child.stdout.take().context("it has no stdout")?;
+    let ready = Lines::of(stdout)?.next(PATIENCE, round.setting.interrupt, || None);
+    ready.map_err(|silence| anyhow!("it does not start: {silence}"))?;
+    let mut sampler = watch(round, child.id())?;
+    share(&mut sampler, || {
+        let mut stdin = child.stdin.take().context("it has no stdin")?;
+        stdin.write_all(b"go\n").context("it reads nothing")?;
+        wait(child, round.setting.interrupt)
+    })
 }
 
 fn watch(round: &Round<'_>, pid: u32) -> Result<Sampler> {
@@ -146,7 +158,7 @@ fn watch(round: &Round<'_>, pid: u32) -> Result<Sampler> {
     Ok(sampler)
 }
 
-fn wait(child: &mut std::process::Child, interrupt: &Interrupt) -> Result<()> {
+fn wait(child: &mut Child, interrupt: &Interrupt) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end && interrupt.signal().is_none() {
         if child.try_wait()?.is_some() {

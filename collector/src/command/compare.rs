@@ -2,7 +2,6 @@
 
 use super::{
     Usage,
-    measure::{Bench, measure, ramp_steps},
     output::{Sink, conclude},
 };
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
     interrupt::Interrupt,
     limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     load::Plan,
+    measure::{Bench, measure, ramp_steps},
     own::{self, OwnSampler},
     progress::Progress,
     report,

@@ -14,7 +14,7 @@ mod isolation;
 mod judge;
 
 pub use estimate::Estimate;
-pub use isolation::{Isolation, Level};
+pub use isolation::{Anomaly, Isolation, Level};
 
 /// Rounds without which there is no verdict.
 pub const LEAST_ROUNDS: u64 = 3;

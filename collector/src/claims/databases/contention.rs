@@ -50,6 +50,7 @@ pub(super) fn isolation(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> 
     let window = round.setting.window(600, 400);
     let mut rates = Vec::new();
     for level in LEVELS {
+        round.go_on()?;
         let done = scratch.wait(together(
             scratch,
             round,
@@ -94,6 +95,7 @@ pub(super) fn isolation(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> 
 pub(super) fn lock_waits(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
     let window = round.setting.window(400, 250);
     for clients in CROWDS {
+        round.go_on()?;
         for (own, rows) in [(false, "one row"), (true, "a row each")] {
             let done = scratch.wait(together(
                 scratch,

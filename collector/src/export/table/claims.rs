@@ -8,6 +8,7 @@ use super::notes::{Note, write_notes};
 use super::text::{Pen, wrap};
 use crate::report::claims::{Claims, Judged, Tested, Verdict};
 
+mod isolation;
 mod layout;
 mod words;
 
@@ -35,6 +36,7 @@ pub(super) fn write(
         }
         layout.write_claim(claim, pen, out)?;
     }
+    isolation::write(&claims.isolation, style, pen, out)?;
     let notes =
         |of: fn(&Judged) -> Vec<Note>| claims.claims.iter().flat_map(of).collect::<Vec<_>>();
     write_notes("What it depends on", &notes(curves), style, pen, out)?;

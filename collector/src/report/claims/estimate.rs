@@ -19,8 +19,8 @@ pub struct Estimate {
     pub min: f64,
     /// The largest of them.
     pub max: f64,
-    /// The 95 % confidence interval of the median, from what the rounds differ by: Student's t over their
-    /// medians. None of one round.
+    /// The 95 % confidence interval of the median, from what the rounds differ by: Student's t over the
+    /// logarithms of their medians, or over these where not all are above 0. None of one round.
     pub confidence_95: Option<[f64; 2]>,
     /// Samples.
     pub samples: u64,
@@ -56,16 +56,29 @@ fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     below + (above - below) * place.fract()
 }
 
-/// The 95 % confidence interval of the mean, by Student's t.
+/// The 95 % confidence interval by Student's t; over the logarithms where all values are above 0, since what
+/// disturbs a measurement makes it so many times as large.
 fn interval(values: &[f64]) -> Option<[f64; 2]> {
-    let count = values.len() as f64;
     let degrees = u32::try_from(values.len().checked_sub(1)?).ok()?;
     if degrees == 0 {
         return None;
     }
+    if values.iter().all(|value| *value == values[0]) {
+        return Some([values[0]; 2]);
+    }
+    match values.iter().all(|value| *value > 0.0) {
+        true => {
+            let logarithms: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+            Some(of_mean(&logarithms, degrees).map(f64::exp))
+        }
+        false => Some(of_mean(values, degrees)),
+    }
+}
+
+fn of_mean(values: &[f64], degrees: u32) -> [f64; 2] {
+    let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    let error = (squares / f64::from(degrees) / count).sqrt();
-    let margin = t_quantile(degrees, 0.95) * error;
-    Some([mean - margin, mean + margin])
+    let margin = t_quantile(degrees, 0.95) * (squares / f64::from(degrees) / count).sqrt();
+    [mean - margin, mean + margin]
 }

@@ -1,7 +1,5 @@
 //! The standard's table of isolation levels, as measured.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::Estimate;
@@ -21,8 +19,8 @@ pub struct Isolation {
 pub struct Level {
     /// Its name.
     pub level: String,
-    /// The share of the tries in which each anomaly was seen.
-    pub anomalies: BTreeMap<String, f64>,
+    /// What it allows or prevents.
+    pub anomalies: Vec<Anomaly>,
     /// Committed transactions of the contended workload.
     pub transactions_per_second: Option<f64>,
     /// Transactions that the database aborted, for each committed.
@@ -31,6 +29,15 @@ pub struct Level {
     pub lock_wait_seconds_per_transaction: Option<f64>,
     /// Context switches of the server, for each.
     pub switches_per_transaction: Option<f64>,
+}
+
+/// An anomaly that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Anomaly {
+    /// Its name.
+    pub anomaly: String,
+    /// The share of the tries in which it was seen.
+    pub seen: f64,
 }
 
 /// From figures whose places are `database, level` and `database, level: anomaly`.
@@ -54,7 +61,10 @@ pub(super) fn of(run: &ClaimsRun) -> Vec<Isolation> {
             levels.push(Level::of(run, database, level));
         }
         if let Some(last) = levels.last_mut() {
-            last.anomalies.insert(anomaly.to_owned(), seen);
+            last.anomalies.push(Anomaly {
+                anomaly: anomaly.to_owned(),
+                seen,
+            });
         }
     }
     all
@@ -80,7 +90,7 @@ impl Level {
         };
         Self {
             level: level.to_owned(),
-            anomalies: BTreeMap::new(),
+            anomalies: Vec::new(),
             transactions_per_second: median("transaction_rate"),
             retries_per_transaction: median("transaction_retries"),
             lock_wait_seconds_per_transaction: median("transaction_lock_wait"),

@@ -204,7 +204,7 @@ fn over_axis(results: &[Measured], axis: Option<&str>) -> (Verdict, Option<Strin
         (true, true) => {
             let mut reason = format!(
                 "{}: holds at {}, not at {}",
-                axis.unwrap_or("depends"),
+                axis.unwrap_or("place"),
                 places(Verdict::Holds),
                 places(Verdict::DoesNotHold)
             );
@@ -221,11 +221,16 @@ fn over_axis(results: &[Measured], axis: Option<&str>) -> (Verdict, Option<Strin
             };
             (Verdict::Undecided, Some(reason))
         }
-        (true, false) => (Verdict::Holds, None),
-        _ if has(Verdict::Undecided) => {
-            let reason = format!("in doubt at {}", places(Verdict::Undecided));
-            (Verdict::DoesNotHold, Some(reason))
+        (false, true) if has(Verdict::Undecided) => {
+            let axis = axis.unwrap_or("place");
+            let reason = format!(
+                "{axis}: not at {}; in doubt at {}",
+                places(Verdict::DoesNotHold),
+                places(Verdict::Undecided)
+            );
+            (Verdict::Undecided, Some(reason))
         }
+        (true, false) => (Verdict::Holds, None),
         _ => (Verdict::DoesNotHold, None),
     }
 }
