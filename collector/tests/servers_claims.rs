@@ -141,9 +141,9 @@ fn anomalies_deadlocks_and_copies_are_those_that_are_known() {
             median(&report, "deadlock", 1, &format!("{database}: one order")),
             0.0
         );
-        // Of 64 clients after one row one has it; of those with a row each nobody waits.
+        // Of 64 clients after one row all but one wait, if the CPUs let them; of those with a row each nobody does.
         let waits = |at: &str| median(&report, "lock-cost", 0, &format!("{database}: {at}"));
-        assert!(waits("64 on one row") > 0.8, "{report:#}");
+        assert!(waits("64 on one row") > 0.3, "{report:#}");
         assert!(waits("64 on a row each") < 0.1, "{report:#}");
     }
     // deadlock_timeout is a second; InnoDB looks at once.

@@ -184,6 +184,23 @@ impl Client {
         })
     }
 
+    /// A status variable of MySQL or MariaDB, which have it in different places.
+    pub(super) async fn status(&mut self, variable: &str) -> Result<i64, Refused> {
+        let from = |schema: &str| {
+            format!("from {schema}.global_status where variable_name = '{variable}'")
+        };
+        match self
+            .number("variable_value", &from("information_schema"))
+            .await
+        {
+            Ok(value) => Ok(value),
+            Err(_) => {
+                self.number("variable_value", &from("performance_schema"))
+                    .await
+            }
+        }
+    }
+
     /// Says goodbye.
     pub(super) async fn close(self) {
         let _ = match self {

@@ -113,20 +113,13 @@ pub(super) fn of_mysql(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
             format!("{name} makes threads, which share all memory"),
         );
     }
-    let created = "from information_schema.global_status where variable_name = 'Threads_created'";
-    let in_mysql = "from performance_schema.global_status where variable_name = 'Threads_created'";
     let (each, cache) = scratch.wait(async {
         let mut looking = scratch.connect().await?;
-        // MariaDB has it in the one place, MySQL in the other.
-        let from = match looking.number("variable_value", created).await {
-            Ok(_) => created,
-            Err(_) => in_mysql,
-        };
-        let before = looking.number("variable_value", from).await?;
+        let before = looking.status("Threads_created").await?;
         for _ in 0..VISITS {
             scratch.connect().await?.close().await;
         }
-        let after = looking.number("variable_value", from).await?;
+        let after = looking.status("Threads_created").await?;
         let cache = looking.number("@@thread_cache_size", "").await?;
         looking.close().await;
         Ok(((after - before) as f64 / f64::from(VISITS), cache))
