@@ -15,8 +15,6 @@ use servers::{
 };
 use std::collections::BTreeMap;
 
-const CLAIMS: &str = "deadlock,isolation-anomalies,isolation-cost,lock-cost,pg-connection,cow-shared-buffers,thread-cache";
-
 #[track_caller]
 fn claim<'a>(report: &'a Value, id: &str) -> &'a Value {
     let claims = report["claims"].as_array().expect("claims");
@@ -91,12 +89,14 @@ fn anomalies_deadlocks_and_copies_are_those_that_are_known() {
     let postgresql = Postgresql::start(Version::Installed, &[]);
     let mariadb = Mysql::start(Kind::Mariadb, &[("thread-cache-size", "8")]);
     postgresql.query("create table accounts (id integer)");
-    let words = format!(
-        "claims --quick --quiet --format json --only {CLAIMS} --postgres {} --mysql mysql://root@127.0.0.1:{}/",
-        postgresql.port(),
-        mariadb.port()
-    );
-    let report = Ended::of(connscope(&words)).exits(0).report();
+    let report = |only: &str| {
+        let words = format!(
+            "claims --quick --quiet --format json --only {only} --postgres {} --mysql mysql://root@127.0.0.1:{}/",
+            postgresql.port(),
+            mariadb.port()
+        );
+        Ended::of(connscope(&words)).exits(0).report()
+    };
 
     let everything = [
         "dirty read",
@@ -115,24 +115,26 @@ fn anomalies_deadlocks_and_copies_are_those_that_are_known() {
         });
         BTreeMap::from(owned)
     };
+    let isolation = report("isolation-anomalies,isolation-cost");
     let of_postgresql = levels([
         ("read uncommitted", &everything[1..]),
         ("read committed", &everything[1..]),
         ("repeatable read", &["write skew"]),
         ("serializable", &[]),
     ]);
-    assert_eq!(seen(&report, "PostgreSQL"), of_postgresql);
+    assert_eq!(seen(&isolation, "PostgreSQL"), of_postgresql);
     let of_mariadb = levels([
         ("read uncommitted", &everything),
         ("read committed", &everything[1..]),
         ("repeatable read", &["lost update", "write skew"]),
         ("serializable", &[]),
     ]);
-    assert_eq!(seen(&report, "MySQL"), of_mariadb);
-    assert_eq!(claim(&report, "isolation-anomalies")["verdict"], "holds");
+    assert_eq!(seen(&isolation, "MySQL"), of_mariadb);
+    assert_eq!(claim(&isolation, "isolation-anomalies")["verdict"], "holds");
 
+    let report = report("deadlock,lock-cost,pg-connection,cow-shared-buffers,thread-cache");
     for database in ["PostgreSQL", "MySQL"] {
-        costs_something(&report, database);
+        costs_something(&isolation, database);
         assert_eq!(
             median(&report, "deadlock", 0, &format!("{database}: opposite")),
             1.0

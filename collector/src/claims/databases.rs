@@ -5,8 +5,9 @@ use super::{
     Measurement, Spec,
     round::{NotHere, Round},
 };
-use crate::figures::{Described, Unit};
+use crate::figures::Unit;
 use anyhow::Result;
+use std::ops::Range;
 
 mod anomalies;
 mod client;
@@ -102,40 +103,72 @@ const FIGURES: [Spec; 12] = [
     },
 ];
 
-/// One for each kind of database: those given, or why there is none.
+/// What is measured in a scratch database of its own, the figures of it, and how long it takes.
+struct Part {
+    name: &'static str,
+    figures: Range<usize>,
+    takes_ms: [u64; 2],
+    take: fn(&Scratch, &mut Round<'_>) -> Result<()>,
+}
+
+const PARTS: [Part; 5] = [
+    Part {
+        name: "anomalies",
+        figures: 0..1,
+        takes_ms: [1_200, 1_200],
+        take: anomalies::take,
+    },
+    Part {
+        name: "isolation levels",
+        figures: 1..6,
+        takes_ms: [2_900, 2_000],
+        take: contention::isolation,
+    },
+    Part {
+        name: "deadlocks",
+        figures: 6..8,
+        takes_ms: [1_500, 1_500],
+        take: deadlocks::take,
+    },
+    Part {
+        name: "waits for locks",
+        figures: 8..9,
+        takes_ms: [3_200, 2_200],
+        take: contention::lock_waits,
+    },
+    Part {
+        name: "connections",
+        figures: 9..12,
+        takes_ms: [1_000, 1_000],
+        take: connections::take,
+    },
+];
+
+/// Each part for each kind of database: those given, or why there is none.
 pub(super) fn measurements() -> Vec<Measurement> {
-    [Kind::Postgresql, Kind::Mysql].map(of_kind).into()
+    let kinds = [Kind::Postgresql, Kind::Mysql].into_iter();
+    kinds
+        .flat_map(|kind| PARTS.iter().map(move |part| measurement(kind, part)))
+        .collect()
 }
 
-fn of_kind(kind: Kind) -> Measurement {
+fn measurement(kind: Kind, part: &'static Part) -> Measurement {
+    let figures = FIGURES[part.figures.clone()].iter();
     Measurement {
-        name: kind.name(),
-        figures: FIGURES
-            .iter()
-            .map(Spec::described)
-            .collect::<Vec<Described>>(),
-        takes_ms: [7_000, 5_000],
-        take: Box::new(move |round| take(kind, round)),
-    }
-}
-
-fn take(kind: Kind, round: &mut Round<'_>) -> Result<()> {
-    let Some(login) = round.setting.login(kind) else {
-        let option = kind.option();
-        let why = format!(
-            "no {} was given; give one by {option} PORT or {option} URL: a scratch database is made there, \
-             and removed afterwards",
-            kind.name()
-        );
-        return Err(NotHere(why).into());
-    };
-    let scratch = Scratch::create(login, kind)?;
-    anomalies::take(&scratch, round)?;
-    contention::isolation(&scratch, round)?;
-    deadlocks::take(&scratch, round)?;
-    contention::lock_waits(&scratch, round)?;
-    match kind {
-        Kind::Postgresql => connections::of_postgresql(&scratch, round),
-        Kind::Mysql => connections::of_mysql(&scratch, round),
+        name: part.name,
+        figures: figures.map(Spec::described).collect(),
+        takes_ms: part.takes_ms,
+        take: Box::new(move |round| {
+            let Some(login) = round.setting.login(kind) else {
+                let why = format!(
+                    "no {} was given; give one by {option} PORT or {option} URL: a scratch database is made \
+                     there, and removed afterwards",
+                    kind.name(),
+                    option = kind.option()
+                );
+                return Err(NotHere(why).into());
+            };
+            (part.take)(&Scratch::create(login, kind)?, round)
+        }),
     }
 }

@@ -1,6 +1,6 @@
 //! What a connection costs the server: memory of its own, of what it shares, and threads created.
 
-use super::{scratch::Scratch, watching::backends};
+use super::{client::Kind, scratch::Scratch, watching::backends};
 use crate::claims::round::Round;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -12,7 +12,14 @@ const BACKENDS: usize = 10;
 /// Connections that come and go.
 const VISITS: u32 = 40;
 
-pub(super) fn of_postgresql(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
+pub(super) fn take(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
+    match scratch.kind {
+        Kind::Postgresql => of_postgresql(scratch, round),
+        Kind::Mysql => of_mysql(scratch, round),
+    }
+}
+
+fn of_postgresql(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
     let name = scratch.kind.name();
     for figure in ["threads_created"] {
         round.lacks(figure, Some(name), format!("{name} makes processes"));
@@ -104,7 +111,7 @@ fn copied_and_resident(smaps: &str) -> (u64, u64) {
     (copied, resident)
 }
 
-pub(super) fn of_mysql(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
+fn of_mysql(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
     let name = scratch.kind.name();
     for figure in ["database_connection", "shared_buffer_copies"] {
         round.lacks(
