@@ -73,7 +73,8 @@ const PROGRAMS: [(&str, &[&str]); 4] = [
 const OURS: &str = "posix_spawn(3)";
 
 fn take(round: &mut Round<'_>) -> Result<()> {
-    let share = with_posix_spawn(round).context(OURS)?;
+    round.setting.needs_probes()?;
+    let share = with_posix_spawn().context(OURS)?;
     round.tell_at("spawn_forks", OURS, None, vec![share]);
     for (name, words) in PROGRAMS {
         match of_program(round, words)? {
@@ -109,8 +110,8 @@ fn share(sampler: &mut Sampler, work: impl FnOnce() -> Result<()>) -> Result<f64
     Ok(forks as f64 / all as f64)
 }
 
-fn with_posix_spawn(round: &Round<'_>) -> Result<f64> {
-    let mut sampler = watch(round, std::process::id())?;
+fn with_posix_spawn() -> Result<f64> {
+    let mut sampler = watch(std::process::id())?;
     share(&mut sampler, || {
         for _ in 0..TIMES {
             let mut command = Command::new("/bin/true");
@@ -143,7 +144,7 @@ fn of_child(round: &Round<'_>, child: &mut Child) -> Result<f64> {
     let stdout = child.stdout.take().context("it has no stdout")?;
     let ready = Lines::of(stdout)?.next(PATIENCE, round.setting.interrupt, || None);
     ready.map_err(|silence| anyhow!("it does not start: {silence}"))?;
-    let mut sampler = watch(round, child.id())?;
+    let mut sampler = watch(child.id())?;
     share(&mut sampler, || {
         let mut stdin = child.stdin.take().context("it has no stdin")?;
         stdin.write_all(b"go\n").context("it reads nothing")?;
@@ -151,8 +152,7 @@ fn of_child(round: &Round<'_>, child: &mut Child) -> Result<f64> {
     })
 }
 
-fn watch(round: &Round<'_>, pid: u32) -> Result<Sampler> {
-    round.setting.needs_probes()?;
+fn watch(pid: u32) -> Result<Sampler> {
     let mut sampler = Sampler::load(&[&roles::OF_ANY], &probe_ebpf::Options::NO_WINDOWS)?;
     sampler.add(0, pid)?;
     Ok(sampler)
