@@ -14,7 +14,7 @@ mod copies;
 mod coroutines;
 mod faults;
 mod mapping;
-mod placement;
+pub(crate) mod placement;
 mod probes;
 mod processes;
 mod ring;

@@ -33,6 +33,7 @@ Examples:
   sudo connscope serve --config connscope.toml
   sudo connscope top --postgres 5432
   connscope calibrate
+  sudo connscope claims --quick
   connscope doctor";
 
 /// The subcommands.
@@ -57,6 +58,8 @@ pub enum Command {
     /// Measures one operation for `calibrate`, in a process of its own
     #[command(hide = true)]
     CalibrateOperation(CalibrateOperation),
+    /// Put folklore about processes, threads, tasks and databases to the test on this host
+    Claims(Claims),
     /// Say what this host allows, and what to do about the rest
     Doctor(Doctor),
     /// Print the completions of this command line for a shell
@@ -336,6 +339,46 @@ pub struct CalibrateOperation {
     /// Fewer and shorter samples
     #[arg(long)]
     pub quick: bool,
+}
+
+/// `connscope claims`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Without sudo, what needs to watch other tasks is said to be not measurable here, and the rest is measured.
+See docs/claims.md.
+
+Examples:
+  sudo connscope claims
+  sudo connscope claims --quick --only fork-50mb,thread-create
+  sudo connscope claims --postgres 5432 --mysql mysql://root@127.0.0.1:3306
+  sudo connscope claims --file my-claims.toml --format json --out claims.json
+  connscope claims --list")]
+pub struct Claims {
+    /// Claims to put to the test; all by default
+    #[arg(long, value_delimiter = ',', value_name = "ID,...")]
+    pub only: Vec<String>,
+    /// Claims of your own, put to the test after ours: a file of the same form as ours (see docs/claims.md)
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// PostgreSQL to put claims on databases to the test on: a port of this host, or a URL. They get a database of
+    /// their own, which is removed afterwards
+    #[arg(long, value_name = "PORT|URL", value_parser = NonEmptyStringValueParser::new())]
+    pub postgres: Option<String>,
+    /// MySQL or MariaDB, likewise
+    #[arg(long, value_name = "PORT|URL", value_parser = NonEmptyStringValueParser::new())]
+    pub mysql: Option<String>,
+    /// List the claims, and what there is to judge others by; measure nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Three rounds instead of five, and shorter windows: two minutes, and wider intervals
+    #[arg(long)]
+    pub quick: bool,
+    /// The `connscope-target` binary; by default the one beside this program, or in PATH
+    #[arg(long, value_name = "FILE")]
+    pub target_binary: Option<PathBuf>,
+    /// Where the report goes
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `connscope doctor`

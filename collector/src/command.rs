@@ -2,13 +2,13 @@
 
 pub mod attach;
 pub mod calibrate;
+pub mod claims;
 pub mod compare;
 pub mod completions;
 pub mod diff;
 pub mod doctor;
 mod expected;
 mod keeping;
-mod measure;
 mod output;
 pub mod record;
 pub mod report;
@@ -46,6 +46,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Top(top) => top::run(top),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, cli.quiet),
         Command::CalibrateOperation(operation) => calibrate::work(operation),
+        Command::Claims(claims) => claims::run(claims, cli.quiet),
         Command::Doctor(doctor) => doctor::run(doctor),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => completions::pages(man),

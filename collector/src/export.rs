@@ -10,6 +10,7 @@ use crate::diff::Diff;
 use crate::record::Origin;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
+use crate::report::claims::Claims;
 
 mod html;
 mod json;
@@ -77,6 +78,8 @@ enum Content<'a> {
     Report(&'a Report, bool),
     /// What the basic operations cost.
     Calibration(&'a Calibration),
+    /// What became of claims.
+    Claims(&'a Claims),
     /// What differs between two records; for people, if asked for, with what does not.
     Diff(&'a Diff, bool),
 }
@@ -129,6 +132,12 @@ impl<'a> From<&'a Diff> for Document<'a> {
     }
 }
 
+impl<'a> From<&'a Claims> for Document<'a> {
+    fn from(claims: &'a Claims) -> Self {
+        Self::of(Content::Claims(claims))
+    }
+}
+
 /// Writes a report. `style` matters to the table only.
 ///
 /// # Errors
@@ -143,12 +152,15 @@ pub fn write<'a>(
     match (format, content) {
         (Format::Table, Content::Report(it, explained)) => table::write(it, explained, style, out),
         (Format::Table, Content::Calibration(it)) => table::write_calibration(it, style, out),
+        (Format::Table, Content::Claims(it)) => table::write_claims(it, style, out),
         (Format::Table, Content::Diff(it, whole)) => table::write_diff(it, whole, style, out),
         (Format::Json, Content::Report(it, _)) => json::write(it, out),
         (Format::Json, Content::Calibration(it)) => json::write(it, out),
+        (Format::Json, Content::Claims(it)) => json::write(it, out),
         (Format::Json, Content::Diff(it, _)) => json::write(it, out),
         (Format::Html, Content::Report(it, _)) => html::write(it, origin, out),
         (Format::Html, Content::Calibration(it)) => html::write_calibration(it, origin, out),
+        (Format::Html, Content::Claims(it)) => html::write_claims(it, out),
         (Format::Html, Content::Diff(it, whole)) => html::write_diff(it, whole, out),
     }
 }

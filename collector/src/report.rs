@@ -10,6 +10,7 @@ use crate::snapshot::{Host, Recording, Run, TargetKind, Unavailable};
 pub mod blocked;
 pub mod calibration;
 pub mod calls;
+pub mod claims;
 pub mod client;
 pub mod connections;
 pub mod counters;

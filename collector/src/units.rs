@@ -58,7 +58,9 @@ pub(crate) fn percent(fraction: f64) -> String {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
     Time,
+    Bytes,
     Rate,
+    Count,
     Number,
 }
 
@@ -84,7 +86,9 @@ impl Unit {
     fn scale(self) -> &'static Scale {
         match self {
             Self::Time => &TIMES,
+            Self::Bytes => &BYTES,
             Self::Rate => &RATES,
+            Self::Count => &COUNTS,
             Self::Number => &NUMBERS,
         }
     }

@@ -229,6 +229,38 @@ fn operations_to_calibrate() {
 }
 
 #[test]
+fn claims_to_put_to_the_test() {
+    let known = "known are switch-process, switch-thread";
+    for value in ["race-condition", "", "race,"] {
+        refuses(&["claims", "--only", value], &["unknown claim", known]);
+    }
+    let said = refuses(&["claims", "--only", "race,race"], &[]);
+    assert_eq!(said, "connscope: race is given twice in --only\n");
+    refuses(
+        &["claims", "--postgres", "70000"],
+        &["cannot read --postgres", "give a port, or a URL"],
+    );
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.toml");
+    let text = "[[claim]]\nid = \"mine\"\nclaim = \"?\"\n[[claim.test]]\nmeasure = \"frok\"\nat_most = 1\n";
+    std::fs::write(&file, text).expect("written");
+    let file = file.to_str().expect("a path");
+    let wrong = format!("connscope: {file}:5: measure: no measure \"frok\"; there are ");
+    refuses(&["claims", "--file", file], &[&wrong, "fork, "]);
+    refuses(
+        &["claims", "--file", "/nowhere/mine.toml"],
+        &["cannot read /nowhere/mine.toml: no such file"],
+    );
+    let list = Ended::of(connscope("claims --list")).exits(0).stdout;
+    for line in [
+        "\n  fork-50mb ",
+        "\n  fork (seconds, by memory of the parent)\n",
+    ] {
+        assert!(list.contains(line), "{list}");
+    }
+}
+
+#[test]
 fn commands() {
     refuses(&[], &["Usage: connscope", "compare", "attach", "doctor"]);
     refuses(&["measure"], &["unrecognized subcommand 'measure'"]);

@@ -5,6 +5,7 @@ mod apt;
 mod bench;
 mod cargo;
 mod check;
+mod claims;
 mod demo;
 mod fuzz;
 mod host;
@@ -31,6 +32,7 @@ Examples:
   cargo xtask test histogram          only the tests whose path contains `histogram`
   cargo xtask test-vm                 the kernel half's root tests on the oldest and newest kernels
   cargo xtask check                   formatting, lints, who may know whom
+  cargo xtask claims -- --quick       every claim, on databases of its own
   cargo xtask fuzz --seconds 3600     any bytes for the reference servers' protocol, for an hour
   cargo xtask soak --minutes 20       the exporter, while everything it watches comes and goes
   cargo xtask bench                   every benchmark, one after another
@@ -52,6 +54,8 @@ enum Command {
     Build(SetupArgs),
     /// Set up, build, and run a short `connscope compare` (as root, through sudo where needed)
     Demo(SetupArgs),
+    /// Set up, build, and run `connscope claims` with a PostgreSQL and a MariaDB that are started for it
+    Claims(ClaimsArgs),
     /// Set up and run the tests, root ones included; the last line counts them all
     Test(TestArgs),
     /// Set up and run tests on other kernels, in emulated machines: the kernel half's root tests,
@@ -149,6 +153,15 @@ struct BenchArgs {
 }
 
 #[derive(Args)]
+struct ClaimsArgs {
+    /// Further arguments of `connscope claims`
+    #[arg(last = true)]
+    arguments: Vec<String>,
+    #[command(flatten)]
+    setup: SetupArgs,
+}
+
+#[derive(Args)]
 struct FuzzArgs {
     /// For so many seconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
@@ -195,6 +208,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(setup) => {
             setup.unless_refused(Purpose::Build)?;
             demo::run()
+        }
+        Command::Claims(args) => {
+            args.setup.unless_refused(Purpose::Servers)?;
+            claims::run(&args.arguments)
         }
         Command::Test(args) => {
             let tiers = Tier::chosen(args.tiers);

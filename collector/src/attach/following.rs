@@ -210,24 +210,25 @@ impl Following {
         if !target.chosen.found.may_be_again() {
             return Ok(());
         }
-        let ended = target.has_ended();
-        if ended && target.gone.is_none() {
-            target.gone = Some(Instant::now());
-            events.push(Event::Ended(number, name.clone()));
-        }
-        if !(ended || join && target.chosen.found.may_be_joined()) {
+        target.held.retain(|process| !is_over(process));
+        if !(target.has_ended() || join && target.chosen.found.may_be_joined()) {
             return Ok(());
         }
         let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
         let watched: HashSet<u32> = tasks.map(|task| task.pid).collect();
         for pid in target.chosen.found.again() {
-            if watched.contains(&pid) {
+            // One that descends from what was watched first, and is the target alone now.
+            let is_heir = target.has_ended() && watched.contains(&pid);
+            if watched.contains(&pid) && !is_heir {
                 continue;
             }
             let Some(held) = hold(pid) else { continue };
             // It may have ended just now, or descend from one that is watched since the snapshot.
-            if sampler.add(number, pid).is_err() {
+            if !is_heir && sampler.add(number, pid).is_err() {
                 continue;
+            }
+            if !is_heir {
+                target.say_ended(number, events);
             }
             target.held.push(held);
             target.chosen.pids.push(pid);
@@ -240,6 +241,7 @@ impl Following {
                 events.push(Event::Back(number, name.clone(), pid));
             }
         }
+        target.say_ended(number, events);
         Ok(())
     }
 }
@@ -264,6 +266,14 @@ impl Target {
 
     fn has_ended(&self) -> bool {
         self.held.iter().all(is_over)
+    }
+
+    /// Says so once, if it has.
+    fn say_ended(&mut self, number: usize, events: &mut Vec<Event>) {
+        if self.gone.is_none() && self.has_ended() {
+            self.gone = Some(Instant::now());
+            events.push(Event::Ended(number, self.chosen.name.clone()));
+        }
     }
 }
 

@@ -129,6 +129,17 @@ impl TargetBinary {
         }
     }
 
+    /// A command of the program that serves a model by itself, beside it, if there is one.
+    pub fn command_of(&self, model: &str) -> Option<Command> {
+        let name = format!("{}-{model}", self.path.file_name()?.to_str()?);
+        let path = self.path.with_file_name(name);
+        path.is_file().then(|| {
+            let mut command = Command::new(path);
+            bind(&mut command);
+            command
+        })
+    }
+
     /// A command of it that cannot outlive us, and that Ctrl-C at our terminal does not reach.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
@@ -166,18 +177,31 @@ impl Server {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let model = binary.model(model)?;
-        let backend = match model.needs_backend() {
-            true => Some(Self::start_one(
-                binary,
-                binary.model(BACKEND_MODEL)?,
-                options,
-                None,
-                None,
-                interrupt,
-            )?),
+        let behind = match model.needs_backend() {
+            true => {
+                let backend = binary.model(BACKEND_MODEL)?;
+                Some(Self::start_one(
+                    binary, backend, options, None, None, interrupt,
+                )?)
+            }
             false => None,
         };
-        Self::start_one(binary, model, options, backend, hierarchy, interrupt)
+        Self::start_one(binary, model, options, behind, hierarchy, interrupt)
+    }
+
+    /// The same of a model that forwards requests, before a server that was started already.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_before(
+        binary: &TargetBinary,
+        model: &str,
+        options: &[&str],
+        behind: Self,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let model = binary.model(model)?;
+        Self::start_one(binary, model, options, Some(behind), None, interrupt)
     }
 
     fn start_one(

@@ -12,6 +12,7 @@ use super::{
     worker::{Bench, Variant},
 };
 use anyhow::Result;
+use probe_ebpf::{Assignment, GroupRule, Options, Watch, platform};
 
 /// Sizes of rings: each of those around the number of tags, then fewer.
 const SPACES: [usize; 11] = [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16];
@@ -24,14 +25,53 @@ pub(crate) fn address_spaces(bench: &mut Bench) -> Result<()> {
         rings.push(Ring::start(spaces)?);
     }
     let sampled = bench.budget.interleaved(&mut rings)?;
-    for (ring, sampled) in rings.into_iter().zip(sampled) {
+    let flushed = flushed_shares(&rings, bench.budget.quick)?;
+    for (place, (ring, sampled)) in rings.into_iter().zip(sampled).enumerate() {
         let spaces = ring.pipes.len();
-        let variant = Variant::new(format!("{spaces} address spaces"))
+        let mut variant = Variant::new(format!("{spaces} address spaces"))
             .with("address_spaces", spaces as f64)
             .observed("switches_per_operation", ring.stop()?);
+        if let Some(shares) = &flushed {
+            variant = variant.observed("tlb_flushed_share", shares[place]);
+        }
         bench.tell(variant, sampled)?;
     }
     Ok(())
+}
+
+/// Of the switches of each ring to another address space, those that found the TLB flushed, in laps that
+/// are watched and not timed. None where we may not watch.
+fn flushed_shares(rings: &[Ring], quick: bool) -> Result<Option<Vec<f64>>> {
+    const HOPS: [u64; 2] = [20_000, 5_000];
+    if !platform::missing_capabilities().is_empty() {
+        return Ok(None);
+    }
+    let mut watch = Watch::load(&[GroupRule::default()], &Options::NO_WINDOWS)?;
+    // All that take part descend from this process.
+    watch.add(Assignment {
+        pid: std::process::id(),
+        main_group: 0,
+        thread_group: 0,
+        process_group: 0,
+        unsettled: false,
+    })?;
+    let mut counted = || -> Result<[u64; 2]> {
+        let sample = watch.read()?;
+        let groups = sample.groups.iter().map(|group| &group.tlb);
+        Ok(groups.fold([0; 2], |[kept, flushed], tlb| {
+            [kept + tlb.kept, flushed + tlb.flushed]
+        }))
+    };
+    let mut shares = Vec::new();
+    for ring in rings {
+        let before = counted()?;
+        let laps = HOPS[usize::from(quick)] / ring.per_time();
+        (0..laps).try_for_each(|_| go_round(&ring.pipes))?;
+        let after = counted()?;
+        let [kept, flushed] = [0, 1].map(|which| (after[which] - before[which]) as f64);
+        shares.push(flushed / (kept + flushed).max(1.0));
+    }
+    Ok(Some(shares))
 }
 
 /// A ring of which this process is a part.

@@ -3,7 +3,6 @@
 use super::{
     Usage,
     keeping::Keeping,
-    measure::{Bench, measure, ramp_steps},
     output::{Sink, conclude},
     report,
 };
@@ -14,6 +13,7 @@ use crate::{
     interrupt::Interrupt,
     limits::{SPARE_DESCRIPTORS, raise_open_files, too_few_files},
     load::Plan,
+    measure::{Bench, measure, ramp_steps},
     own::{self, OwnSampler},
     progress::Progress,
     record::{End, Entry},

@@ -10,6 +10,7 @@ use crate::diff::Diff;
 use crate::record::Origin;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
+use crate::report::claims::Claims;
 use crate::snapshot::Host;
 
 mod bars;
@@ -102,6 +103,24 @@ pub(super) fn write_diff(diff: &Diff, whole: bool, out: &mut dyn io::Write) -> i
             title: "Differences",
             body,
         }],
+    };
+    write!(out, "{page}")
+}
+
+/// Writes the page of what became of claims.
+pub(super) fn write_claims(claims: &Claims, out: &mut dyn io::Write) -> io::Result<()> {
+    let parts = table::claims_parts(claims);
+    let is_note = |part: &Part| matches!(part, Part::Notes(..));
+    let (notes, figures): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_note);
+    let sections = [
+        ("Verdicts", tables(&figures)),
+        ("Methods and sources", tables(&notes)),
+    ];
+    let page = Page {
+        command: "claims",
+        words: words(&claims.host, None),
+        incomplete: claims.incomplete.as_deref(),
+        sections: sections.map(|(title, body)| Section { title, body }).into(),
     };
     write!(out, "{page}")
 }

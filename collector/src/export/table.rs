@@ -7,12 +7,14 @@ use super::Style;
 use crate::diff::Diff;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
+use crate::report::claims::Claims;
 use crate::snapshot::Host;
 
 mod attach;
 mod calibration;
 mod calls;
 mod cells;
+mod claims;
 mod client_cells;
 mod column;
 mod compare;
@@ -109,6 +111,20 @@ pub(super) fn diff_parts(diff: &Diff, whole: bool) -> Vec<Part> {
 /// The report of a calibration below its heading.
 pub(super) fn calibration_parts(calibration: &Calibration, style: &Style) -> Vec<Part> {
     calibration::parts(calibration, style)
+}
+
+/// Writes what became of claims.
+pub(super) fn write_claims(
+    claims: &Claims,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    claims::write(claims, style, Pen { color: style.color }, out)
+}
+
+/// The same below its heading, for a page.
+pub(super) fn claims_parts(claims: &Claims) -> Vec<Part> {
+    claims::parts(claims)
 }
 
 /// What was done and where.

@@ -372,7 +372,7 @@ fn what_is_shown_of_it() {
     fields(&json, &mut names);
     // Two records of one host have no circumstances.
     names.insert("what".to_owned());
-    assert_eq!(names, documented(parts()[3]));
+    assert_eq!(names, documented(parts()[4]));
     assert_eq!(json["targets"][0]["name"], "postgres");
     let page = text(&diff, Format::Html, false);
     assert!(

@@ -39,12 +39,13 @@ fn json(recording: &connscope::snapshot::Recording) -> Value {
     serde_json::from_slice(&out).unwrap()
 }
 
-/// The document's parts about reports, `connscope doctor`, `connscope calibrate` and `connscope diff`.
-pub(crate) fn parts() -> [&'static str; 4] {
+/// The document's parts about reports, `connscope doctor`, `calibrate`, `claims` and `diff`.
+pub(crate) fn parts() -> [&'static str; 5] {
     let (reports, rest) = DOCUMENT.split_once("\n## doctor\n").unwrap();
     let (doctor, rest) = rest.split_once("\n## calibrate\n").unwrap();
-    let (calibrate, diff) = rest.split_once("\n## diff\n").unwrap();
-    [reports, doctor, calibrate, diff]
+    let (calibrate, rest) = rest.split_once("\n## claims\n").unwrap();
+    let (claims, diff) = rest.split_once("\n## diff\n").unwrap();
+    [reports, doctor, calibrate, claims, diff]
 }
 
 /// Names in the first column of the tables of a text.

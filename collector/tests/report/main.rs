@@ -3,6 +3,7 @@
 mod alerts;
 mod around;
 mod calibration;
+mod claims;
 mod connections;
 mod counters;
 mod creations;

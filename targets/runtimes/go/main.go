@@ -30,6 +30,7 @@ type options struct {
 	stackBytes       int
 	residentBytes    int
 	allowCrash       bool
+	measure          bool
 }
 
 func main() {
@@ -47,11 +48,15 @@ func parse() options {
 	flag.IntVar(&o.stackBytes, "stack-size", 1<<20, "most that a goroutine's stack may grow to, in bytes")
 	flag.IntVar(&o.residentBytes, "resident", 0, "memory to write before serving, in bytes")
 	flag.BoolVar(&o.allowCrash, "allow-crash", false, "obey CRASH")
+	flag.BoolVar(&o.measure, "measure", false, "say what goroutines cost, and serve nothing")
 	flag.Parse()
 	return o
 }
 
 func run(o options) error {
+	if o.measure {
+		return measure()
+	}
 	debug.SetMaxStack(o.stackBytes)
 	// Apart from the heap, whose live size decides when garbage is collected.
 	if _, err := touchedMapping(o.residentBytes); err != nil {

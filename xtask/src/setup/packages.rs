@@ -7,6 +7,8 @@ pub(crate) enum Purpose {
     Build,
     /// To build every program, those in other languages too.
     Programs,
+    /// To build them and to run real servers beside them.
+    Servers,
     /// To build them and to run the tests.
     Tests,
     /// To build and to run tests in virtual machines.
@@ -32,7 +34,10 @@ impl Purpose {
     fn includes(self, other: Self) -> bool {
         match self {
             Self::All => true,
-            Self::Tests => [Self::Build, Self::Programs, Self::Tests].contains(&other),
+            Self::Servers => [Self::Build, Self::Programs, Self::Servers].contains(&other),
+            Self::Tests => {
+                [Self::Build, Self::Programs, Self::Servers, Self::Tests].contains(&other)
+            }
             _ => [Self::Build, self].contains(&other),
         }
     }
@@ -126,7 +131,7 @@ const fn vm_tests(name: &'static str, reason: &'static str) -> Package {
 const fn server(name: &'static str, service: &'static str) -> Package {
     Package {
         service: Some(service),
-        ..tests(name, "a real server to attach to")
+        ..needed_for(name, "a real server to attach to", &[Purpose::Servers])
     }
 }
 

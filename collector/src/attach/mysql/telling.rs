@@ -82,6 +82,8 @@ impl Telling for Threads {
     fn begin(&mut self) {
         self.serving = None;
         self.round += 1;
+        // One that was not asked for when it was due has ended; its id may come to be another's.
+        self.due.retain(|_, (due, _)| *due >= self.round);
     }
 
     fn role_of(&mut self, task: &Unsettled) -> Option<usize> {

@@ -22,6 +22,16 @@ impl Pen {
         self.escape("33", text)
     }
 
+    /// What is as it is said to be.
+    pub(super) fn good(self, text: &str) -> String {
+        self.escape("32", text)
+    }
+
+    /// What is not.
+    pub(super) fn bad(self, text: &str) -> String {
+        self.escape("31", text)
+    }
+
     fn escape(self, code: &str, text: &str) -> String {
         if self.color {
             format!("\x1b[{code}m{text}\x1b[0m")

@@ -1,8 +1,9 @@
 //! The configuration file as it is written, and where in it something is wrong.
 
 use crate::export::otlp::Histograms;
-use anyhow::{Error, Result, anyhow};
-use serde::de::{Deserializer, Error as _, Visitor};
+pub(super) use crate::place::{Number, Place};
+use anyhow::Result;
+use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -126,74 +127,15 @@ impl<'de> Deserialize<'de> for Which {
     }
 }
 
-/// A number with or without a point.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Number(f64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match toml::Value::deserialize(deserializer)? {
-            toml::Value::Integer(number) => Ok(Self(number as f64)),
-            toml::Value::Float(number) => Ok(Self(number)),
-            other => Err(D::Error::custom(format!(
-                "a {}; give a number",
-                other.type_str()
-            ))),
-        }
-    }
-}
-
 impl RawConfig {
     /// # Errors
     /// What is wrong and where, as `:LINE: KEY: why`.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let place = Place::in_text(text);
-            let key = key_of(place.text_of_line(start));
-            let why = error.message().replace('\n', ", ");
-            anyhow!(":{}: {key}{why}", place.line(start))
-        })
+        Place::in_text(text).parse()
     }
 }
 
-/// `interval: ` of a line like `interval = "ten"`, and nothing of one that sets nothing.
-fn key_of(line: &str) -> String {
-    match line.split_once('=') {
-        Some((key, _)) if !key.trim().is_empty() => format!("{}: ", key.trim()),
-        _ => String::new(),
-    }
-}
-
-/// A text in which something is wrong.
-pub(super) struct Place<'a> {
-    text: &'a str,
-}
-
-impl<'a> Place<'a> {
-    pub(super) fn in_text(text: &'a str) -> Self {
-        Self { text }
-    }
-
-    /// From 1.
-    pub(super) fn line(&self, offset: usize) -> usize {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        before.matches('\n').count() + 1
-    }
-
-    fn text_of_line(&self, offset: usize) -> &'a str {
-        let lines = self.text.lines();
-        lines
-            .into_iter()
-            .nth(self.line(offset) - 1)
-            .unwrap_or_default()
-    }
-
-    /// What is wrong with a value.
-    pub(super) fn of<T>(&self, value: &Spanned<T>, key: &str, why: &str) -> Error {
-        anyhow!(":{}: {key}: {why}", self.line(value.span().start))
-    }
-
+impl Place<'_> {
     pub(super) fn number(
         &self,
         value: &Option<Spanned<i64>>,

@@ -1,0 +1,134 @@
+//! `connscope claims`: folklore against measurement.
+
+use super::{
+    Usage,
+    output::{Sink, conclude, print},
+};
+use crate::{
+    claims::{Kind, Login, Measurement, Setting, Taken, known, measurements, rows::Rows, take},
+    cli::Claims,
+    figures::{Claim, ClaimsRun, Described},
+    host,
+    interrupt::Interrupt,
+    report::claims::{self, Verdict},
+};
+use anyhow::{Context, Result};
+use std::{collections::BTreeSet, fmt::Write, process::ExitCode, time::Instant};
+
+/// Measures what the claims that were asked for are judged by, judges them and reports.
+///
+/// # Errors
+/// If a claim is not known, a file of claims is wrong, or the report cannot be written.
+pub fn run(args: &Claims, quiet: bool) -> Result<ExitCode> {
+    let all = measurements();
+    let known = known(&all);
+    let rows =
+        Rows::load(args.file.as_deref(), &known).map_err(|error| Usage(format!("{error:#}")))?;
+    if args.list {
+        print(list(&rows, &known).as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let claims = chosen(&rows.claims, &args.only)?;
+    let logins = logins(args)?;
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let sink = Sink::open(&args.output)?;
+    let begun = Instant::now();
+    let setting = Setting::new(
+        args.quick,
+        &interrupt,
+        args.target_binary.as_deref(),
+        logins,
+    );
+    let Taken {
+        figures,
+        missing,
+        rounds,
+        incomplete,
+    } = take(&needed(&all, &claims), &setting, quiet);
+    let run = ClaimsRun {
+        host: host::describe(None),
+        claims,
+        sources: rows.sources,
+        figures,
+        missing,
+        rounds,
+        quick: args.quick,
+        took_ns: begun.elapsed().as_nanos() as u64,
+        incomplete,
+    };
+    let report = claims::build(&run);
+    sink.write(&report, &args.output)?;
+    Ok(conclude(&troubles(&report)))
+}
+
+/// A claim that does not hold is no trouble; one that could not be measured though it should is.
+fn troubles(report: &claims::Claims) -> Vec<String> {
+    let failed = report
+        .claims
+        .iter()
+        .filter(|it| it.verdict == Verdict::Failed);
+    let why =
+        failed.map(|it| format!("{}: {}", it.id, it.reason.as_deref().unwrap_or("no figure")));
+    report.incomplete.clone().into_iter().chain(why).collect()
+}
+
+fn logins(args: &Claims) -> Result<Vec<(Kind, Login)>, Usage> {
+    let given = [
+        (Kind::Postgresql, &args.postgres),
+        (Kind::Mysql, &args.mysql),
+    ];
+    let given = given
+        .into_iter()
+        .filter_map(|(kind, text)| Some((kind, text.as_ref()?)));
+    let login = |(kind, text): (Kind, &String)| match Login::parse(kind, text) {
+        Ok(login) => Ok((kind, login)),
+        Err(error) => Err(Usage(format!("{error:#}"))),
+    };
+    given.map(login).collect()
+}
+
+fn chosen(claims: &[Claim], only: &[String]) -> Result<Vec<Claim>, Usage> {
+    let known = || claims.iter().map(|it| it.id.as_str()).collect::<Vec<_>>();
+    for (place, id) in only.iter().enumerate() {
+        if !known().contains(&id.as_str()) {
+            let known = known().join(", ");
+            return Err(Usage(format!("unknown claim {id:?}; known are {known}")));
+        }
+        if only[..place].contains(id) {
+            return Err(Usage(format!("{id} is given twice in --only")));
+        }
+    }
+    let wanted = |claim: &&Claim| only.is_empty() || only.contains(&claim.id);
+    Ok(claims.iter().filter(wanted).cloned().collect())
+}
+
+/// The measurements that give what these claims are judged by.
+fn needed<'a>(all: &'a [Measurement], claims: &[Claim]) -> Vec<&'a Measurement> {
+    let tests = claims.iter().flat_map(|claim| &claim.tests);
+    let figures = tests.flat_map(|test| std::iter::once(&test.measure).chain(&test.per));
+    let figures: BTreeSet<&str> = figures.map(String::as_str).collect();
+    all.iter().filter(|it| it.gives(&figures)).collect()
+}
+
+fn list(rows: &Rows, known: &[Described]) -> String {
+    let mut text = String::from("Claims\n");
+    let width = rows.claims.iter().map(|it| it.id.len()).max().unwrap_or(0);
+    for claim in &rows.claims {
+        let _ = writeln!(text, "  {:<width$}  {}", claim.id, claim.claim);
+    }
+    let _ = writeln!(text, "\nMeasures");
+    for figure in known {
+        let over = figure
+            .axis
+            .as_ref()
+            .map_or(String::new(), |axis| format!(", by {axis}"));
+        let unit = serde_json::to_value(figure.unit).unwrap_or_default();
+        let unit = unit.as_str().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  {} ({unit}{over})\n      {}",
+            figure.name, figure.method
+        );
+    }
+    text
+}

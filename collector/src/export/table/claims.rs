@@ -1,0 +1,175 @@
+//! What became of claims: a table to be read from the back of the room, then what each depends on, and how
+//! it was measured.
+
+use std::io;
+
+use super::super::Style;
+use super::grid::{Grid, Row};
+use super::part::{Note, Part};
+use super::text::{Pen, wrap};
+use crate::report::claims::{Claims, Judged, Tested, Verdict};
+
+mod isolation;
+mod layout;
+mod words;
+
+use layout::Layout;
+
+/// Writes the report.
+pub(super) fn write(
+    claims: &Claims,
+    style: &Style,
+    pen: Pen,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    super::write_host("claims", &claims.host, style, pen, out)?;
+    super::write_incomplete(claims.incomplete.as_deref(), style, pen, out)?;
+    writeln!(out)?;
+    for line in wrap(&words::sum(claims), style.width) {
+        writeln!(out, "{}", pen.strong(&line))?;
+    }
+    let layout = Layout::of(style);
+    let mut group = "";
+    for claim in &claims.claims {
+        if claim.group != group {
+            group = &claim.group;
+            layout.write_group(group, pen, out)?;
+        }
+        layout.write_claim(claim, pen, out)?;
+    }
+    let below = isolation::parts(&claims.isolation).into_iter();
+    below
+        .chain(notes(claims))
+        .try_for_each(|part| part.write(style, pen, out))
+}
+
+/// The same for a page, which breaks the lines of a table by itself.
+pub(super) fn parts(claims: &Claims) -> Vec<Part> {
+    let mut parts = vec![Part::Grid(verdicts(claims))];
+    parts.extend(isolation::parts(&claims.isolation));
+    parts.extend(notes(claims));
+    parts
+}
+
+/// Each claim in a row, or in one for each of its tests.
+fn verdicts(claims: &Claims) -> Grid {
+    let mut rows = Vec::new();
+    let mut group = "";
+    for claim in &claims.claims {
+        if claim.group != group {
+            group = &claim.group;
+            rows.push(Row::Heading(group.to_owned()));
+        }
+        let title = format!("  {} ({})", claim.claim, claim.id);
+        let tests = claim.tests.iter().enumerate().map(|(number, test)| {
+            let label = match number {
+                0 => title.clone(),
+                _ => format!("    {}", test.label),
+            };
+            let verdict = std::iter::once(words::verdict(test.verdict)).chain(words::details(test));
+            Row::Figures(vec![
+                label,
+                words::said(test).join("; "),
+                words::measured(test),
+                verdict.collect::<Vec<_>>().join(", "),
+                claim.sources.join(", "),
+            ])
+        });
+        rows.extend(tests);
+    }
+    Grid {
+        header: ["claim", "said", "measured", "verdict", "source"]
+            .map(str::to_owned)
+            .into(),
+        rows,
+        words: (1..5).collect(),
+    }
+}
+
+fn notes(claims: &Claims) -> [Part; 5] {
+    let of = |of: fn(&Judged) -> Vec<Note>| claims.claims.iter().flat_map(of).collect::<Vec<_>>();
+    [
+        Part::notes("What it depends on", of(curves)),
+        Part::notes("Why there is no clear verdict", of(reasons)),
+        Part::notes("What to know", of(remarks)),
+        Part::notes("How it was measured", of(methods)),
+        Part::notes("Sources", sources(claims)),
+    ]
+}
+
+/// Figures with several points, point by point.
+fn curves(claim: &Judged) -> Vec<Note> {
+    let with_several = claim.tests.iter().filter(|test| test.results.len() > 1);
+    with_several
+        .map(|test| {
+            let axis = test.axis.as_deref().unwrap_or_default();
+            let points = test.results.iter().map(|point| {
+                let note = point
+                    .note
+                    .as_ref()
+                    .map_or_else(String::new, |note| format!(" ({note})"));
+                format!(
+                    "{} {}{note}",
+                    point.at,
+                    words::value(test.unit, point.estimate.median)
+                )
+            });
+            let points = points.collect::<Vec<_>>().join("; ");
+            (
+                claim.id.clone(),
+                format!("{} by {axis}: {points}", test.label),
+            )
+        })
+        .collect()
+}
+
+fn reasons(claim: &Judged) -> Vec<Note> {
+    let unclear = claim
+        .tests
+        .iter()
+        .filter(|test| !matches!(test.verdict, Verdict::Holds | Verdict::Depends));
+    let mut reasons: Vec<Note> = unclear
+        .filter_map(|test| Some((claim.id.clone(), test.reason.clone()?)))
+        .collect();
+    reasons.dedup();
+    reasons
+}
+
+fn remarks(claim: &Judged) -> Vec<Note> {
+    let of_points = claim.tests.iter().filter(|test| test.results.len() == 1);
+    let of_points = of_points
+        .flat_map(|test| &test.results)
+        .filter_map(|it| it.note.as_ref());
+    let all = claim.note.iter().chain(of_points);
+    all.map(|note| (claim.id.clone(), note.clone())).collect()
+}
+
+fn methods(claim: &Judged) -> Vec<Note> {
+    let measured = claim.tests.iter().filter(|test| !test.results.is_empty());
+    let mut notes: Vec<Note> = Vec::new();
+    for test in measured {
+        let counts = words::counts(test);
+        let note = match same_method(claim, test) {
+            true => format!("{}: {counts}", test.label),
+            false => format!("{}: {counts}. {}", test.label, test.method),
+        };
+        notes.push((claim.id.clone(), note));
+    }
+    notes
+}
+
+/// Whether a test before this one is of the same measure.
+fn same_method(claim: &Judged, test: &Tested) -> bool {
+    let before = claim.tests.iter().take_while(|it| !std::ptr::eq(*it, test));
+    before
+        .into_iter()
+        .any(|it| it.measure == test.measure && !it.results.is_empty())
+}
+
+fn sources(claims: &Claims) -> Vec<Note> {
+    let named = |letter: &String| claims.claims.iter().any(|it| it.sources.contains(letter));
+    let sources = claims.sources.iter().filter(|(letter, _)| named(letter));
+    sources
+        .map(|(letter, source)| (letter.clone(), source.clone()))
+        .collect()
+}

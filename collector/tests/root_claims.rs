@@ -1,0 +1,206 @@
+//! `connscope claims` against workloads whose answer is known, and what it says where something is wrong.
+
+#[path = "support/leftovers.rs"]
+mod leftovers;
+#[path = "support/nobody.rs"]
+mod nobody;
+#[path = "support/program.rs"]
+mod program;
+
+use leftovers::Before;
+use nobody::as_nobody;
+use program::*;
+use serde_json::Value;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
+
+/// Rounds with `--quick`.
+const ROUNDS: u64 = 3;
+/// From a signal to the end: the server, the load and what they hold are given up in order.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The report on these claims.
+#[track_caller]
+fn report(only: &str) -> Value {
+    let words = format!("claims --quick --quiet --format json --only {only}");
+    Ended::of(connscope(&words)).exits(0).report()
+}
+
+#[track_caller]
+fn claim<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let claims = report["claims"].as_array().expect("claims");
+    let found = claims.iter().find(|it| it["id"] == id);
+    found.unwrap_or_else(|| panic!("no {id} in {report:#}"))
+}
+
+/// A result of the test of that number.
+#[track_caller]
+fn result<'a>(report: &'a Value, id: &str, test: usize, at: &str) -> &'a Value {
+    let results = claim(report, id)["tests"][test]["results"]
+        .as_array()
+        .expect("results");
+    let found = results.iter().find(|it| it["at"] == at);
+    found.unwrap_or_else(|| panic!("no {at:?} of {id}: {results:#?}"))
+}
+
+#[track_caller]
+fn median(report: &Value, id: &str, test: usize, at: &str) -> f64 {
+    let result = result(report, id, test, at);
+    assert_eq!(result["rounds"], ROUNDS, "{result:#}");
+    result["median"].as_f64().expect("a figure")
+}
+
+#[test]
+fn seats_are_sold_twice_where_nothing_prevents_it_and_nowhere_else() {
+    let report = report("race,lock-prevents");
+    // 3,000 customers a second for 300 ms, eight for each seat, all within the millisecond that each thinks.
+    let oversold = median(&report, "race", 0, "none");
+    let seats = 3_000.0 * 0.3 / 8.0;
+    // In the warm-up as many were sold as in two thirds of the window.
+    assert!(
+        (20.0..=2.0 * seats + 1.0).contains(&oversold),
+        "{oversold} of {seats}"
+    );
+    for mode in ["lock", "optimistic"] {
+        assert_eq!(median(&report, "lock-prevents", 0, mode), 0.0);
+    }
+    for id in ["race", "lock-prevents"] {
+        assert_eq!(claim(&report, id)["verdict"], "holds", "{report:#}");
+    }
+}
+
+#[test]
+fn figures_of_the_kernel_are_those_that_it_is_built_with() {
+    let report =
+        report("timeslice,scheduler,exec-follows,switch-flushes-tlb,task-stack,thread-stack");
+    let tick = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse);
+    let tick = tick.tv_nsec as f64 / 1e9;
+    let measured = median(&report, "timeslice", 0, "");
+    assert!(
+        (measured - tick).abs() < tick / 100.0,
+        "{measured} where HZ says {tick}"
+    );
+    assert!(claim(&report, "scheduler")["tests"][0]["results"][0]["note"].is_string());
+    // bash forks; glibc's posix_spawn(3) does not.
+    assert_eq!(median(&report, "exec-follows", 0, "bash"), 1.0);
+    assert_eq!(median(&report, "exec-follows", 0, "posix_spawn(3)"), 0.0);
+    assert_eq!(claim(&report, "exec-follows")["verdict"], "depends");
+    // x86 keeps six address spaces apart (TLB_NR_DYN_ASIDS); others of the host take some too.
+    assert!(median(&report, "switch-flushes-tlb", 0, "2") < 0.1);
+    // Who is preempted by a task of another process and comes back next finds its entries.
+    assert!(median(&report, "switch-flushes-tlb", 0, "16") > 0.5);
+    // _StackMin of Go's runtime.
+    assert_eq!(median(&report, "task-stack", 0, ""), 2048.0);
+    let kernel_stack = median(&report, "thread-stack", 0, "kernel stack");
+    assert!(
+        (12_000.0..=20_000.0).contains(&kernel_stack),
+        "THREAD_SIZE is 16 KiB: {kernel_stack}"
+    );
+}
+
+/// Little's law: so many connections that each wait for 4.5 ms on the mean carry no more than that many requests in
+/// that time; a claim of our own over it.
+#[test]
+fn a_pool_of_known_size_carries_what_it_can() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.toml");
+    let mine = "[[claim]]\nid = \"mine\"\nclaim = \"a pool of two carries little\"\n\
+                [[claim.test]]\nmeasure = \"pool_throughput\"\nat = [\"2\", \"5\"]\nat_most = 1200\n\
+                [[claim.test]]\nmeasure = \"pool_throughput\"\nat = \"50\"\nper = \"pool_throughput\"\nper_at = \"2\"\nat_least = 3\n";
+    fs::write(&file, mine).expect("written");
+    let words = "claims --quick --quiet --format json --only mine --file";
+    let mut command = connscope(words);
+    command.arg(&file);
+    let report = Ended::of(command).exits(0).report();
+    for (at, size) in [("2", 2.0), ("5", 5.0)] {
+        let most = size / 0.0045;
+        let carried = median(&report, "mine", 0, at);
+        assert!(
+            (0.3 * most..=1.15 * most).contains(&carried),
+            "{carried} of {most} by {size}"
+        );
+    }
+    assert!(median(&report, "mine", 1, "50") > 2.0);
+}
+
+#[test]
+fn a_measurement_that_fails_is_said_to_and_the_rest_go_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let broken = folder.path().join("broken");
+    fs::write(&broken, "#!/bin/sh\necho gone >&2\nexit 3\n").expect("written");
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let mut command =
+        connscope("claims --quick --quiet --format json --only race,scheduler --target-binary");
+    command.arg(&broken);
+    let ended = Ended::of(command).exits(1);
+    let report = ended.report();
+    assert_eq!(claim(&report, "race")["verdict"], "failed");
+    let reason = claim(&report, "race")["reason"]
+        .as_str()
+        .expect("a reason")
+        .to_owned();
+    assert!(reason.contains("gone"), "{reason}");
+    assert!(matches!(
+        claim(&report, "scheduler")["verdict"].as_str(),
+        Some("holds" | "does_not_hold")
+    ));
+    assert_eq!(
+        ended.line(),
+        format!("connscope: the report is incomplete: race: {reason}")
+    );
+}
+
+#[test]
+fn without_rights_what_needs_them_is_not_measurable_and_says_how() {
+    let words =
+        "claims --quick --quiet --format json --only scheduler,exec-follows,crash-process,deadlock";
+    let (_folder, command) = as_nobody("", words);
+    let report = Ended::of(command).exits(0).report();
+    for id in ["exec-follows", "crash-process"] {
+        assert_eq!(
+            claim(&report, id)["verdict"],
+            "not_measurable_here",
+            "{report:#}"
+        );
+        let reason = claim(&report, id)["reason"].as_str().expect("a reason");
+        assert!(
+            reason.starts_with("without CAP_") && reason.ends_with("; run with sudo"),
+            "{reason}"
+        );
+    }
+    let reason = claim(&report, "deadlock")["reason"]
+        .as_str()
+        .expect("a reason");
+    assert!(
+        reason.starts_with("no PostgreSQL was given; give one by --postgres"),
+        "{reason}"
+    );
+    assert_ne!(
+        claim(&report, "scheduler")["verdict"],
+        "not_measurable_here"
+    );
+}
+
+#[test]
+fn a_signal_ends_it_early_with_what_it_has() {
+    let before = Before::now();
+    let running = Running::start(connscope(
+        "claims --quiet --format json --only scheduler,race",
+    ));
+    running.load();
+    let begun = Instant::now();
+    let ended = running.end_by(libc::SIGINT).exits(1);
+    assert!(begun.elapsed() < SOON, "{ended:#?}");
+    let report = ended.report();
+    let incomplete = report["incomplete"].as_str().expect("why");
+    assert!(
+        incomplete.starts_with("interrupted by SIGINT in round 1 of 5"),
+        "{incomplete}"
+    );
+    // One round decides nothing.
+    assert_eq!(claim(&report, "scheduler")["verdict"], "undecided");
+    before.assert_nothing_left();
+}
