@@ -56,7 +56,7 @@ fn bash_completes() {
     command.args(["-c", script]).env("CONNSCOPE", CONNSCOPE);
     assert_eq!(
         Ended::of(command).exits(0).stdout,
-        "record\n--postgres\ntable json html\n"
+        "record\n--postgres --postgres-dsn\ntable json html\n"
     );
 }
 

@@ -34,7 +34,10 @@ pub(crate) fn all() -> Arc<Exposition> {
     series.extend(host::series(&snapshot));
     series.extend(host::probes(&methods(), &[]));
     series.extend(host::target(&of_target("b"), &redis()));
-    series.extend(host::work(&host::Work::default()));
+    series.extend(host::work(&host::Work {
+        pushed: Some(host::Pushed::default()),
+        ..host::Work::default()
+    }));
     series.extend(host::machine(&machine()));
     Arc::new(Exposition::of(series, 1_800_000_000_000_000_000))
 }
