@@ -52,7 +52,7 @@ fn late_sends_are_the_generators_own() {
 #[test]
 fn a_rate_beyond_the_generator_is_said_to_be() {
     let server = Server::start("event-loop", &[]);
-    let load = Load::new(server.address, 50, 3_000_000, "200ms");
+    let load = Load::new(server.address, 50, 10_000_000, "60ms");
     let Outcome { result, .. } = load.run();
     let (requests, unanswered) = (number(&result, "requests"), number(&result, "unanswered"));
     assert_eq!(
