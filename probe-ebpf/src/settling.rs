@@ -187,7 +187,8 @@ impl Settling {
         for (&group, totals) in &self.joined {
             of(group, &|group| add_totals(&mut group.joined, totals));
         }
-        for task in self.moving.values() {
+        // All that one did which is not listed any more, and was not moved, is with its old group.
+        for task in self.moving.values().filter(|task| task.lives) {
             of(task.from, &|group| {
                 add_totals(&mut group.ended, &task.before)
             });
