@@ -11,6 +11,15 @@ pub(crate) fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.args(args).current_dir(workspace::root());
+    // Cargo tells us of our own package. Build scripts that look at the same variables would take another value than
+    // in the user's own calls for a change, and build anew.
+    let of_our_package =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(of_our_package) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
