@@ -217,17 +217,17 @@ impl Following {
         let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
         let watched: HashSet<u32> = tasks.map(|task| task.pid).collect();
         for pid in target.chosen.found.again() {
-            // One that descends from what was watched first, and is the target alone now.
-            let is_heir = target.has_ended() && watched.contains(&pid);
-            if watched.contains(&pid) && !is_heir {
+            // What descends from those that were watched first is the target alone once they have ended.
+            let is_watched = watched.contains(&pid);
+            if is_watched && !target.has_ended() {
                 continue;
             }
             let Some(held) = hold(pid) else { continue };
-            // It may have ended just now, or descend from one that is watched since the snapshot.
-            if !is_heir && sampler.add(number, pid).is_err() {
-                continue;
-            }
-            if !is_heir {
+            if !is_watched {
+                // It may have ended just now, or descend from one that is watched since the snapshot.
+                if sampler.add(number, pid).is_err() {
+                    continue;
+                }
                 target.say_ended(number, events);
             }
             target.held.push(held);
