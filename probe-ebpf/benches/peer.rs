@@ -174,8 +174,8 @@ fn print(players: Players, contenders: &[Contender], seen: &[Seen]) {
             "{:<44} {:>12} {:>24} {:>24}",
             shortened(contender.name()),
             "",
-            cell(&seen.above_empty_ns),
-            slow_down(&seen.turns)
+            Spread::of(&seen.above_empty_ns).to_string(),
+            seen.turns.percent().to_string()
         );
         for (name, hook) in &seen.hooks {
             let runs = Spread::of(&hook.runs_per_switch).median;
@@ -185,26 +185,11 @@ fn print(players: Players, contenders: &[Contender], seen: &[Seen]) {
                     "  {:<42} {:>12} {:>24}",
                     name,
                     format!("{runs:.3}"),
-                    cell(&hook.above_empty_ns)
+                    Spread::of(&hook.above_empty_ns).to_string()
                 );
             }
         }
     }
-}
-
-/// The median.
-fn cell(values: &[f64]) -> String {
-    let Spread {
-        lower,
-        median,
-        upper,
-    } = Spread::of(values);
-    format!("{median:.1} ({lower:.1} to {upper:.1})")
-}
-
-fn slow_down(turns: &Turns) -> String {
-    let Spread { lower, upper, .. } = turns.each_percent();
-    format!("{:.1} ({lower:.1} to {upper:.1})", turns.percent())
 }
 
 fn shortened(command: &str) -> String {

@@ -162,17 +162,31 @@ fn quartiles_are_those_of_numpy() {
 #[test]
 fn a_line_is_that_of_the_textbook() {
     let points = [(1.0, 3.1), (2.0, 4.9), (3.0, 7.2), (4.0, 8.8), (5.0, 11.1)];
-    // Sxx = 10, Sxy = 19.9, Syy = 39.708; slope 1.99, intercept 7.02 - 1.99 * 3.
+    // Weights of 1 / y²; the figures are those of the formulas elsewhere.
     let line = line(&points).unwrap();
-    assert!(close(line.slope.value, 1.99), "{line:?}");
-    assert!(close(line.intercept, 1.05), "{line:?}");
-    assert!(close(line.r_squared, 1.99 * 19.9 / 39.708), "{line:?}");
+    assert!(close(line.slope.value, 1.968_008_564_740_936), "{line:?}");
+    assert!(
+        close(line.slope.margin_95, 0.175_577_476_945_339_7),
+        "{line:?}"
+    );
+    assert!(close(line.intercept, 1.102_800_954_543_522), "{line:?}");
+    assert!(close(line.r_squared, 0.997_647_877_116_119_6), "{line:?}");
+}
+
+/// Twice the time for a fork of a large process is no sign of what that of a small one takes.
+#[test]
+fn the_largest_point_does_not_decide_where_a_line_begins() {
+    let exact = [1e3, 1e4, 1e5, 1e6].map(|pages| (pages, 100e-6 + 10e-9 * pages));
+    let slower = exact.map(|(x, y)| (x, if x == 1e6 { y * 1.5 } else { y }));
+    let line = line(&slower).unwrap();
+    assert!((80e-6..120e-6).contains(&line.intercept), "{line:?}");
 }
 
 #[test]
-fn a_line_needs_three_points_apart() {
+fn a_line_needs_three_points_apart_and_above_zero() {
     assert!(line(&[(1.0, 1.0), (2.0, 2.0)]).is_none());
     assert!(line(&[(1.0, 1.0), (1.0, 2.0), (1.0, 3.0)]).is_none());
+    assert!(line(&[(1.0, 0.0), (2.0, 2.0), (3.0, 2.0)]).is_none());
     let flat = line(&[(1.0, 2.0), (2.0, 2.0), (3.0, 2.0)]).unwrap();
     assert_eq!(
         (flat.slope.value, flat.intercept, flat.r_squared),

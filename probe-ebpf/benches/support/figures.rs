@@ -1,6 +1,8 @@
 //! What many rounds come to.
 #![allow(dead_code, unreachable_pub)]
 
+use std::fmt;
+
 /// The middle half of some values, and their median.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
@@ -20,6 +22,17 @@ impl Spread {
     }
 }
 
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            lower,
+            median,
+            upper,
+        } = self;
+        write!(f, "{median:.1} ({lower:.1} to {upper:.1})")
+    }
+}
+
 /// The same work with and without something, in turns.
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
@@ -34,14 +47,9 @@ impl Turns {
         self.without.push((without[0] + without[1]) / 2.0);
     }
 
-    /// By how many percent the work takes longer, from the lower quartiles of both: on a busy host
-    /// most turns are held up, now with and now without.
-    pub fn percent(&self) -> f64 {
-        (quantile(&self.with, 0.25) / quantile(&self.without, 0.25) - 1.0) * 100.0
-    }
-
-    /// The same of each turn against its neighbours.
-    pub fn each_percent(&self) -> Spread {
+    /// By how many percent the work takes longer, of each turn against its neighbours: a host that is now faster and
+    /// now slower than seconds ago is so for all three.
+    pub fn percent(&self) -> Spread {
         let pairs = self.with.iter().zip(&self.without);
         let each: Vec<_> = pairs
             .map(|(with, without)| (with / without - 1.0) * 100.0)
