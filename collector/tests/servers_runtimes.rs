@@ -1,0 +1,115 @@
+//! Servers whose runtime is not ours to look into, Go's and Java's, as targets of `attach`: threads that no
+//! connection has for itself, against the kernel's own account of the process.
+
+#[path = "support/attached.rs"]
+mod attached;
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/servers.rs"]
+mod servers;
+
+use attached::{Attached, number};
+use connscope::{
+    attach::launched::{Server, TargetBinary},
+    interrupt::Interrupt,
+};
+use procfs::process::Process;
+use program::*;
+use servers::load::redis_benchmark;
+use std::ops::Sub;
+
+const CONNECTIONS: u32 = 50;
+
+/// What the kernel's account says of a process.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    switches: f64,
+    cpu_seconds: f64,
+    faults: f64,
+}
+
+impl Account {
+    #[track_caller]
+    fn of(pid: u32) -> Self {
+        let process = Process::new(pid as i32).expect("it runs");
+        let threads = process.tasks().expect("its threads").flatten();
+        let switches = threads.filter_map(|thread| {
+            let status = thread.status().ok()?;
+            Some(status.voluntary_ctxt_switches? + status.nonvoluntary_ctxt_switches?)
+        });
+        let switches: u64 = switches.sum();
+        let stat = process.stat().expect("it runs");
+        Self {
+            switches: switches as f64,
+            cpu_seconds: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
+            faults: stat.minflt as f64,
+        }
+    }
+}
+
+impl Sub for Account {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            switches: self.switches - before.switches,
+            cpu_seconds: self.cpu_seconds - before.cpu_seconds,
+            faults: self.faults - before.faults,
+        }
+    }
+}
+
+#[test]
+fn go_and_java() {
+    for model in ["goroutines", "virtual-threads"] {
+        let binary = TargetBinary::find(Some(&target())).expect("it was built");
+        let server = Server::start(&binary, model, &[], None, &Interrupt::default());
+        let server = server.expect("it starts");
+        let (pid, port) = (server.pid(), server.address.port());
+        let load = |requests| {
+            let words = format!("-q -t get -c {CONNECTIONS} -n {requests}");
+            redis_benchmark(port, &words).finish().exits(0);
+        };
+        // Its threads are there, and most of what its compiler does is done.
+        load(100_000);
+        let before_all = Account::of(pid);
+        let attached = Attached::to(&format!("--port {port}"));
+        let before = Account::of(pid);
+        load(50_000);
+        let least = Account::of(pid) - before;
+        let report = attached.report();
+        let most = Account::of(pid) - before_all;
+
+        let target = &report["targets"][0];
+        assert_eq!(target["pids"], serde_json::json!([pid]), "{model}");
+        assert_eq!(target["kind"], "process", "{model}");
+        let threads = number(&target["tasks"]);
+        assert!(
+            (4.0..f64::from(CONNECTIONS)).contains(&threads),
+            "{model}: {threads} threads"
+        );
+        let measures = &target["measures"];
+        let switches = &measures["context_switches"];
+        let switches = number(&switches["voluntary"]) + number(&switches["involuntary"]);
+        let faults = number(&measures["faults"]["minor"]);
+        let cpu_seconds = number(&measures["cpu"]["seconds"]);
+        // Its account of time has ticks of 10 ms, of user and of system time.
+        for (what, seen, least, most) in [
+            ("switches", switches, least.switches, most.switches),
+            ("minor faults", faults, least.faults, most.faults),
+            (
+                "CPU time",
+                cpu_seconds,
+                least.cpu_seconds - 0.02,
+                most.cpu_seconds + 0.02,
+            ),
+        ] {
+            println!("{model}: {what} {seen}, {least} to {most}");
+            assert!(
+                (least..=most).contains(&seen),
+                "{model}: {what}: {seen} is not within {least} and {most}"
+            );
+        }
+        assert!(switches > 500.0 && cpu_seconds > 0.1, "{model}: {report:#}");
+    }
+}
