@@ -1,6 +1,6 @@
-//! What the probes add to a context switch, and to a task's move to another CPU: run time of our program at
-//! `sched_switch`, or `sched_migrate_task`, above an empty one, from the kernel's own statistics, over a ping-pong
-//! through pipes pinned to one CPU, and over a task that has itself moved to and fro.
+//! What the probes add to a context switch, and to a task's move to another CPU: run time of our programs above that
+//! of an empty one, from the kernel's own statistics, over a ping-pong through pipes pinned to one CPU, between threads
+//! and between processes, and over a task that has itself moved to and fro.
 
 #[path = "../tests/support/workload.rs"]
 mod workload;
@@ -22,114 +22,142 @@ const OTHERS_LIMIT: f64 = 10.0;
 /// What a move may cost, of any task: one field of it is read, which its new CPU has not in its cache yet.
 const MOVE_LIMIT: f64 = 30.0;
 
-/// A hook, by what the kernel keeps of the name of our program there: 15 characters.
-#[derive(Clone, Copy)]
-enum Hook {
-    Switch,
-    Migration,
+#[derive(Clone, Copy, PartialEq)]
+enum Work {
+    Threads,
+    Processes,
+    Moves,
 }
 
-impl Hook {
+impl Work {
+    /// What the kernel keeps of the name of our program at the hook that counts: 15 characters.
     fn program(self) -> &'static str {
         match self {
-            Self::Switch => "sched_swi",
-            Self::Migration => "sched_mig",
+            Self::Threads | Self::Processes => "sched_swi",
+            Self::Moves => "sched_mig",
         }
     }
 
-    /// Goes through the hook at least so often.
-    fn runs(self) -> u64 {
+    /// It goes through that hook at least so often.
+    fn times(self) -> u64 {
         match self {
-            Self::Switch => u64::from(2 * TRIPS),
-            Self::Migration => u64::from(MOVES),
+            Self::Threads | Self::Processes => u64::from(2 * TRIPS),
+            Self::Moves => u64::from(MOVES),
         }
     }
 
     fn workload(self) -> Workload {
         match self {
-            Self::Switch => Workload::new(|| {
+            Self::Threads => Workload::new(|| {
                 pin(0);
                 let pair = Pair::new();
                 let far = pair.far;
                 std::thread::spawn(move || serve(far));
                 move || call(pair.near, TRIPS)
             }),
-            Self::Migration => Workload::new(|| || (0..MOVES).for_each(|n| pin(n as usize % 2))),
+            Self::Processes => Workload::new(|| {
+                pin(0);
+                let pair = Pair::new();
+                // SAFETY: the child runs `serve` alone, and ends with its parent's end of the pipes.
+                if unsafe { libc::fork() } == 0 {
+                    drop(pair.near);
+                    serve(pair.far);
+                    // SAFETY: ends the child.
+                    unsafe { libc::_exit(0) };
+                }
+                drop(pair.far);
+                let near = pair.near;
+                move || call(near, TRIPS)
+            }),
+            Self::Moves => Workload::new(|| || (0..MOVES).for_each(|n| pin(n as usize % 2))),
         }
     }
 }
 
 fn main() -> ExitCode {
     let _statistics = Statistics::enable().expect("run-time statistics need root");
-    println!("cost above an empty program, ns (median of {RUNS} runs: all runs)");
-    let within = [
-        report("a switch, tasks watched", Hook::Switch, true, WATCHED_LIMIT),
-        report(
-            "a switch, tasks not watched",
-            Hook::Switch,
-            false,
-            OTHERS_LIMIT,
+    println!("cost above empty programs, ns (median of {RUNS} runs: all runs)");
+    let mut within = true;
+    for (what, work, limits) in [
+        (
+            "a switch between threads",
+            Work::Threads,
+            [WATCHED_LIMIT, OTHERS_LIMIT],
         ),
-        report("a move, a task watched", Hook::Migration, true, MOVE_LIMIT),
-        report(
-            "a move, a task not watched",
-            Hook::Migration,
-            false,
-            MOVE_LIMIT,
+        (
+            "a switch between processes",
+            Work::Processes,
+            [WATCHED_LIMIT, OTHERS_LIMIT],
         ),
-    ];
-    match within.iter().all(|within| *within) {
+        ("a move to another CPU", Work::Moves, [MOVE_LIMIT; 2]),
+    ] {
+        within &= report(&format!("{what}, watched"), work, true, limits[0]);
+        within &= report(&format!("{what}, not watched"), work, false, limits[1]);
+    }
+    match within {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
 }
 
-fn report(what: &str, hook: Hook, watched: bool, limit: f64) -> bool {
-    let costs: Option<Vec<f64>> = (0..RUNS).map(|_| cost_above_empty(hook, watched)).collect();
+fn report(what: &str, work: Work, watched: bool, limit: f64) -> bool {
+    let costs: Option<Vec<f64>> = (0..RUNS).map(|_| cost_above_empty(work, watched)).collect();
     let Some(mut costs) = costs else {
-        println!("  {what:<28} this kernel needs no program there");
+        println!("  {what:<40} this kernel needs no program there");
         return true;
     };
     costs.sort_by(f64::total_cmp);
     let median = costs[RUNS / 2];
     let within = median <= limit;
     let verdict = if within { "within" } else { "ABOVE" };
-    println!("  {what:<28} {median:5.1}  {verdict} the limit of {limit}: {costs:.1?}");
+    println!("  {what:<40} {median:5.1}  {verdict} the limit of {limit}: {costs:.1?}");
     within
 }
 
-/// `None` if there is no program of ours at the hook.
-fn cost_above_empty(hook: Hook, watched: bool) -> Option<f64> {
-    let mut workload = hook.workload();
+/// Of all programs that are on by default, for each time the work went through its hook; `None` if there is none of
+/// ours at it. All run on the kernel's statistics, which take as long for each.
+fn cost_above_empty(work: Work, watched: bool) -> Option<f64> {
+    let mut workload = work.workload();
     let empty = Baseline::load().expect("probes load");
     let watch = if watched {
         watch(workload.pid)
     } else {
         nobody()
     };
-    let costs = || {
-        let ours = named(&watch.costs().expect("costs"), hook)?;
-        let empty = named(&empty.costs().expect("costs"), Hook::Switch);
-        Some([ours, empty.expect("an empty program at sched_switch")])
-    };
-    let before = costs()?;
+    let costs = || (watch.costs().expect("costs"), empty.costs().expect("costs"));
+    let before = costs();
     workload.run();
-    let after = costs()?;
-    let [ours, empty] = [0, 1].map(|it| {
-        let runs = after[it].runs - before[it].runs;
-        assert!(runs >= hook.runs(), "{runs} runs of {}", after[it].name);
-        (after[it].run_ns - before[it].run_ns) as f64 / runs as f64
-    });
-    Some(ours - empty)
+    let after = costs();
+    let empty = grown(&before.1, &after.1, Work::Threads.program())?;
+    let hook = grown(&before.0, &after.0, work.program())?;
+    assert!(hook.runs >= work.times(), "{} runs at the hook", hook.runs);
+    let programs = match work {
+        Work::Moves => work.program(),
+        _ => "",
+    };
+    let ours = grown(&before.0, &after.0, programs)?;
+    let of_empty = empty.run_ns as f64 / empty.runs as f64;
+    Some((ours.run_ns as f64 - ours.runs as f64 * of_empty) / hook.runs as f64)
+}
+
+/// By how much the programs have run whose name has these letters, all together.
+fn grown(before: &[ProgramCost], after: &[ProgramCost], letters: &str) -> Option<ProgramCost> {
+    let sum = |costs: &[ProgramCost]| {
+        let named = costs.iter().filter(|cost| cost.name.contains(letters));
+        named.cloned().reduce(|sum, one| ProgramCost {
+            runs: sum.runs + one.runs,
+            run_ns: sum.run_ns + one.run_ns,
+            ..sum
+        })
+    };
+    let (before, after) = (sum(before)?, sum(after)?);
+    Some(ProgramCost {
+        runs: after.runs - before.runs,
+        run_ns: after.run_ns - before.run_ns,
+        ..after
+    })
 }
 
 fn nobody() -> Watch {
     Watch::load(&[GroupRule::default()], &Options::default()).expect("probes load")
-}
-
-fn named(costs: &[ProgramCost], hook: Hook) -> Option<ProgramCost> {
-    let mut costs = costs.iter();
-    costs
-        .find(|cost| cost.name.contains(hook.program()))
-        .cloned()
 }

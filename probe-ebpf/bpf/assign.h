@@ -51,6 +51,8 @@ static __always_inline bool watch_task(struct task_struct *task, __u32 group, bo
 		entry.run_delay += now - queued;
 	entry.assigned_running = !queued && task->on_cpu;
 	entry.reason = REASON_UNKNOWN;
+	if (entry.assigned_running || (queued && !is_asleep(task)))
+		entry.reason |= AWAKE;
 	entry.base_nvcsw = task->nvcsw;
 	entry.base_nivcsw = task->nivcsw;
 	entry.base_cpu = task->se.sum_exec_runtime;

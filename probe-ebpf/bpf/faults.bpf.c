@@ -115,6 +115,7 @@ static __always_inline bool events_since_began(struct vm_events *did, struct fau
 	did->pages_reused -= then->pages_reused;
 	did->numa_hints -= then->numa_hints;
 	did->huge_split -= then->huge_split;
+	did->huge_allocated -= then->huge_allocated;
 	return true;
 }
 
@@ -129,7 +130,8 @@ static __always_inline __u32 minor_class(struct task_struct *task, struct fault 
 		counts->no_mapping++;
 	if (told)
 		counts->huge_splits += did.huge_split;
-	did.huge_allocated = resident_pages(task) - fault->resident > HUGE_PAGES - 2 * BATCH_MAX;
+	if (!told)
+		did.huge_allocated = resident_pages(task) - fault->resident > HUGE_PAGES / 2;
 	return fault_class(fault, mapping, told, &did);
 }
 

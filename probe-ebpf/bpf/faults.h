@@ -25,6 +25,7 @@ enum vm_event_item {
 	PGFAULT,
 	PGREUSE,
 	NUMA_HINT_FAULTS,
+	THP_FAULT_ALLOC,
 	THP_SPLIT_PMD,
 	NR_VM_EVENT_ITEMS,
 };
@@ -121,13 +122,15 @@ static __always_inline bool read_vm_events(struct vm_events *events, struct task
 	events->pages_reused = vm_event(copy, PGREUSE);
 	events->numa_hints = vm_event(copy, NUMA_HINT_FAULTS);
 	events->huge_split = vm_event(copy, THP_SPLIT_PMD);
+	events->huge_allocated = vm_event(copy, THP_FAULT_ALLOC);
 	return true;
 }
 
 /*
- * Anonymous pages of the task's address space. Single pages reach the shared counter in batches (of
- * 64 at most), those of a huge page at once: that a huge page was made shows even if the task lost
- * its CPU while it was cleared, which takes long.
+ * Anonymous pages of the task's address space. Single pages reach the shared counter in batches (of 64 until 6.1, then
+ * of 32 or twice the number of CPUs), those of a huge page at once: that a huge page was made shows even if the task
+ * lost its CPU while it was cleared, which takes long. With more than 127 CPUs a batch may be as large as half a huge
+ * page: then this may be mistaken, as it may where other threads of the task fault meanwhile.
  */
 static __always_inline __s64 resident_pages(struct task_struct *task)
 {
@@ -142,7 +145,7 @@ static __always_inline __s64 resident_pages(struct task_struct *task)
 	return BPF_CORE_READ(mm, rss_stat[0].count);
 }
 
-enum { HUGE_PAGES = 512, BATCH_MAX = 64 };
+enum { HUGE_PAGES = 512 };
 
 enum mapping {
 	MAPPING_UNKNOWN, /* it could not be looked up: the address space is locked, or about to be unlocked */

@@ -72,7 +72,6 @@ struct cfs_rq {
 
 struct rq {
 	unsigned int nr_running;
-	struct task_struct *curr;
 	__u64 clock;
 	struct cfs_rq cfs;
 };

@@ -16,6 +16,8 @@ enum { BY_FILE = REASONS };
 enum { REASON_UNKNOWN = REASONS };
 /* Nor these, which count as other: with the reason of the call added, a task that was stopped in it. */
 enum { STOPPED_IN = REASONS + 1 };
+/* Added to any of them since it was last off its CPU without a sleep: it was preempted, or yielded. */
+#define AWAKE (1U << 31)
 /* restart_syscall: nanosleep, poll or futex with a timeout, resumed after a stop. */
 enum { RESUMED_CALL = 219 };
 /* What the table holds is one more than the reason, so that what it does not name is other. */
@@ -158,7 +160,7 @@ static __always_inline __u32 reason_by_call(struct task_entry *entry, __u64 call
 	__u32 reason;
 
 	if (call == RESUMED_CALL) {
-		reason = entry->reason;
+		reason = entry->reason & ~AWAKE;
 		if (reason >= STOPPED_IN)
 			reason -= STOPPED_IN;
 		return reason < REASONS ? reason : REASON_OTHER;

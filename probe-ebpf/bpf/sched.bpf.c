@@ -35,7 +35,10 @@ static __always_inline void totals_add(struct totals *sum, const struct totals *
 	sum->major_faults += one->major_faults;
 }
 
-/* A sleep that is over, on what the task was seen to begin it. */
+/*
+ * A sleep that is over, on what the task was seen to begin it. A task that did not sleep has such a time too if it
+ * was moved from one run queue to another, as long as it was on neither: that is no sleep, and has no sample.
+ */
 static __always_inline void add_sleep(struct task_entry *entry, __u64 time)
 {
 	__u32 reason = entry->reason < REASONS ? entry->reason : REASON_OTHER;
@@ -44,25 +47,26 @@ static __always_inline void add_sleep(struct task_entry *entry, __u64 time)
 
 	if (!sleeps_of_reason)
 		return;
-	histogram_add(sleeps_of_reason, time);
+	if (!(entry->reason & AWAKE))
+		histogram_add(sleeps_of_reason, time);
 	entry->blocked[reason] += time;
 }
 
 /* Counts the change of address space that brought the task here, and now and then times the next. */
-static __always_inline void follow_address_space(struct task_struct *task, struct task_entry *entry,
-						 struct group_stats *group)
+static __always_inline void follow_address_space(struct task_struct *task, struct task_struct *next,
+						 struct task_entry *entry, struct group_stats *group)
 {
 	struct address_space_switch *last = switch_on_this_cpu();
 
 	if (!last)
 		return;
-	if (last->next == (__u64)task) {
+	if (last->next == (__u64)task && last->changed) {
 		if (last->flushed)
 			group->tlb.flushed++;
 		else
 			group->tlb.kept++;
-		last->next = 0;
 	}
+	expect_address_space(last, next);
 	last->began = 0;
 	if (++last->switches < SWITCHES_TIMED)
 		return;
@@ -149,8 +153,13 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	__s64 blocked;
 	__u32 depth;
 
-	if (!entry)
+	if (!entry) {
+		struct address_space_switch *last = next->bpf_storage ? switch_on_this_cpu() : NULL;
+
+		if (last)
+			expect_address_space(last, next);
 		return 0;
+	}
 	if (entry->unsettled)
 		settle(prev, entry, !preempt && (prev_state || prev->__state));
 	group = bpf_map_lookup_elem(&groups, &entry->group);
@@ -200,8 +209,10 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 
 	if (!preempt && prev->__state)
 		entry->reason = sleep_reason(prev, entry, true);
+	else
+		entry->reason |= AWAKE;
 	entry->end = clock;
-	follow_address_space(prev, entry, group);
+	follow_address_space(prev, next, entry, group);
 	/* Last, since it gives the slot of the entry away. */
 	if (prev->__state & TASK_DEAD)
 		close_entry(prev, entry, group);

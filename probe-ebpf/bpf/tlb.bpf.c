@@ -27,16 +27,18 @@ static __always_inline void time_switch(struct address_space_switch *last, struc
 		histogram_add(&group->tlb.kept_time, time);
 }
 
-/* An address space is put in place: in a switch of tasks, whose next one the run queue names already. */
+/* An address space is put in place. In a switch of tasks, the current one is still that which leaves. */
 static __always_inline void change_address_space(unsigned long pages)
 {
 	struct address_space_switch *last = switch_on_this_cpu();
-	struct task_struct *current = bpf_get_current_task_btf();
-	__u64 next = (__u64)task_rq(current)->curr;
+	struct task_struct *current;
 
-	if (!last || next == (__u64)current) /* the same task, in a new address space: exec */
+	if (!last || !(last->next || last->began))
 		return;
-	last->next = next;
+	current = bpf_get_current_task_btf();
+	if (last->next == (__u64)current) /* the same task, in a new address space: exec */
+		return;
+	last->changed = 1;
 	last->flushed = !!pages;
 	time_switch(last, current);
 }

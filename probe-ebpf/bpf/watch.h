@@ -124,12 +124,13 @@ struct {
 } settlements SEC(".maps");
 
 /*
- * The last change of address space on this CPU, from the program at tlb_flush, which knows whether the
- * TLB was flushed, to the one at sched_switch, which knows later whose switch it was.
+ * The last switch on this CPU: from the program at sched_switch, which knows whose it is, to the one at tlb_flush, which
+ * knows whether the address space changed and the TLB was flushed, and back when the task leaves its CPU.
  */
 struct address_space_switch {
-	__u64 next;    /* the task it was for, until that leaves the CPU */
-	__u64 flushed; /* whether its entries were gone */
+	__u64 next;    /* the task switched to, if it may be watched */
+	__u32 changed; /* whether that changed the address space */
+	__u32 flushed; /* and whether the entries of the new one were gone */
 	/* Of one switch in SWITCHES_TIMED: the task that left, its group, and CLOCK_MONOTONIC then. */
 	__u64 previous;
 	__u64 began;
@@ -149,6 +150,13 @@ static __always_inline struct address_space_switch *switch_on_this_cpu(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&switched, &zero);
+}
+
+/* At a switch to that task. One without storage is not watched, and costs nothing more at tlb_flush. */
+static __always_inline void expect_address_space(struct address_space_switch *last, struct task_struct *next)
+{
+	last->next = next->bpf_storage ? (__u64)next : 0;
+	last->changed = 0;
 }
 
 static __always_inline struct task_entry *slot_of(struct task_struct *task)

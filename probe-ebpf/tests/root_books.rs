@@ -3,7 +3,7 @@
 #[path = "support/workload.rs"]
 mod workload;
 
-use probe_ebpf::sample::{Sample, Totals};
+use probe_ebpf::sample::{REASONS, Sample, Totals};
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -69,6 +69,17 @@ fn assert_equals_kernel(
         "sum of the run-queue wait histogram"
     );
     assert_eq!(unseen, 0, "switches no tracepoint showed, of {count}");
+    // A task that is moved to another run queue without a sleep is on none for a moment.
+    let sleeps: u64 = REASONS
+        .iter()
+        .enumerate()
+        .map(|(reason, _)| all(&sample, |group| &group.blocked[reason]).0)
+        .sum();
+    let voluntary = sum(&sample).voluntary;
+    assert!(
+        sleeps <= voluntary,
+        "{sleeps} sleeps, {voluntary} voluntary switches"
+    );
     assert_eq!(lost(&sample), 0, "{:?}", sample.losses);
 }
 

@@ -63,6 +63,13 @@ fn tlb(sample: &Sample) -> Tlb {
     for group in &sample.groups {
         sum.kept += group.tlb.kept;
         sum.flushed += group.tlb.flushed;
+        for (sum, one) in [
+            (&mut sum.kept_time, &group.tlb.kept_time),
+            (&mut sum.flushed_time, &group.tlb.flushed_time),
+        ] {
+            sum.sum += one.sum;
+            sum.counts.push(one.count());
+        }
         for (sum, one) in sum.flushes.iter_mut().zip(&group.tlb.flushes) {
             sum.count += one.count;
         }
@@ -82,6 +89,10 @@ fn hops_kept_and_flushed(processes: usize) -> (f64, f64) {
     let unseen: u64 = unseen.map(|loss| loss.count).sum();
     assert_eq!((unseen, lost(&sample)), (0, 0), "{:?}", sample.losses);
     let per_hop = |count: u64| count as f64 / f64::from(hops);
+    // One switch in 61 has its time taken.
+    let timed = |tlb: &Tlb| tlb.kept_time.count() + tlb.flushed_time.count();
+    let timed = per_hop(timed(&after) - timed(&before));
+    assert_near("switches timed a hop", timed, 1.0 / 61.0, 0.05);
     (
         per_hop(after.kept - before.kept),
         per_hop(after.flushed - before.flushed),

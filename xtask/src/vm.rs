@@ -14,6 +14,7 @@ use anyhow::{Result, bail, ensure};
 use kernel::Kernel;
 pub(crate) use kernel::Name;
 use plan::{Boot, Plan};
+use std::mem;
 use std::ops::AddAssign;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -45,7 +46,8 @@ pub(crate) fn run(names: &[Name], filter: Option<&str>) -> Result<ExitCode> {
         println!("those that failed, once more:");
         let plan = plan.only(&tested.failed);
         let image = image::build(&plan, &ours, &folder)?;
-        tested.correct(test_all(&kernels, &plan, &image, &folder)?);
+        let passed_later = tested.correct(test_all(&kernels, &plan, &image, &folder)?);
+        println!("passed when run once more: {}", passed_later.join(", "));
     }
     let Tested {
         counts, failures, ..
@@ -77,11 +79,15 @@ impl Tested {
     }
 
     /// Takes the outcome of a second run of all that failed for theirs; on kernels where they passed
-    /// they have passed twice.
-    fn correct(&mut self, again: Self) {
+    /// they have passed twice. Returns the paths of those that failed on some kernel before, and on none now.
+    fn correct(&mut self, again: Self) -> Vec<String> {
         self.counts.correct(again.counts);
         self.failures = again.failures;
-        self.failed = again.failed;
+        let mut failed = mem::replace(&mut self.failed, again.failed);
+        failed.retain(|path| !self.failed.contains(path));
+        failed.sort();
+        failed.dedup();
+        failed
     }
 }
 
@@ -176,10 +182,10 @@ mod tests {
     fn the_second_run_counts() {
         let first = || tested(9, &["6.1 a", "7.3 a", "7.3 b"], &["a", "a", "b"]);
         let mut passed = first();
-        passed.correct(tested(4, &[], &[]));
+        assert_eq!(passed.correct(tested(4, &[], &[])), ["a", "b"]);
         assert_eq!((passed.counts.passed, passed.counts.failed), (12, 0));
         let mut failed = first();
-        failed.correct(tested(3, &["7.3 b"], &["b"]));
+        assert_eq!(failed.correct(tested(3, &["7.3 b"], &["b"])), ["a"]);
         assert_eq!((failed.counts.passed, failed.counts.failed), (11, 1));
         assert_eq!(failed.failures, ["7.3 b"]);
     }

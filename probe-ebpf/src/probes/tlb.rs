@@ -5,8 +5,10 @@ use crate::{
     Error,
     loader::Loaded,
     platform,
-    sample::{GroupSample, Loss},
+    sample::{GroupSample, Loss, Unavailable},
+    watch::Assignment,
 };
+use std::collections::HashSet;
 
 const NAME: &str = "tlb";
 const SWITCHES: &str = "address_space_switches";
@@ -32,20 +34,20 @@ pub static PROBE: Probe = Probe {
     start: Some(|context| Ok(Box::new(Tlb::start(context)?))),
 };
 
-/// Where the CPU can flush others' entries without an interrupt, such flushes have no event.
-const WITH_BROADCAST: Measure = Measure {
-    name: FLUSHES,
-    method: "tp_btf/tlb_flush of reasons 1 to 4 in watched tasks; this CPU can broadcast flushes (INVLPGB), which no event shows",
-};
-
 struct Tlb {
     loaded: Loaded,
+    /// Yet to be said.
+    unseen: Option<Unavailable>,
 }
 
 impl Tlb {
     fn start(context: &Context<'_>) -> Result<Self, Error> {
         let loaded = Loaded::load(&PROBE, Some(context.owner), context.groups)?;
-        Ok(Self { loaded })
+        let unseen = platform::unseen_shootdowns().map(|why| Unavailable {
+            measure: "shootdowns",
+            reason: why.to_owned(),
+        });
+        Ok(Self { loaded, unseen })
     }
 }
 
@@ -54,16 +56,15 @@ impl Part for Tlb {
         Ok(vec![self.loaded.skipped()?])
     }
 
+    fn added(&mut self, _: &Assignment, _: &HashSet<u32>) -> Vec<Unavailable> {
+        self.unseen.take().into_iter().collect()
+    }
+
     fn program_ids(&self) -> Vec<u32> {
         self.loaded.program_ids()
     }
 
     fn measures(&self) -> Vec<Measure> {
-        let mut measures = PROBE.measures.to_vec();
-        if platform::broadcasts_flushes() {
-            measures.retain(|measure| measure.name != FLUSHES);
-            measures.push(WITH_BROADCAST);
-        }
-        measures
+        PROBE.measures.to_vec()
     }
 }
