@@ -1,11 +1,13 @@
-//! Hides the DSNs on the command line from `ps` and `/proc/PID/cmdline`, which everybody may read: there may be a
-//! password in them. What was given is read before.
+//! Hides the DSNs and URLs on the command line from `ps` and `/proc/PID/cmdline`, which everybody may read, and from
+//! records: there may be a password in them. What was given is read before.
 
 use procfs::process::Process;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// What follows these is hidden.
+/// What follows these is hidden, whatever it is.
 const OPTIONS: [&str; 2] = ["--postgres-dsn", "--mysql-dsn"];
+/// So is what holds this.
+const URL: &[u8] = b"://";
 const HIDDEN: u8 = b'x';
 
 /// Overwrites them where the kernel keeps them. To be called while there is one thread.
@@ -45,6 +47,10 @@ fn to_hide<T: AsRef<[u8]>>(arguments: &[T]) -> Vec<Part> {
         let argument = argument.as_ref();
         let mut options = OPTIONS.iter();
         let Some(option) = options.find(|it| argument.starts_with(it.as_bytes())) else {
+            parts.extend(url(argument).map(|from| Part {
+                argument: number,
+                from,
+            }));
             continue;
         };
         let next = arguments.get(number + 1).map(AsRef::as_ref);
@@ -61,6 +67,13 @@ fn to_hide<T: AsRef<[u8]>>(arguments: &[T]) -> Vec<Part> {
         }
     }
     parts
+}
+
+/// Where a URL begins: behind the name of an option, if that is in the same argument.
+fn url(argument: &[u8]) -> Option<usize> {
+    let place = argument.windows(URL.len()).position(|it| it == URL)?;
+    let value = argument[..place].iter().position(|it| *it == b'=');
+    Some(value.filter(|_| is_option(argument)).map_or(0, |it| it + 1))
 }
 
 fn is_option(argument: &[u8]) -> bool {
@@ -87,5 +100,8 @@ mod tests {
         ];
         assert_eq!(to_hide(&all), [part(3, 0), part(4, 12)]);
         assert_eq!(to_hide(&["connscope", "--postgres-dsns", "a"]), []);
+        let urls = ["--postgres", "postgres://a:b@c/", "--mysql=mysql://a:b@c/"];
+        assert_eq!(to_hide(&urls), [part(1, 0), part(2, 8)]);
+        assert_eq!(to_hide(&["claims", "--postgres", "5432"]), []);
     }
 }

@@ -12,6 +12,7 @@ mod calls;
 mod child;
 mod copies;
 mod coroutines;
+mod counted;
 mod faults;
 mod mapping;
 pub(crate) mod placement;

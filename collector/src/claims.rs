@@ -3,7 +3,7 @@
 //! rounds, one after another, so that a slow minute of the host hits all alike and no verdict rests on a
 //! single run. The verdicts are [made elsewhere](crate::report::claims), of the samples alone.
 
-use crate::figures::{Described, Unit};
+use crate::figures::{Claim, Described, Timed, Unit};
 use anyhow::Result;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -31,7 +31,7 @@ pub use databases::{Kind, Login};
 pub use round::{Taken, take};
 pub use servers::Setting;
 
-use round::Round;
+use round::{ROUNDS, Round};
 
 /// A way to measure some figures.
 pub struct Measurement {
@@ -52,6 +52,16 @@ impl Measurement {
     #[must_use]
     pub fn takes(&self, quick: bool) -> Duration {
         Duration::from_millis(self.takes_ms[usize::from(quick)])
+    }
+
+    /// The same in all rounds together; nothing of it is taken yet.
+    fn timed(&self, quick: bool) -> Timed {
+        let planned = self.takes(quick) * ROUNDS[usize::from(quick)];
+        Timed {
+            name: self.name.into(),
+            planned_ns: planned.as_nanos() as u64,
+            took_ns: 0,
+        }
     }
 
     /// Whether it gives one of these figures.
@@ -121,6 +131,15 @@ pub fn measurements() -> Vec<Measurement> {
     all
 }
 
+/// The measurements that give what these claims are judged by.
+#[must_use]
+pub fn needed<'a>(all: &'a [Measurement], claims: &[Claim]) -> Vec<&'a Measurement> {
+    let tests = claims.iter().flat_map(|claim| &claim.tests);
+    let figures = tests.flat_map(|test| std::iter::once(&test.measure).chain(&test.per));
+    let figures: BTreeSet<&str> = figures.map(String::as_str).collect();
+    all.iter().filter(|it| it.gives(&figures)).collect()
+}
+
 /// What all these can tell; some figures come from several.
 #[must_use]
 pub fn known<'a>(measurements: impl IntoIterator<Item = &'a Measurement>) -> Vec<Described> {
@@ -131,4 +150,34 @@ pub fn known<'a>(measurements: impl IntoIterator<Item = &'a Measurement>) -> Vec
         }
     }
     known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Measurement, databases, known, measurements, needed, rows::Rows};
+    use std::time::Duration;
+
+    /// How long all rounds are expected to take on a quiet host.
+    fn planned(measurements: &[&Measurement], quick: bool) -> Duration {
+        let all = measurements.iter().map(|it| it.timed(quick).planned_ns);
+        Duration::from_nanos(all.sum())
+    }
+
+    /// Two minutes with --quick; ten in full, with a PostgreSQL and a MySQL.
+    #[test]
+    fn all_claims_are_within_their_time() {
+        let all = measurements();
+        let claims = Rows::load(None, &known(&all)).expect("ours").claims;
+        let own = &all[..all.len() - databases::measurements().len()];
+        let (quick, full) = (
+            planned(&needed(own, &claims), true),
+            planned(&needed(&all, &claims), false),
+        );
+        assert!(quick <= Duration::from_secs(120), "{quick:?}");
+        assert!(full <= Duration::from_secs(600), "{full:?}");
+        for claim in &claims {
+            let one = planned(&needed(&all, std::slice::from_ref(claim)), true);
+            assert!(one <= Duration::from_secs(40), "{}: {one:?}", claim.id);
+        }
+    }
 }

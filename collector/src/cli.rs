@@ -1,13 +1,20 @@
 //! The command line: clap types only.
 
+mod calibrate;
+mod claims;
+mod compare;
+mod manuals;
 mod records;
 
+pub use calibrate::{Calibrate, CalibrateOperation};
+pub use claims::Claims;
+pub use compare::Compare;
+pub use manuals::{Completions, Man};
 pub use records::{Diff, Record, Recorded, Report};
 
 use crate::export::Format;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use clap_complete::Shell;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Measures what a client connection really costs in the Linux kernel, per concurrency model
@@ -45,7 +52,7 @@ pub enum Command {
     Attach(Attach),
     /// Watch running processes and keep what was seen in a file, snapshot by snapshot
     Record(Record),
-    /// Report what is in a record
+    /// Report what is in a record, or in several side by side
     Report(Report),
     /// Say what differs between two records, and what was not seen to
     Diff(Diff),
@@ -104,67 +111,6 @@ impl Windows {
             ..probe_ebpf::Options::default()
         }
     }
-}
-
-/// `connscope compare`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  sudo connscope compare
-  sudo connscope compare --models event-loop,thread-per-connection --connections 1,100 --repeat 3
-  sudo connscope compare --workload ping --rate 20000 --duration 10s --format json --out run.json")]
-pub struct Compare {
-    /// Concurrency models to compare; all by default (see `connscope-target models`)
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    pub models: Vec<String>,
-    /// Numbers of connections to hold
-    #[arg(long, value_delimiter = ',', value_name = "N,...", default_values_t = [1, 10, 100, 1000],
-          value_parser = clap::value_parser!(u32).range(1..=50_000))]
-    pub connections: Vec<u32>,
-    /// Measured time for each model and number of connections
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = measured_time)]
-    pub duration: Duration,
-    /// Time under load before it is measured
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = warm_up_time)]
-    pub warm_up: Duration,
-    /// Work profile of the load generator (see `connscope-target load --help`)
-    #[arg(long, value_name = "NAME", default_value = "get-set")]
-    pub workload: String,
-    /// What keeps a seat of the profile `booking` from being sold twice: none, lock or optimistic
-    #[arg(long, value_name = "MODE", default_value = "lock")]
-    pub booking: String,
-    /// Requests offered a second, over all connections, whatever the answers do
-    #[arg(long, value_name = "N", default_value_t = 5_000,
-          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub rate: u32,
-    /// How often to measure each; the spread is reported
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub repeat: u32,
-    /// Private memory that the server writes for each connection, such as 1MiB
-    #[arg(long, value_name = "SIZE")]
-    pub touch: Option<String>,
-    /// Try after each window how long 100 ms of CPU time for one connection hold the others up
-    #[arg(long)]
-    pub stall: bool,
-    /// Try at the very end what a handler that crashes takes with it, and when the server serves again
-    #[arg(long)]
-    pub crash: bool,
-    /// What is looked at in windows only
-    #[command(flatten)]
-    pub windows: Windows,
-    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
-    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
-    #[arg(long)]
-    pub counters: bool,
-    /// The `connscope-target` binary; by default the one beside this program, or in PATH
-    #[arg(long, value_name = "FILE")]
-    pub target_binary: Option<PathBuf>,
-    /// Where the report goes
-    #[command(flatten)]
-    pub output: Output,
-    /// Where what it is made of goes
-    #[command(flatten)]
-    pub recorded: Recorded,
 }
 
 /// Whom to watch, of what already runs.
@@ -302,85 +248,6 @@ pub struct Top {
     pub interval: Duration,
 }
 
-/// `connscope calibrate`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Takes about 25 s, with --quick about 10 s; on two CPUs that others use too it may take twice that. Only probe_cost, the
-cost of connscope's own probes, needs root; without, the report says that it is missing. Forks of
-up to 1 GB are left out where that is more than a quarter of the free memory.
-
-Examples:
-  connscope calibrate
-  connscope calibrate --only thread_switch,process_switch
-  sudo connscope calibrate --format json --out host.json")]
-pub struct Calibrate {
-    /// Operations to measure; all by default (see --list)
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    pub only: Vec<String>,
-    /// Say which operations there are, and how each is measured
-    #[arg(long)]
-    pub list: bool,
-    /// Fewer and shorter samples
-    #[arg(long)]
-    pub quick: bool,
-    /// Where the report goes
-    #[command(flatten)]
-    pub output: Output,
-    /// Where what it is made of goes
-    #[command(flatten)]
-    pub recorded: Recorded,
-}
-
-/// `connscope calibrate-operation`
-#[derive(Clone, Debug, Args)]
-pub struct CalibrateOperation {
-    /// Name of the operation
-    pub name: String,
-    /// Fewer and shorter samples
-    #[arg(long)]
-    pub quick: bool,
-}
-
-/// `connscope claims`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Without sudo, what needs to watch other tasks is said to be not measurable here, and the rest is measured.
-See docs/claims.md.
-
-Examples:
-  sudo connscope claims
-  sudo connscope claims --quick --only fork-50mb,thread-create
-  sudo connscope claims --postgres 5432 --mysql mysql://root@127.0.0.1:3306
-  sudo connscope claims --file my-claims.toml --format json --out claims.json
-  connscope claims --list")]
-pub struct Claims {
-    /// Claims to put to the test; all by default
-    #[arg(long, value_delimiter = ',', value_name = "ID,...")]
-    pub only: Vec<String>,
-    /// Claims of your own, put to the test after ours: a file of the same form as ours (see docs/claims.md)
-    #[arg(long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// PostgreSQL to put claims on databases to the test on: a port of this host, or a URL. They get a database of
-    /// their own, which is removed afterwards
-    #[arg(long, value_name = "PORT|URL", value_parser = NonEmptyStringValueParser::new())]
-    pub postgres: Option<String>,
-    /// MySQL or MariaDB, likewise
-    #[arg(long, value_name = "PORT|URL", value_parser = NonEmptyStringValueParser::new())]
-    pub mysql: Option<String>,
-    /// List the claims, and what there is to judge others by; measure nothing
-    #[arg(long)]
-    pub list: bool,
-    /// Three rounds instead of five, and shorter windows: two minutes, and wider intervals
-    #[arg(long)]
-    pub quick: bool,
-    /// The `connscope-target` binary; by default the one beside this program, or in PATH
-    #[arg(long, value_name = "FILE")]
-    pub target_binary: Option<PathBuf>,
-    /// Where the report goes
-    #[command(flatten)]
-    pub output: Output,
-}
-
 /// `connscope doctor`
 #[derive(Clone, Debug, Args)]
 pub struct Doctor {
@@ -395,30 +262,6 @@ fn table_or_json() -> impl TypedValueParser<Value = Format> {
         "json" => Format::Json,
         _ => Format::Table,
     })
-}
-
-/// `connscope completions`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  connscope completions bash > ~/.local/share/bash-completion/completions/connscope
-  connscope completions zsh > ~/.zfunc/_connscope
-  connscope completions fish > ~/.config/fish/completions/connscope.fish")]
-pub struct Completions {
-    /// For which shell
-    #[arg(value_enum)]
-    pub shell: Shell,
-}
-
-/// `connscope man`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  connscope man ~/.local/share/man/man1 && man connscope-compare")]
-pub struct Man {
-    /// The folder to write them into; made where it is not there
-    #[arg(value_name = "FOLDER")]
-    pub folder: PathBuf,
 }
 
 /// From a tenth of a second, below which nothing settles, to a day.
@@ -445,10 +288,6 @@ fn share(text: &str) -> Result<f64, String> {
         true => Ok(percent / 100.0),
         false => Err("out of range; between 0 and 100".to_owned()),
     }
-}
-
-fn warm_up_time(text: &str) -> Result<Duration, String> {
-    time_within(text, Duration::ZERO, Duration::from_secs(3_600))
 }
 
 fn time_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {

@@ -11,6 +11,7 @@ use crate::record::Origin;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
 use crate::report::claims::Claims;
+use crate::side_by_side::{Calibrations, Comparisons};
 
 mod html;
 mod json;
@@ -82,6 +83,12 @@ enum Content<'a> {
     Claims(&'a Claims),
     /// What differs between two records; for people, if asked for, with what does not.
     Diff(&'a Diff, bool),
+    /// What the basic operations cost on several hosts.
+    Calibrations(&'a Calibrations),
+    /// Models on several hosts.
+    Comparisons(&'a Comparisons),
+    /// Reports of different kinds, one after the other: on a page alone.
+    Several(&'a [Document<'a>]),
 }
 
 impl<'a> Document<'a> {
@@ -95,6 +102,12 @@ impl<'a> Document<'a> {
     #[must_use]
     pub fn whole(diff: &'a Diff) -> Self {
         Self::of(Content::Diff(diff, true))
+    }
+
+    /// Reports of different kinds, each a chapter of a page.
+    #[must_use]
+    pub fn chapters(documents: &'a [Self]) -> Self {
+        Self::of(Content::Several(documents))
     }
 
     /// With what is known of where it comes from.
@@ -126,6 +139,18 @@ impl<'a> From<&'a Calibration> for Document<'a> {
     }
 }
 
+impl<'a> From<&'a Calibrations> for Document<'a> {
+    fn from(calibrations: &'a Calibrations) -> Self {
+        Self::of(Content::Calibrations(calibrations))
+    }
+}
+
+impl<'a> From<&'a Comparisons> for Document<'a> {
+    fn from(comparisons: &'a Comparisons) -> Self {
+        Self::of(Content::Comparisons(comparisons))
+    }
+}
+
 impl<'a> From<&'a Diff> for Document<'a> {
     fn from(diff: &'a Diff) -> Self {
         Self::of(Content::Diff(diff, false))
@@ -141,26 +166,58 @@ impl<'a> From<&'a Claims> for Document<'a> {
 /// Writes a report. `style` matters to the table only.
 ///
 /// # Errors
-/// Those of `out`.
+/// Those of `out`; [`io::ErrorKind::Unsupported`] for chapters in any form but a page.
 pub fn write<'a>(
     document: impl Into<Document<'a>>,
     format: Format,
     style: &Style,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    let Document { content, origin } = document.into();
-    match (format, content) {
-        (Format::Table, Content::Report(it, explained)) => table::write(it, explained, style, out),
-        (Format::Table, Content::Calibration(it)) => table::write_calibration(it, style, out),
-        (Format::Table, Content::Claims(it)) => table::write_claims(it, style, out),
-        (Format::Table, Content::Diff(it, whole)) => table::write_diff(it, whole, style, out),
-        (Format::Json, Content::Report(it, _)) => json::write(it, out),
-        (Format::Json, Content::Calibration(it)) => json::write(it, out),
-        (Format::Json, Content::Claims(it)) => json::write(it, out),
-        (Format::Json, Content::Diff(it, _)) => json::write(it, out),
-        (Format::Html, Content::Report(it, _)) => html::write(it, origin, out),
-        (Format::Html, Content::Calibration(it)) => html::write_calibration(it, origin, out),
-        (Format::Html, Content::Claims(it)) => html::write_claims(it, out),
-        (Format::Html, Content::Diff(it, whole)) => html::write_diff(it, whole, out),
+    let document = document.into();
+    match (format, document.content) {
+        (Format::Html, _) => write!(out, "{}", html::Page(document.into_chapters())),
+        (Format::Table, content) => write_table(content, style, out),
+        (Format::Json, content) => write_json(content, out),
+    }
+}
+
+fn write_table(content: Content<'_>, style: &Style, out: &mut dyn io::Write) -> io::Result<()> {
+    match content {
+        Content::Report(it, explained) => table::write(it, explained, style, out),
+        Content::Calibration(it) => table::write_calibration(it, style, out),
+        Content::Claims(it) => table::claims::write(it, style, out),
+        Content::Diff(it, whole) => table::write_diff(it, whole, style, out),
+        Content::Calibrations(it) => table::write_calibrations(it, style, out),
+        Content::Comparisons(it) => table::write_comparisons(it, style, out),
+        Content::Several(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+fn write_json(content: Content<'_>, out: &mut dyn io::Write) -> io::Result<()> {
+    match content {
+        Content::Report(it, _) => json::write(it, out),
+        Content::Calibration(it) => json::write(it, out),
+        Content::Claims(it) => json::write(it, out),
+        Content::Diff(it, _) => json::write(it, out),
+        Content::Calibrations(it) => json::write(it, out),
+        Content::Comparisons(it) => json::write(it, out),
+        Content::Several(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+impl<'a> Document<'a> {
+    fn into_chapters(self) -> Vec<html::Chapter<'a>> {
+        let origin = self.origin;
+        vec![match self.content {
+            Content::Report(it, _) => html::watched(it, origin),
+            Content::Calibration(it) => html::calibration(it, origin),
+            Content::Claims(it) => html::claims(it, origin),
+            Content::Diff(it, whole) => html::diff(it, whole),
+            Content::Calibrations(it) => html::calibrations(it),
+            Content::Comparisons(it) => html::comparisons(it),
+            Content::Several(all) => {
+                return all.iter().flat_map(|it| it.into_chapters()).collect();
+            }
+        }]
     }
 }

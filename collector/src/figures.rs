@@ -18,6 +18,9 @@ pub struct ClaimsRun {
     pub figures: Vec<Figure>,
     /// What was not, and why.
     pub missing: Vec<Missing>,
+    /// How long each measurement took.
+    #[serde(default)]
+    pub measurements: Vec<Timed>,
     /// Rounds that each measurement was to be made in.
     pub rounds: u32,
     /// Fewer rounds were asked for.
@@ -132,6 +135,17 @@ pub struct Round {
     pub number: u32,
     /// One at least, in the order they were taken.
     pub samples: Vec<f64>,
+}
+
+/// How long a measurement took, in all rounds together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timed {
+    /// Its name.
+    pub name: String,
+    /// How long it was expected to take.
+    pub planned_ns: u64,
+    /// How long it took.
+    pub took_ns: u64,
 }
 
 /// A figure that was not measured, or one of its points.

@@ -29,6 +29,7 @@ pub mod roles;
 pub mod sample;
 pub mod series;
 pub mod serve;
+pub mod side_by_side;
 pub mod snapshot;
 pub mod top;
 mod units;

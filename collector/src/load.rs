@@ -41,6 +41,8 @@ pub struct Plan {
     pub stall: bool,
     /// Whether to try what a handler that crashes takes with it.
     pub crash: bool,
+    /// How long the server may take to serve again after that.
+    pub recovery: Duration,
 }
 
 impl Plan {
@@ -54,7 +56,8 @@ impl Plan {
             .args(["--ramp-steps", &self.ramp_steps.to_string()])
             .args(["--rate", &self.rate.to_string()])
             .args(["--warm-up", &milliseconds(self.warm_up)])
-            .args(["--duration", &milliseconds(self.duration)]);
+            .args(["--duration", &milliseconds(self.duration)])
+            .args(["--recovery", &milliseconds(self.recovery)]);
         if let Some(touch) = &self.touch {
             command.arg(format!("--touch={touch}"));
         }

@@ -14,6 +14,8 @@ pub use gathered::Gathered;
 pub use read::Reader;
 pub use write::Writer;
 
+use crate::figures::ClaimsRun;
+use crate::report::claims;
 use crate::series::Calibration;
 use crate::snapshot::{Host, Method, Recording, Run, Snapshot, Unavailable};
 use ring::digest::{Context, Digest, SHA256};
@@ -51,6 +53,8 @@ pub enum Entry {
     Snapshots(Vec<Snapshot>),
     /// What the basic operations cost.
     Calibration(Box<Calibration>),
+    /// What claims were put to the test by.
+    Claims(Box<ClaimsRun>),
     /// The last of all.
     End(End),
 }
@@ -58,7 +62,7 @@ pub enum Entry {
 /// Where a record comes from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Origin {
-    /// The command that made it: `compare`, `attach`, `record`, `calibrate`.
+    /// The command that made it: `compare`, `attach`, `record`, `calibrate`, `claims`.
     pub command: String,
     /// The same with all its arguments.
     pub command_line: Vec<String>,
@@ -95,14 +99,15 @@ pub struct Record {
 }
 
 impl Record {
-    /// Why it ended before its time, if it did.
+    /// Why its report is not whole, if it is not: it ended before its time, or what a claim needs went wrong.
     #[must_use]
-    pub fn incomplete(&self) -> &[String] {
+    pub fn troubles(&self) -> Vec<String> {
         let incomplete = match &self.content {
             Content::Recording(recording) => &recording.incomplete,
             Content::Calibration(calibration) => &calibration.incomplete,
+            Content::Claims(run) => return claims::build(run).troubles(),
         };
-        incomplete.as_slice()
+        incomplete.iter().cloned().collect()
     }
 }
 
@@ -113,6 +118,8 @@ pub enum Content {
     Recording(Recording),
     /// What the basic operations cost.
     Calibration(Calibration),
+    /// What claims were put to the test by.
+    Claims(ClaimsRun),
 }
 
 /// The digest of all entries so far: what is altered, left out or put elsewhere changes all that come after it.

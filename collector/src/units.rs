@@ -1,5 +1,7 @@
 //! Figures in human units: three significant digits, fewer below 1, and the unit that fits.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 /// Units by their size, smallest first.
 type Scale = [(f64, &'static str)];
 
@@ -53,6 +55,18 @@ pub(crate) fn percent(fraction: f64) -> String {
         format!("{percent:.0} %")
     }
 }
+
+/// `2026-11-30 14:05 UTC`, of seconds since the epoch: a report is read where its host's time zone is not known.
+pub(crate) fn date(unix_seconds: u64) -> String {
+    // What a damaged record says may be beyond the calendar's last year.
+    let seconds = unix_seconds.min(LAST_SECOND);
+    let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
+    let text = time.to_string().replace('T', " ");
+    format!("{} UTC", &text[..text.len() - ":00Z".len()])
+}
+
+/// Of the year 9999, as far as RFC 3339 goes.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// One of the units above, as a way to write a figure together with others like it.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +186,18 @@ mod tests {
             ["2.01", "0.031", "2.0e-5"]
         );
         assert_eq!([percent(0.0625), percent(0.12)], ["6.2 %", "12 %"]);
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_868_799, "2000-02-29 23:59 UTC"),
+            (1_709_251_200, "2024-03-01 00:00 UTC"),
+            (u64::MAX, "9999-12-31 23:59 UTC"),
+        ] {
+            assert_eq!(date(seconds), expected);
+        }
     }
 
     #[test]

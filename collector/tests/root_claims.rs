@@ -90,8 +90,8 @@ fn figures_of_the_kernel_are_those_that_it_is_built_with() {
     assert_eq!(claim(&report, "exec-follows")["verdict"], "depends");
     // x86 keeps six address spaces apart (TLB_NR_DYN_ASIDS); others of the host take some too.
     assert!(median(&report, "switch-flushes-tlb", 0, "2") < 0.1);
-    // Who is preempted by a task of another process and comes back next finds its entries.
-    assert!(median(&report, "switch-flushes-tlb", 0, "16") > 0.5);
+    // Each of 16 finds that its tag was given to another (as in root_tlb), whatever else wants the CPU.
+    assert!(median(&report, "switch-flushes-tlb", 0, "16") > 0.95);
     // _StackMin of Go's runtime.
     assert_eq!(median(&report, "task-stack", 0, ""), 2048.0);
     let kernel_stack = median(&report, "thread-stack", 0, "kernel stack");

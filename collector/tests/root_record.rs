@@ -39,6 +39,7 @@ fn a_record_of_a_live_run_gives_the_same_report() {
          --warm-up 0s"
             .to_owned(),
         "calibrate --quick --only thread_switch".to_owned(),
+        "claims --quick --only scheduler,timeslice,exec-follows".to_owned(),
     ];
     for (number, words) in runs.iter().enumerate() {
         let file = folder.path().join(format!("{number}.connscope"));

@@ -143,9 +143,13 @@ fn anomalies_deadlocks_and_copies_are_those_that_are_known() {
             median(&report, "deadlock", 1, &format!("{database}: one order")),
             0.0
         );
-        // Of 64 clients after one row all but one wait, if the CPUs let them; of those with a row each nobody does.
+        // Of 64 clients after one row all wait but the one that has it, and those on their way to ask for it again: InnoDB
+        // hands a row on to one of them. In PostgreSQL all wait for the end of the transaction that has the row, wake at
+        // once, and ask anew one after the other: on two CPUs up to half of them are awake. Of those with a row each
+        // nobody waits.
         let waits = |at: &str| median(&report, "lock-cost", 0, &format!("{database}: {at}"));
-        assert!(waits("64 on one row") > 0.3, "{report:#}");
+        let least = if database == "MySQL" { 0.9 } else { 0.4 };
+        assert!(waits("64 on one row") > least, "{report:#}");
         assert!(waits("64 on a row each") < 0.1, "{report:#}");
     }
     // deadlock_timeout is a second; InnoDB looks at once.

@@ -1,6 +1,7 @@
 //! The command line: types only.
 
 mod load;
+mod manuals;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use self::load::{Format, Load};
+pub(crate) use self::manuals::{Completions, Man};
 
 use self::load::LOAD_EXAMPLES;
 use crate::models::{self, MODELS, Pool, PoolMode};
@@ -42,6 +44,10 @@ pub(crate) enum Command {
     Load(Load),
     /// List the concurrency models, one per line
     Models(Models),
+    /// Print the completions of this command line for a shell
+    Completions(Completions),
+    /// Write the manual pages: connscope-target(1) and one for each command
+    Man(Man),
 }
 
 const SERVE_EXAMPLES: &str = "\

@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         Command::Models(options) => {
             models::list(options.format, !options.not_built).map(|()| ExitCode::SUCCESS)
         }
+        Command::Completions(options) => options.print().map(|()| ExitCode::SUCCESS),
+        Command::Man(options) => options.write().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("connscope-target: {error:#}");

@@ -49,8 +49,8 @@ struct Cli {
 enum Command {
     /// Install the system packages that the build and the tests need and this host lacks
     Setup,
-    /// Set up and build every program, the reference servers in Go and Java too, and connscope's manual
-    /// pages and completions
+    /// Set up and build every program, the reference servers in Go and Java too, and the manual pages and
+    /// completions of connscope and connscope-target
     Build(SetupArgs),
     /// Set up, build, and run a short `connscope compare` (as root, through sudo where needed)
     Demo(SetupArgs),

@@ -6,27 +6,33 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Shells, and where each looks for completions below `share`.
-const SHELLS: [(&str, &str); 3] = [
-    ("bash", "bash-completion/completions/connscope"),
-    ("zsh", "zsh/site-functions/_connscope"),
-    ("fish", "fish/vendor_completions.d/connscope.fish"),
+/// The programs that know their own command line.
+const PROGRAMS: [&str; 2] = ["connscope", "connscope-target"];
+
+/// Shells, and where each looks for the completions of a program below `share`: what comes before its name, and
+/// after it.
+const SHELLS: [(&str, &str, &str); 3] = [
+    ("bash", "bash-completion/completions/", ""),
+    ("zsh", "zsh/site-functions/_", ""),
+    ("fish", "fish/vendor_completions.d/", ".fish"),
 ];
 
-/// Writes all of them beside the program, which knows its own command line.
+/// Writes all of them beside the programs.
 pub(crate) fn write() -> Result<()> {
     let release = Workspace::read()?.target_directory.join("release");
-    let program = release.join("connscope");
     let share = release.join("share");
     let pages = share.join("man/man1");
-    say(&program, &["man".as_ref(), &pages])?;
-    for (shell, path) in SHELLS {
-        let path = share.join(path);
-        let script = say(&program, &["completions".as_ref(), shell.as_ref()])?;
-        let folder = path.parent().unwrap_or(&share);
-        fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&path, script))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    for name in PROGRAMS {
+        let program = release.join(name);
+        say(&program, &["man".as_ref(), &pages])?;
+        for (shell, before, after) in SHELLS {
+            let path = share.join(format!("{before}{name}{after}"));
+            let script = say(&program, &["completions".as_ref(), shell.as_ref()])?;
+            let folder = path.parent().unwrap_or(&share);
+            fs::create_dir_all(folder)
+                .and_then(|()| fs::write(&path, script))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
     }
     eprintln!("manual pages and completions are in {}", share.display());
     Ok(())

@@ -6,6 +6,7 @@ use procfs::process::Process;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::Duration,
 };
@@ -153,9 +154,11 @@ impl Hierarchy {
     /// # Errors
     /// If the kernel refuses it.
     pub fn create(&self, name: &str) -> Result<Cgroup> {
-        let path = self
-            .parent
-            .join(format!("{PREFIX}{}-{name}", std::process::id()));
+        // Two servers of a model may run at once.
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}-{name}", std::process::id());
+        let path = self.parent.join(name);
         fs::create_dir(&path).with_context(|| format!("cannot make cgroup {}", path.display()))?;
         Ok(Cgroup {
             path,

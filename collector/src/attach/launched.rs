@@ -12,13 +12,13 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail};
 use std::{
-    cell::OnceCell,
     fs::OpenOptions,
     io::Write,
     net::SocketAddr,
     os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -38,7 +38,7 @@ const BACKEND_MODEL: &str = "event-loop";
 pub struct TargetBinary {
     path: PathBuf,
     /// The models it serves, once it was asked.
-    models: OnceCell<Vec<Model>>,
+    models: OnceLock<Vec<Model>>,
 }
 
 impl TargetBinary {
@@ -73,7 +73,7 @@ impl TargetBinary {
     fn at(path: PathBuf) -> Self {
         Self {
             path,
-            models: OnceCell::new(),
+            models: OnceLock::new(),
         }
     }
 

@@ -7,6 +7,7 @@
 
 use super::{
     child::Child,
+    counted::instructions,
     mapping::{Mapping, PAGE, Pages, context_switches, context_switches_of_children},
     placement::{let_wakers_go_on, pin_home},
     sampling::{Batch, Harness, Pass, Sampled},
@@ -91,6 +92,10 @@ fn variant(set: WorkingSet, switches: Switches) -> Variant {
     let variant = Variant::new(name)
         .with("working_set_bytes", set.bytes as f64)
         .observed("switches_per_operation", switches.each());
+    let variant = match switches.instructions {
+        Some(instructions) => variant.observed("instructions_per_operation", instructions),
+        None => variant,
+    };
     match set.bytes {
         0 => variant,
         _ => variant.with("stride_bytes", set.stride as f64),
@@ -152,7 +157,12 @@ struct Near<'a> {
 struct Switches {
     count: u64,
     operations: u64,
+    /// Instructions of a switch by itself, of the first working set.
+    instructions: Option<f64>,
 }
+
+/// Switches there and back whose instructions are counted.
+const COUNTED: u64 = 2_000;
 
 impl Switches {
     fn each(self) -> f64 {
@@ -222,6 +232,14 @@ impl<'a> Near<'a> {
         Ok(())
     }
 
+    /// Of a switch, on both sides, without the work around it.
+    fn instructions(&self) -> Result<Option<f64>> {
+        let with = instructions(|| self.call(COUNTED))?;
+        let without = instructions(|| self.alone(COUNTED))?;
+        let each = |(with, without): (f64, f64)| (with - without) / (2 * COUNTED) as f64;
+        Ok(with.zip(without).map(each))
+    }
+
     /// What both sides do in as many calls, without the switches.
     fn alone(&self, times: u64) -> Result<()> {
         for _ in 0..2 * times {
@@ -279,7 +297,13 @@ fn ping_pong(bench: &Bench, sides: Sides, sets: &[WorkingSet], part: Part) -> Re
                     scope.spawn(move || pipes.answer(set));
                 }
                 pipes.iter().try_for_each(Pipes::wait_until_ready)?;
-                let found = sample(bench, near);
+                let found = sample(bench, near).and_then(|mut found| {
+                    if part == Part::Switch {
+                        let near = Near::new(&pipes[0], sets[0], part, stopwatch(), 2)?;
+                        found[0].1.instructions = near.instructions()?;
+                    }
+                    Ok(found)
+                });
                 pipes.iter().try_for_each(|pipes| pipes.there.send(STOP))?;
                 found
             })

@@ -79,7 +79,8 @@ const FIGURES: [Spec; 12] = [
         unit: Unit::Share,
         axis: "database: clients",
         method: "clients that update a row in a transaction over and over: those that wait for a lock by the server's \
-                 own view, looked at every 5 ms, of all clients",
+                 own view, looked at every 5 ms from when all have begun, of all clients; PostgreSQL wakes all that wait \
+                 for a row each time that it is free, and who is awake and has not asked again yet does not count",
     },
     Spec {
         name: "database_connection",

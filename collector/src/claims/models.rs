@@ -64,12 +64,11 @@ pub(super) const FAMILY: Family = Family {
                      meanwhile, median, as a share of that",
         },
     ],
-    takes_ms: [21_000, 13_500],
+    takes_ms: [13_500, 9_500],
     take,
 };
 
-/// Models, what bounds their connections besides memory, and what is tried on them. A crash that takes the
-/// server with it takes two seconds to be sure of.
+/// Models, what bounds their connections besides memory, and what is tried on them.
 const MODELS: [(&str, Bound, Trials); 7] = [
     ("process-per-connection", Bound::Tasks, Trials::Crash),
     ("thread-per-connection", Bound::Tasks, Trials::Both),

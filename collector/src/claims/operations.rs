@@ -30,9 +30,9 @@ const DERIVED: [Derived; 4] = [
             name: "switch_instructions",
             unit: Unit::Count,
             axis: "instructions done",
-            method: "thread_switch without a working set, times the instructions a second of a loop of \
-                     additions that wait for each other, and of one that does four at a time, which no kernel \
-                     code reaches: no PMU is asked",
+            method: "counted by the CPU where it has a PMU, in user and kernel mode; else thread_switch without a \
+                     working set, times the instructions a second of a loop of additions that wait for each other, \
+                     and of one that does four at a time, which no kernel code reaches",
         }],
         tell: instructions,
     },
@@ -72,7 +72,7 @@ const DERIVED: [Derived; 4] = [
             name: "tlb_flushed",
             unit: Unit::Share,
             axis: "address spaces",
-            method: "tp_btf/tlb_flush while the ring of address_spaces goes round: switches to another \
+            method: "tp_btf/tlb_flush while the ring of address_spaces goes round: hops to another \
                      address space that found the TLB flushed, of all of them",
         }],
         tell: flushed,
@@ -175,6 +175,15 @@ fn fork_line(all: &[Series], round: &mut Round<'_>) {
 
 fn instructions(all: &[Series], round: &mut Round<'_>) {
     let direct = all.iter().find(|series| x(series) == Some(0.0));
+    let counted = direct.and_then(|it| it.observed.get("instructions_per_operation"));
+    if let Some(counted) = counted {
+        return round.tell_at(
+            "switch_instructions",
+            "counted by the CPU",
+            None,
+            vec![*counted],
+        );
+    }
     for (name, work) in instructions::LOOPS {
         let per_second = instructions::per_second(work);
         if let Some(series) = direct {

@@ -1,4 +1,4 @@
-//! How many connections to the server behind it a pooler needs for a thousand clients.
+//! How many connections to the server behind it a pooler needs for thousands of clients.
 
 use super::{Family, Spec, round::Round, servers::plan};
 use crate::{attach::launched::Server, figures::Unit};
@@ -11,7 +11,7 @@ pub(super) const FAMILY: Family = Family {
             name: "pool_throughput",
             unit: Unit::PerSecond,
             axis: "pooled connections",
-            method: "1,000 clients of the pooler in front of thread-per-connection; nine requests of ten wait for 5 ms \
+            method: "2,000 clients of the pooler in front of thread-per-connection; nine requests of ten wait for 5 ms \
                      as for a disk, the tenth takes 50 µs of CPU time; 3,000 a second offered: answers a second",
         },
         Spec {
@@ -26,7 +26,7 @@ pub(super) const FAMILY: Family = Family {
 };
 
 const BACKEND: &str = "thread-per-connection";
-const CLIENTS: u32 = 1_000;
+const CLIENTS: u32 = 2_000;
 const OFFERED: u32 = 3_000;
 /// In full, and with --quick.
 const SIZES: [&[u32]; 2] = [&[1, 2, 5, 10, 20, 50, 100], &[2, 5, 20, 50]];

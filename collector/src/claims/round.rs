@@ -2,14 +2,14 @@
 
 use super::{Measurement, known, servers::Setting};
 use crate::{
-    figures::{Figure, Missing, Point, Round as Samples},
+    figures::{Figure, Missing, Point, Round as Samples, Timed},
     progress::Progress,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rounds: in full, and with `--quick`. The interval of a figure is Student's t over the rounds, so fewer
 /// of them make it wider.
-const ROUNDS: [u32; 2] = [5, 3];
+pub(super) const ROUNDS: [u32; 2] = [5, 3];
 /// After how many failures a measurement is given up.
 const FAILURES: usize = 2;
 
@@ -33,6 +33,8 @@ pub struct Taken {
     pub figures: Vec<Figure>,
     /// What lacks.
     pub missing: Vec<Missing>,
+    /// How long each measurement took.
+    pub measurements: Vec<Timed>,
     /// Rounds that were to be made.
     pub rounds: u32,
     /// Why it ended before its time.
@@ -103,13 +105,17 @@ pub fn take(measurements: &[&Measurement], setting: &Setting<'_>, quiet: bool) -
     let progress = Progress::new(each * rounds, quiet);
     let mut taken = Taken {
         figures: without_points(measurements),
+        measurements: measurements
+            .iter()
+            .map(|it| it.timed(setting.quick))
+            .collect(),
         rounds,
         ..Taken::default()
     };
     let mut failures = vec![0; measurements.len()];
     for number in 1..=rounds {
         let mut expected = each * (number - 1);
-        for (measurement, failures) in measurements.iter().zip(&mut failures) {
+        for (place, (measurement, failures)) in measurements.iter().zip(&mut failures).enumerate() {
             let takes = measurement.takes(setting.quick);
             let what = format!("round {number} of {rounds}: {}", measurement.name);
             progress.begin(what, expected, takes);
@@ -117,7 +123,9 @@ pub fn take(measurements: &[&Measurement], setting: &Setting<'_>, quiet: bool) -
             if *failures >= FAILURES {
                 continue;
             }
+            let begun = Instant::now();
             let outcome = taken.round(measurement, setting, number);
+            taken.measurements[place].took_ns += begun.elapsed().as_nanos() as u64;
             if let Some(signal) = setting.interrupt.signal() {
                 let incomplete = format!("interrupted by {signal} in round {number} of {rounds}");
                 taken.incomplete = Some(incomplete);

@@ -25,6 +25,9 @@ use std::{path::Path, time::Duration};
 pub(super) const CLONE_VM: u64 = 0x100;
 pub(super) const CLONE_THREAD: u64 = 0x1_0000;
 
+/// What a crash takes with it is known by then; when the server serves again is not asked for.
+const RECOVERY: Duration = Duration::from_millis(100);
+
 /// How much later than its schedule the load generator may be with an event.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -156,6 +159,7 @@ pub(super) fn plan(workload: &str, connections: u32, rate: u32, duration: Durati
         touch: None,
         stall: false,
         crash: false,
+        recovery: RECOVERY,
     }
 }
 

@@ -1,6 +1,10 @@
 //! What it costs to share state: all connections increment one counter.
 
-use super::{Family, Spec, round::Round, servers::plan};
+use super::{
+    Family, Spec,
+    round::Round,
+    servers::{Watched, plan},
+};
 use crate::figures::Unit;
 use anyhow::{Context, Result};
 
@@ -26,25 +30,38 @@ pub(super) const FAMILY: Family = Family {
             axis: "model",
             method: "the same: time that the server's tasks sleep on locks for each increment",
         },
+        Spec {
+            name: "lock_time",
+            unit: Unit::Share,
+            axis: "clients",
+            method: "thread-per-connection, INCR of one key by so many clients, 4,000 a second offered: time that the \
+                     server's tasks sleep on locks, of that and of what they run or wait for a CPU",
+        },
     ],
-    takes_ms: [4_600, 2_600],
+    takes_ms: [5_800, 3_600],
     take,
 };
 
 const MODELS: [&str; 4] = [
     "process-per-connection",
-    "thread-per-connection",
+    THREADS,
     "event-loop",
     "async-tasks",
 ];
 const FEW: usize = 3;
+/// Whose tasks sleep on the lock of the counter.
+const THREADS: &str = "thread-per-connection";
+/// Clients of each model, and of the one again.
+const CLIENTS: u32 = 50;
+const MANY: u32 = 2_000;
+const OFFERED: u32 = 4_000;
 
 fn take(round: &mut Round<'_>) -> Result<()> {
     let window = round.setting.window(600, 300);
     for model in round.setting.some(&MODELS, FEW) {
         let watched = round
             .setting
-            .watched(model, &plan("counter", 50, 4_000, window))?;
+            .watched(model, &plan("counter", CLIENTS, OFFERED, window))?;
         let kernel = &watched.target.measures.kernel;
         let (answered, cpu) = (
             watched.client.answered_in_window as f64,
@@ -70,6 +87,21 @@ fn take(round: &mut Round<'_>) -> Result<()> {
             None,
             locks.into_iter().collect(),
         );
+        if *model == THREADS {
+            tell_lock_time(round, CLIENTS, &watched)?;
+        }
     }
+    let many = plan("counter", MANY, OFFERED, window);
+    let watched = round.setting.watched(THREADS, &many)?;
+    tell_lock_time(round, MANY, &watched)
+}
+
+fn tell_lock_time(round: &mut Round<'_>, clients: u32, watched: &Watched) -> Result<()> {
+    let states = watched.target.measures.kernel.time_in_state.as_ref();
+    let states = states.context("there are no times in state")?;
+    let locks = states.blocked_by_reason_seconds.get("lock");
+    let locks = locks.context("nobody tells what tasks sleep on")?;
+    let all = locks + states.running_seconds + states.runnable_seconds;
+    round.tell_number("lock_time", clients, vec![locks / all]);
     Ok(())
 }

@@ -39,15 +39,19 @@ pub struct Record {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 FILE is what `connscope record` or `--record FILE` has written, on this or another host. No privileges are needed.
+Several of `calibrate`, or of `compare`, are laid side by side, a column for each host. Of different kinds one page can
+be written, with a chapter for each. See docs/records.md.
 
 Examples:
   connscope report run.connscope
   connscope report run.connscope --format json --out run.json
-  connscope report run.connscope --html run.html")]
+  connscope report run.connscope --html run.html
+  connscope report laptop.connscope server.connscope
+  connscope report compare.connscope calibrate.connscope claims.connscope --html page.html")]
 pub struct Report {
-    /// The record to read
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// The record to read; several for one report of all
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
     /// Write one page for a browser, which needs nothing besides itself: --format html --out PAGE
     #[arg(long, value_name = "PAGE", conflicts_with_all = ["format", "out", "explain"])]
     pub html: Option<PathBuf>,

@@ -22,5 +22,5 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let end = watch.keep("attach", None, &mut keeping, &interrupt)?;
     let kept = keeping.end(end)?;
     report::write(&kept.record, args.explain, sink, &args.output)?;
-    Ok(kept.conclude(conclude(kept.record.incomplete())))
+    Ok(kept.conclude(conclude(&kept.record.troubles())))
 }

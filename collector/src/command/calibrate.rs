@@ -61,7 +61,7 @@ pub fn run(args: &Calibrate, quiet: bool) -> Result<ExitCode> {
         incomplete,
     })?;
     report::write(&kept.record, false, sink, &args.output)?;
-    Ok(kept.conclude(conclude(kept.record.incomplete())))
+    Ok(kept.conclude(conclude(&kept.record.troubles())))
 }
 
 /// Measures one operation for [`run`], which has started this process for it.

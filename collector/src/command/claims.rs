@@ -2,18 +2,20 @@
 
 use super::{
     Usage,
+    keeping::Keeping,
     output::{Sink, conclude, print},
+    report,
 };
 use crate::{
-    claims::{Kind, Login, Measurement, Setting, Taken, known, measurements, rows::Rows, take},
+    claims::{Kind, Login, Setting, Taken, known, measurements, needed, rows::Rows, take},
     cli::Claims,
     figures::{Claim, ClaimsRun, Described},
     host,
     interrupt::Interrupt,
-    report::claims::{self, Verdict},
+    record::{End, Entry},
 };
 use anyhow::{Context, Result};
-use std::{collections::BTreeSet, fmt::Write, process::ExitCode, time::Instant};
+use std::{fmt::Write, process::ExitCode, time::Instant};
 
 /// Measures what the claims that were asked for are judged by, judges them and reports.
 ///
@@ -32,6 +34,8 @@ pub fn run(args: &Claims, quiet: bool) -> Result<ExitCode> {
     let logins = logins(args)?;
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let sink = Sink::open(&args.output)?;
+    let mut keeping = Keeping::open(args.recorded.record.as_deref())?;
+    let host = host::describe(None);
     let begun = Instant::now();
     let setting = Setting::new(
         args.quick,
@@ -42,34 +46,32 @@ pub fn run(args: &Claims, quiet: bool) -> Result<ExitCode> {
     let Taken {
         figures,
         missing,
+        measurements,
         rounds,
         incomplete,
     } = take(&needed(&all, &claims), &setting, quiet);
     let run = ClaimsRun {
-        host: host::describe(None),
+        host: host.clone(),
         claims,
         sources: rows.sources,
         figures,
         missing,
+        measurements,
         rounds,
         quick: args.quick,
         took_ns: begun.elapsed().as_nanos() as u64,
         incomplete,
     };
-    let report = claims::build(&run);
-    sink.write(&report, &args.output)?;
-    Ok(conclude(&troubles(&report)))
-}
-
-/// A claim that does not hold is no trouble; one that could not be measured though it should is.
-fn troubles(report: &claims::Claims) -> Vec<String> {
-    let failed = report
-        .claims
-        .iter()
-        .filter(|it| it.verdict == Verdict::Failed);
-    let why =
-        failed.map(|it| format!("{}: {}", it.id, it.reason.as_deref().unwrap_or("no figure")));
-    report.incomplete.clone().into_iter().chain(why).collect()
+    let incomplete = run.incomplete.clone();
+    keeping.begin("claims", host, Vec::new(), Vec::new());
+    keeping.take(Entry::Claims(Box::new(run)));
+    let kept = keeping.end(End {
+        methods: Vec::new(),
+        unavailable: Vec::new(),
+        incomplete,
+    })?;
+    report::write(&kept.record, false, sink, &args.output)?;
+    Ok(kept.conclude(conclude(&kept.record.troubles())))
 }
 
 fn logins(args: &Claims) -> Result<Vec<(Kind, Login)>, Usage> {
@@ -100,14 +102,6 @@ fn chosen(claims: &[Claim], only: &[String]) -> Result<Vec<Claim>, Usage> {
     }
     let wanted = |claim: &&Claim| only.is_empty() || only.contains(&claim.id);
     Ok(claims.iter().filter(wanted).cloned().collect())
-}
-
-/// The measurements that give what these claims are judged by.
-fn needed<'a>(all: &'a [Measurement], claims: &[Claim]) -> Vec<&'a Measurement> {
-    let tests = claims.iter().flat_map(|claim| &claim.tests);
-    let figures = tests.flat_map(|test| std::iter::once(&test.measure).chain(&test.per));
-    let figures: BTreeSet<&str> = figures.map(String::as_str).collect();
-    all.iter().filter(|it| it.gives(&figures)).collect()
 }
 
 fn list(rows: &Rows, known: &[Described]) -> String {

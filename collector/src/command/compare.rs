@@ -27,6 +27,9 @@ use std::{fmt::Display, process::ExitCode, time::Duration};
 /// What each cell takes besides warm-up and window: start, connecting, memory, the end.
 const OVERHEAD: Duration = Duration::from_millis(1_000);
 
+/// A server that does not serve again by then after a crash does not do so by itself.
+const RECOVERY: Duration = Duration::from_secs(2);
+
 /// One model at one number of connections, once.
 struct Cell<'a> {
     model: &'a str,
@@ -199,6 +202,7 @@ fn plan(args: &Compare, connections: u32) -> Plan {
         touch: args.touch.clone(),
         stall: args.stall,
         crash: args.crash,
+        recovery: RECOVERY,
     }
 }
 

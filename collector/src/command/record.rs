@@ -26,5 +26,5 @@ pub fn run(args: &Record, quiet: bool) -> Result<ExitCode> {
             kept.snapshots
         ));
     }
-    Ok(kept.conclude(conclude(kept.record.incomplete())))
+    Ok(kept.conclude(conclude(&kept.record.troubles())))
 }

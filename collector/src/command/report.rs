@@ -1,22 +1,26 @@
-//! `connscope report`: what a record holds, reported as the live run did.
+//! `connscope report`: what a record holds, reported as the live run did, and what several hold, side by side.
 
-use super::output::{Sink, conclude};
+mod several;
+
+use super::{
+    Usage,
+    output::{Sink, conclude},
+};
 use crate::{
     cli::{self, Output},
     export::{Document, Format},
     record::{Content, Error, Gathered, Reader, Record},
     report,
-    report::calibration,
+    report::{calibration, claims},
 };
 use anyhow::{Result, anyhow};
 use std::{fs::File, path::Path, process::ExitCode};
 
-/// Reads a record and reports what is in it.
+/// Reads a record, or several, and reports what is in it.
 ///
 /// # Errors
 /// If it cannot be read, or the report cannot be written.
 pub fn run(args: &cli::Report) -> Result<ExitCode> {
-    let record = read(&args.file)?;
     let output = match &args.html {
         Some(page) => &Output {
             format: Format::Html,
@@ -24,9 +28,16 @@ pub fn run(args: &cli::Report) -> Result<ExitCode> {
         },
         None => &args.output,
     };
+    let [file] = &args.files[..] else {
+        return match args.explain {
+            true => Err(Usage("--explain is of one record; name one".to_owned()).into()),
+            false => several::run(&args.files, output),
+        };
+    };
+    let record = read(file)?;
     let sink = Sink::open(output)?;
     write(&record, args.explain, sink, output)?;
-    Ok(conclude(record.incomplete()))
+    Ok(conclude(&record.troubles()))
 }
 
 /// All that is in a record.
@@ -60,6 +71,10 @@ pub(super) fn write(record: &Record, explain: bool, sink: Sink, output: &Output)
         }
         Content::Calibration(found) => {
             let report = calibration::build(found);
+            sink.write(Document::from(&report).from_origin(&record.origin), output)
+        }
+        Content::Claims(found) => {
+            let report = claims::build(found);
             sink.write(Document::from(&report).from_origin(&record.origin), output)
         }
     }

@@ -125,6 +125,14 @@ impl TargetUnits {
     }
 }
 
+/// What has no units to compare.
+fn of_one_run(command: &str) -> Error {
+    let why = format!(
+        "it is of `{command}`, whose samples are of one run: see it beside another by `connscope report A B`"
+    );
+    Error::Contradictory(why)
+}
+
 /// Takes entries, keeps their figures: in memory that grows by some hundred bytes for each snapshot.
 #[derive(Default)]
 pub struct Sampling {
@@ -150,10 +158,8 @@ impl Sampling {
             Entry::Run(run) => self.repeat(*run)?,
             Entry::Watched(targets) => self.watched = targets,
             Entry::Snapshots(snapshots) => self.snapshot(snapshots),
-            Entry::Calibration(_) => {
-                let why = "it is of `calibrate`, whose samples are of one run: see its report";
-                return Err(Error::Contradictory(why.to_owned()));
-            }
+            Entry::Calibration(_) => return Err(of_one_run("calibrate")),
+            Entry::Claims(_) => return Err(of_one_run("claims")),
             Entry::End(end) => self.end = Some(end.incomplete),
         }
         Ok(())

@@ -7,14 +7,14 @@ use super::Style;
 use crate::diff::Diff;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
-use crate::report::claims::Claims;
+use crate::side_by_side::{Calibrations, Comparisons, Side};
 use crate::snapshot::Host;
 
 mod attach;
 mod calibration;
 mod calls;
 mod cells;
-mod claims;
+pub(super) mod claims;
 mod client_cells;
 mod column;
 mod compare;
@@ -26,6 +26,7 @@ mod figures;
 mod findings;
 mod footnotes;
 pub(super) mod grid;
+mod hosts;
 mod methods;
 mod notes;
 pub(super) mod part;
@@ -108,23 +109,73 @@ pub(super) fn diff_parts(diff: &Diff, whole: bool) -> Vec<Part> {
     diff::parts(diff, whole)
 }
 
-/// The report of a calibration below its heading.
-pub(super) fn calibration_parts(calibration: &Calibration, style: &Style) -> Vec<Part> {
-    calibration::parts(calibration, style)
-}
-
-/// Writes what became of claims.
-pub(super) fn write_claims(
-    claims: &Claims,
+/// Writes what the basic operations cost on several hosts.
+pub(super) fn write_calibrations(
+    them: &Calibrations,
     style: &Style,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    claims::write(claims, style, Pen { color: style.color }, out)
+    let parts = [hosts::operations(them), hosts::of_operations(them)].concat();
+    write_hosts(them.of, &them.hosts, &parts, style, out)
 }
 
-/// The same below its heading, for a page.
-pub(super) fn claims_parts(claims: &Claims) -> Vec<Part> {
-    claims::parts(claims)
+/// Writes the models on several hosts.
+pub(super) fn write_comparisons(
+    them: &Comparisons,
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let mut footnotes = Footnotes::default();
+    let mut parts = hosts::models(them, &mut footnotes);
+    parts.extend(hosts::of_models(them, &footnotes));
+    write_hosts(them.of, &them.hosts, &parts, style, out)
+}
+
+fn write_hosts(
+    of: &str,
+    sides: &[Side],
+    parts: &[Part],
+    style: &Style,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let pen = Pen { color: style.color };
+    writeln!(out, "{}", pen.strong("connscope report"))?;
+    writeln!(
+        out,
+        "{}",
+        pen.faint(&format!("{} records of {of}, side by side", sides.len()))
+    )?;
+    let hosts = hosts::hosts(sides);
+    hosts
+        .iter()
+        .chain(parts)
+        .try_for_each(|part| part.write(style, pen, out))
+}
+
+/// The same below its heading, for a page: the hosts, what was found, what to know of it.
+pub(super) fn calibrations_parts(them: &Calibrations) -> [Vec<Part>; 3] {
+    [
+        hosts::hosts(&them.hosts),
+        hosts::operations(them),
+        hosts::of_operations(them),
+    ]
+}
+
+/// The same of models, and before what to know of them every figure.
+pub(super) fn comparisons_parts(them: &Comparisons) -> [Vec<Part>; 4] {
+    let mut footnotes = Footnotes::default();
+    let models = hosts::models(them, &mut footnotes);
+    [
+        hosts::hosts(&them.hosts),
+        models,
+        hosts::every_figure(them),
+        hosts::of_models(them, &footnotes),
+    ]
+}
+
+/// The report of a calibration below its heading.
+pub(super) fn calibration_parts(calibration: &Calibration, style: &Style) -> Vec<Part> {
+    calibration::parts(calibration, style)
 }
 
 /// What was done and where.

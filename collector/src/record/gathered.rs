@@ -1,6 +1,7 @@
 //! Entries, put together: the way of both a live run and a file that is read.
 
 use super::{Content, End, Entry, Error, Origin, Record};
+use crate::figures::ClaimsRun;
 use crate::report;
 use crate::series::Calibration;
 use crate::snapshot::{Recording, Run, Snapshot};
@@ -14,6 +15,7 @@ pub struct Gathered {
     first: Option<Vec<Snapshot>>,
     last: Option<Vec<Snapshot>>,
     calibration: Option<Calibration>,
+    claims: Option<ClaimsRun>,
     end: Option<End>,
     entries: u64,
     snapshots: u64,
@@ -31,6 +33,7 @@ impl Gathered {
             Entry::Snapshots(snapshots) if self.first.is_none() => self.first = Some(snapshots),
             Entry::Snapshots(snapshots) => self.last = Some(snapshots),
             Entry::Calibration(calibration) => self.calibration = Some(*calibration),
+            Entry::Claims(run) => self.claims = Some(*run),
             Entry::End(end) => self.end = Some(end),
         }
     }
@@ -53,9 +56,10 @@ impl Gathered {
     /// If there is nothing to report on.
     pub fn whole(mut self) -> Result<Record, Error> {
         let origin = self.origin.take().ok_or(Error::Empty)?;
-        let content = match self.calibration.take() {
-            Some(calibration) => Content::Calibration(calibration),
-            None => Content::Recording(self.recording(&origin)?),
+        let content = match (self.calibration.take(), self.claims.take()) {
+            (Some(calibration), _) => Content::Calibration(calibration),
+            (None, Some(run)) => Content::Claims(run),
+            (None, None) => Content::Recording(self.recording(&origin)?),
         };
         Ok(Record { origin, content })
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::SCHEMA;
-use crate::figures::{Claim, ClaimsRun, Missing, Unit};
+use crate::figures::{Claim, ClaimsRun, Missing, Timed, Unit};
 use crate::snapshot::Host;
 
 mod estimate;
@@ -46,6 +46,19 @@ pub struct Claims {
     pub sources: BTreeMap<String, String>,
     /// What was not measured, and why.
     pub unavailable: Vec<Missing>,
+    /// How long each measurement took.
+    pub measurements: Vec<Took>,
+}
+
+/// How long a measurement took, in all rounds together.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Took {
+    /// Its name.
+    pub name: String,
+    /// How long it was expected to take on a quiet host, in seconds.
+    pub planned_seconds: f64,
+    /// How long it took.
+    pub seconds: f64,
 }
 
 /// What is to be said of a claim.
@@ -137,6 +150,21 @@ pub struct Measured {
     pub note: Option<String>,
 }
 
+impl Claims {
+    /// Why it is not whole: it ended before its time, or a measurement went wrong. A claim that does not hold is no
+    /// trouble.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        let failed = self
+            .claims
+            .iter()
+            .filter(|it| it.verdict == Verdict::Failed);
+        let why =
+            failed.map(|it| format!("{}: {}", it.id, it.reason.as_deref().unwrap_or("no figure")));
+        self.incomplete.clone().into_iter().chain(why).collect()
+    }
+}
+
 /// Judges each claim by what was measured.
 #[must_use]
 pub fn build(run: &ClaimsRun) -> Claims {
@@ -158,6 +186,17 @@ pub fn build(run: &ClaimsRun) -> Claims {
         isolation: isolation::of(run),
         sources: run.sources.clone(),
         unavailable: run.missing.clone(),
+        measurements: run.measurements.iter().map(Took::of).collect(),
+    }
+}
+
+impl Took {
+    fn of(timed: &Timed) -> Self {
+        Self {
+            name: timed.name.clone(),
+            planned_seconds: timed.planned_ns as f64 / 1e9,
+            seconds: timed.took_ns as f64 / 1e9,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::spread::Spread;
+use super::spread::{Spread, Spreads};
 use super::student::t_quantile;
 use super::target::Target;
 use crate::snapshot::TargetKind;
@@ -61,51 +61,64 @@ pub struct NotRanked {
 /// A figure with its interval, or why there is none.
 type Estimate = Result<(f64, [f64; 2]), &'static str>;
 
-/// What models are ranked by.
-struct Headline {
-    figure: &'static str,
+/// What servers are ranked by.
+pub(crate) struct Headline {
+    /// Its name, as in a target's spread.
+    pub(crate) figure: &'static str,
     highest_is_best: bool,
+    /// One value for each repeat.
+    pub(crate) spread: fn(&Spreads) -> Option<&Spread>,
     estimate: fn(&Target) -> Estimate,
     /// Whether the order by it says something of these.
-    tells: fn(&[&Target]) -> bool,
+    tells: fn(&[Named<'_>]) -> bool,
 }
 
-const HEADLINES: [Headline; 6] = [
+/// A server, and what it is called among those that it is ranked with.
+pub(crate) type Named<'a> = (&'a str, &'a Target);
+
+/// All of them, in the order they are shown.
+pub(crate) const HEADLINES: [Headline; 6] = [
     Headline {
         figure: "throughput_per_second",
         highest_is_best: true,
+        spread: |it| it.throughput_per_second.as_ref(),
         estimate: throughput,
         // Where all serve what was offered, they were offered the same.
-        tells: |targets| targets.iter().any(|target| !on_schedule(target)),
+        tells: |servers| servers.iter().any(|(_, target)| !on_schedule(target)),
     },
     Headline {
         figure: "latency_p99_seconds",
         highest_is_best: false,
+        spread: |it| it.latency_p99_seconds.as_ref(),
         estimate: latency,
         // A closed loop asks the slower server less.
-        tells: |targets| targets.iter().all(|target| !is_closed_loop(target)),
+        tells: |servers| servers.iter().all(|(_, target)| !is_closed_loop(target)),
     },
     Headline {
         figure: "run_queue_wait_p99_seconds",
         highest_is_best: false,
+        spread: |it| it.run_queue_wait_p99_seconds.as_ref(),
         estimate: run_queue_wait,
         tells: |_| true,
     },
     Headline {
         figure: "context_switches_per_request",
         highest_is_best: false,
+        spread: |it| it.context_switches_per_request.as_ref(),
         estimate: |target| of_repeats(target.spread.context_switches_per_request.as_ref(), 0.0),
         tells: |_| true,
     },
     Headline {
         figure: "cpu_per_request_seconds",
         highest_is_best: false,
+        spread: |it| it.cpu_per_request_seconds.as_ref(),
         estimate: |target| of_repeats(target.spread.cpu_per_request_seconds.as_ref(), 0.0),
         tells: |_| true,
     },
     Headline {
         figure: "marginal_bytes_per_connection",
         highest_is_best: false,
+        spread: |it| it.marginal_bytes_per_connection.as_ref(),
         estimate: memory,
         tells: |_| true,
     },
@@ -133,19 +146,33 @@ impl Ranking {
                 "nothing is ranked from fewer than {REPEATS_MIN} repeats: --repeat {REPEATS_MIN}"
             )
         });
+        let servers: Vec<Named<'_>> = servers.iter().map(|it| (it.name.as_str(), *it)).collect();
+        let repeats = servers.iter().map(|(_, server)| server.repeats).max();
         let telling = HEADLINES.iter().filter(|h| repeated && (h.tells)(&servers));
         Some(Self {
             connections,
             reason,
             by: telling
-                .map(|headline| headline.rank(&servers, &missing))
+                .map(|headline| headline.rank(&servers, &missing, repeats))
                 .collect(),
         })
     }
 }
 
 impl Headline {
-    fn rank(&self, servers: &[&Target], missing: &[&str]) -> Ranked {
+    /// The order of the same server on several hosts; none where it says nothing. How often each was measured may
+    /// differ: its interval knows.
+    pub(crate) fn rank_hosts(&self, hosts: &[Named<'_>]) -> Option<Ranked> {
+        (self.tells)(hosts).then(|| self.rank(hosts, &[], None))
+    }
+
+    /// The mean and its 95 % confidence interval; none of fewer than [`REPEATS_MIN`] repeats.
+    pub(crate) fn interval(&self, server: &Target) -> Option<(f64, [f64; 2])> {
+        (self.estimate)(server).ok()
+    }
+
+    /// `repeats`: how often each was to be measured, where that is the same.
+    fn rank(&self, servers: &[Named<'_>], missing: &[&str], repeats: Option<u64>) -> Ranked {
         let mut contenders = Vec::new();
         let mut not_ranked: Vec<_> = missing
             .iter()
@@ -154,9 +181,8 @@ impl Headline {
                 reason: "it was not measured with so many connections".to_owned(),
             })
             .collect();
-        let repeats = servers.iter().map(|server| server.repeats).max();
-        for server in servers {
-            let name = server.name.clone();
+        for (name, server) in servers {
+            let name = (*name).to_owned();
             let estimate = match server.incomplete {
                 Some(_) => Err("it was not measured to the end"),
                 None if Some(server.repeats) < repeats => Err("not all its repeats were measured"),
@@ -212,6 +238,11 @@ pub fn places(mut contenders: Vec<Contender>, highest_is_best: bool) -> Vec<Vec<
         places.iter_mut().for_each(|place| place.reverse());
     }
     places
+}
+
+/// The mean of these values and its 95 % confidence interval; none of fewer than [`REPEATS_MIN`].
+pub(crate) fn interval(values: Vec<f64>) -> Option<(f64, [f64; 2])> {
+    of_repeats(Spread::of(values).as_ref(), 0.0).ok()
 }
 
 /// The mean over repeats and its 95 % confidence interval by Student's t, no narrower than

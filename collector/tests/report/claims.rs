@@ -1,11 +1,13 @@
 //! What becomes of claims, by figures that are planted.
 
-mod shown;
+pub(crate) mod shown;
 mod verdicts;
 
 use std::collections::BTreeMap;
 
-use connscope::figures::{Claim, ClaimsRun, Described, Figure, Missing, Point, Round, Test, Unit};
+use connscope::figures::{
+    Claim, ClaimsRun, Described, Figure, Missing, Point, Round, Test, Timed, Unit,
+};
 
 use super::around::host;
 
@@ -78,6 +80,11 @@ fn run(claims: Vec<Claim>, figures: Vec<Figure>) -> ClaimsRun {
         ]),
         figures,
         missing: Vec::new(),
+        measurements: vec![Timed {
+            name: "flushes".into(),
+            planned_ns: 3_000_000_000,
+            took_ns: 4_500_000_000,
+        }],
         rounds: 3,
         quick: false,
         took_ns: 12_000_000_000,

@@ -39,13 +39,14 @@ fn json(recording: &connscope::snapshot::Recording) -> Value {
     serde_json::from_slice(&out).unwrap()
 }
 
-/// The document's parts about reports, `connscope doctor`, `calibrate`, `claims` and `diff`.
-pub(crate) fn parts() -> [&'static str; 5] {
+/// The document's parts about reports, `connscope doctor`, `calibrate`, `claims`, `diff`, and several side by side.
+pub(crate) fn parts() -> [&'static str; 6] {
     let (reports, rest) = DOCUMENT.split_once("\n## doctor\n").unwrap();
     let (doctor, rest) = rest.split_once("\n## calibrate\n").unwrap();
     let (calibrate, rest) = rest.split_once("\n## claims\n").unwrap();
-    let (claims, diff) = rest.split_once("\n## diff\n").unwrap();
-    [reports, doctor, calibrate, claims, diff]
+    let (claims, rest) = rest.split_once("\n## diff\n").unwrap();
+    let (diff, several) = rest.split_once("\n## Side by side\n").unwrap();
+    [reports, doctor, calibrate, claims, diff, several]
 }
 
 /// Names in the first column of the tables of a text.

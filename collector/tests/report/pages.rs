@@ -46,7 +46,7 @@ fn elements(page: &str) -> Vec<String> {
 
 /// Nothing is fetched and nothing is run.
 #[track_caller]
-fn stands_alone(page: &str) {
+pub(crate) fn stands_alone(page: &str) {
     let seen = elements(page);
     for element in [
         "script", "link", "img", "iframe", "object", "embed", "base", "form",

@@ -9,6 +9,7 @@ use connscope::snapshot::{Recording, Run, Snapshot};
 
 use super::around::host;
 use super::calibration;
+use super::claims::shown as claims;
 use super::sample::{self, attach, compare};
 
 /// A record of format 1 as it was first written; what cannot read it any more has broken a promise.
@@ -96,7 +97,7 @@ fn json(recording: &Recording) -> String {
 fn recording(record: Record) -> Recording {
     match record.content {
         Content::Recording(recording) => recording,
-        Content::Calibration(_) => panic!("a calibration"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -172,6 +173,19 @@ fn others_can_read_it() {
         serde_json::from_str::<serde_json::Value>(entry).unwrap();
     }
     assert_eq!(text.lines().count(), 6);
+}
+
+/// Claims come back with every sample, and what went wrong with one is a trouble of the record's report too.
+#[test]
+fn claims_come_back_too() {
+    let run = claims::every_verdict();
+    let origin = origin(&sample::recording("claims", Vec::new()));
+    let record = read(&written(&[origin, Entry::Claims(Box::new(run.clone()))])).unwrap();
+    assert_eq!(record.troubles(), ["gone: a server died"]);
+    let Content::Claims(again) = record.content else {
+        panic!("{:?}", record.content);
+    };
+    assert_eq!(again, run);
 }
 
 /// Wherever it is cut off: what was written before that is there, and it is said that there was more.
@@ -261,7 +275,7 @@ fn entries_that_were_altered_left_out_or_moved_are_noticed() {
         Err(Error::Damaged { entry, .. }) => entry,
         other => panic!("{other:?}"),
     };
-    assert_eq!(read(&edited(&file, |_| ())).unwrap().incomplete(), [""; 0]);
+    assert_eq!(read(&edited(&file, |_| ())).unwrap().troubles(), [""; 0]);
     let shorter =
         |lines: &mut Vec<String>| lines[2] = lines[2].replacen("\"cpu_ns\":", "\"cpu_ns\":1", 1);
     assert_eq!(damaged(shorter), 3);
@@ -350,7 +364,7 @@ fn what_is_not_understood_is_said() {
 #[test]
 fn the_first_records_are_still_read() {
     let record = read(&std::fs::read(FIRST).unwrap()).unwrap();
-    assert_eq!(record.incomplete(), [""; 0]);
+    assert_eq!(record.troubles(), [""; 0]);
     let recording = recording(record);
     assert_eq!(recording.runs.len(), 4);
     let report = report::build(&recording).unwrap();

@@ -76,6 +76,9 @@ pub(crate) struct Load {
     /// Try at the very end what a handler that crashes takes with it (serve with --allow-crash)
     #[arg(long)]
     pub(crate) crash: bool,
+    /// How long the server may take to serve again after that (up to 1h)
+    #[arg(long, default_value = "2s", value_parser = window)]
+    pub(crate) recovery: Duration,
     /// Report phases and wait for a newline between them (see below)
     #[arg(long)]
     pub(crate) paced: bool,

@@ -2,6 +2,7 @@
 
 use super::text;
 use crate::report::{Report, Target};
+use crate::side_by_side::Comparisons;
 use crate::snapshot::TargetKind;
 use crate::units;
 
@@ -71,24 +72,56 @@ pub(super) fn bars(report: &Report) -> String {
     let Some(most) = servers().map(|target| target.connections).max() else {
         return String::new();
     };
-    let servers: Vec<_> = servers()
-        .filter(|target| target.connections == most)
-        .collect();
-    let cards: String = HEADLINES.iter().map(|it| it.card(&servers)).collect();
-    let connections = units::count(most.unwrap_or_default().into());
+    let servers = servers().filter(|target| target.connections == most);
+    let servers: Vec<_> = servers.map(|it| (it.name.clone(), it)).collect();
+    let cards = HEADLINES
+        .iter()
+        .map(|it| it.drawn(it.sorted(it.values(&servers))));
+    all("cards", most, cards.collect())
+}
+
+/// The same of several hosts: those of a model next to each other, in the order of the hosts.
+pub(super) fn bars_of_hosts(them: &Comparisons) -> String {
+    let Some(most) = them.blocks.iter().map(|block| block.connections).max() else {
+        return String::new();
+    };
+    let blocks = || them.blocks.iter().filter(|block| block.connections == most);
+    let named = blocks().flat_map(|block| {
+        let hosts = them.hosts.iter().enumerate();
+        hosts.filter_map(move |(host, side)| {
+            let (_, target) = them.target(block, host)?;
+            Some((format!("{}, {}", block.name, side.short), target))
+        })
+    });
+    let named: Vec<(String, &Target)> = named.collect();
+    let cards = HEADLINES.iter().map(|it| it.drawn(it.values(&named)));
+    all("cards hosts", most, cards.collect())
+}
+
+fn all(class: &str, connections: Option<u32>, cards: String) -> String {
+    let connections = units::count(connections.unwrap_or_default().into());
     format!(
-        "<p class=\"soft\">With {connections} connections.</p>\n<div class=\"cards\">\n{cards}</div>\n"
+        "<p class=\"soft\">With {connections} connections.</p>\n<div class=\"{class}\">\n{cards}</div>\n"
     )
 }
 
 impl Headline {
-    fn card(&self, servers: &[&Target]) -> String {
-        let value = |target: &&Target| Some((target.name.clone(), (self.value)(target)?));
-        let mut values: Vec<(String, f64)> = servers.iter().filter_map(value).collect();
+    fn values(&self, servers: &[(String, &Target)]) -> Vec<(String, f64)> {
+        let value =
+            |(name, target): &(String, &Target)| Some((name.clone(), (self.value)(target)?));
+        servers.iter().filter_map(value).collect()
+    }
+
+    /// Best first.
+    fn sorted(&self, mut values: Vec<(String, f64)>) -> Vec<(String, f64)> {
         values.sort_by(|(_, one), (_, other)| match self.highest_first {
             true => other.total_cmp(one),
             false => one.total_cmp(other),
         });
+        values
+    }
+
+    fn drawn(&self, values: Vec<(String, f64)>) -> String {
         let most = values.iter().map(|(_, value)| *value).fold(0.0, f64::max);
         if values.is_empty() {
             return String::new();

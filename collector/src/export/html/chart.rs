@@ -95,8 +95,24 @@ pub(super) fn x_axis(scale: &Scale, top: f64, bottom: f64, show: fn(f64) -> Stri
             text(&show(value))
         )
     };
-    scale.ticks().into_iter().map(tick).collect()
+    // Words over words say nothing.
+    let mut free = f64::NEG_INFINITY;
+    let has_room = |value: &f64| {
+        let x = scale.place(*value);
+        let has_room = x >= free;
+        free = if has_room { x + WORD } else { free };
+        has_room
+    };
+    scale
+        .ticks()
+        .into_iter()
+        .filter(has_room)
+        .map(tick)
+        .collect()
 }
+
+/// Room for what an axis says of a value.
+const WORD: f64 = 48.0;
 
 /// Horizontal lines with what they stand for at the left.
 pub(super) fn y_axis(scale: &Scale, left: f64, right: f64, show: fn(f64) -> String) -> String {

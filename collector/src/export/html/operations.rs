@@ -38,38 +38,70 @@ const CURVES: [Curve; 3] = [
     },
 ];
 
-/// A chart for each.
-pub(super) fn curves(calibration: &Calibration) -> String {
-    let charts: String = CURVES
-        .iter()
-        .map(|curve| curve.chart(calibration))
-        .collect();
+/// The charts: of one host, whose label is empty, a line for each operation; of several a chart for each operation with
+/// a line for each host.
+pub(super) fn curves(hosts: &[(&str, &Calibration)]) -> String {
+    let charts = CURVES.iter().map(|curve| match hosts {
+        [(_, only)] => curve.chart(curve.note.to_owned(), curve.series(only)),
+        several => curve.of_hosts(several),
+    });
+    let charts: String = charts.collect();
     match charts.is_empty() {
         true => charts,
         false => format!("<div class=\"charts\">\n{charts}</div>\n"),
     }
 }
 
+/// A line, and what it is called.
+type Line = (String, Vec<(f64, f64)>);
+
 impl Curve {
-    fn chart(&self, calibration: &Calibration) -> String {
-        let series = calibration.operations.iter().flat_map(|it| self.points(it));
-        let series = series.filter(|(_, points)| points.len() > 1).enumerate();
+    fn of_hosts(&self, hosts: &[(&str, &Calibration)]) -> String {
+        let lines: Vec<(&str, Vec<Line>)> = hosts
+            .iter()
+            .map(|(label, calibration)| (*label, self.series(calibration)))
+            .collect();
+        let mut names: Vec<&String> = Vec::new();
+        for (name, _) in lines.iter().flat_map(|(_, lines)| lines) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let chart = |name: &&String| {
+            let series = lines.iter().map(|(label, lines)| {
+                let line = lines.iter().find(|(known, _)| known == *name);
+                let points = line.map_or_else(Vec::new, |(_, points)| points.clone());
+                ((*label).to_owned(), points)
+            });
+            self.chart(format!("{name}: {}", self.note), series.collect())
+        };
+        names.iter().map(chart).collect()
+    }
+
+    fn chart(&self, note: String, lines: Vec<Line>) -> String {
+        let series = lines.into_iter().enumerate();
+        let series = series.map(|(number, (name, points))| Series {
+            name,
+            number,
+            points,
+        });
         let lines = Lines {
             title: self.title,
-            note: self.note.to_owned(),
-            series: series
-                .map(|(number, (name, points))| Series {
-                    name,
-                    number,
-                    points,
-                })
-                .collect(),
+            note,
+            // What a host has not measured has no line, and the others keep their colours.
+            series: series.filter(|series| !series.points.is_empty()).collect(),
             logarithmic_x: self.logarithmic,
             logarithmic_y: self.logarithmic,
             show_x: self.show,
             show_y: units::time,
         };
         lines.figure()
+    }
+
+    /// A line for each operation that has several points.
+    fn series(&self, calibration: &Calibration) -> Vec<Line> {
+        let series = calibration.operations.iter().flat_map(|it| self.points(it));
+        series.filter(|(_, points)| points.len() > 1).collect()
     }
 
     /// Of variants that differ in nothing else, with a name for each.

@@ -6,8 +6,13 @@ use super::text;
 
 /// All of them.
 pub(super) fn tables(parts: &[Part]) -> String {
+    titled("", parts)
+}
+
+/// The same where the first table has no title of its own; readers of screens are told this one.
+pub(super) fn titled(title: &str, parts: &[Part]) -> String {
     let mut html = String::new();
-    let mut title = String::new();
+    let mut title = text(title);
     for part in parts {
         match part {
             Part::Title(words) => {
@@ -49,6 +54,9 @@ fn grid(grid: &Grid, title: &str) -> String {
         html += &match column {
             // What has no name is the column of labels.
             0 if name.is_empty() => "<td></td>".to_owned(),
+            _ if grid.words.contains(&column) => {
+                format!("<th scope=\"col\" class=\"words\">{}</th>", text(name))
+            }
             _ => format!("<th scope=\"col\">{}</th>", text(name)),
         };
     }

@@ -4,24 +4,23 @@
 use std::io;
 
 use super::super::Style;
-use super::grid::{Grid, Row};
 use super::part::{Note, Part};
 use super::text::{Pen, wrap};
 use crate::report::claims::{Claims, Judged, Tested, Verdict};
 
 mod isolation;
 mod layout;
-mod words;
+pub(in crate::export) mod words;
 
 use layout::Layout;
 
 /// Writes the report.
-pub(super) fn write(
+pub(in crate::export) fn write(
     claims: &Claims,
     style: &Style,
-    pen: Pen,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
+    let pen = Pen { color: style.color };
     super::write_host("claims", &claims.host, style, pen, out)?;
     super::write_incomplete(claims.incomplete.as_deref(), style, pen, out)?;
     writeln!(out)?;
@@ -37,53 +36,16 @@ pub(super) fn write(
         }
         layout.write_claim(claim, pen, out)?;
     }
-    let below = isolation::parts(&claims.isolation).into_iter();
-    below
-        .chain(notes(claims))
+    below(claims)
+        .iter()
         .try_for_each(|part| part.write(style, pen, out))
 }
 
-/// The same for a page, which breaks the lines of a table by itself.
-pub(super) fn parts(claims: &Claims) -> Vec<Part> {
-    let mut parts = vec![Part::Grid(verdicts(claims))];
-    parts.extend(isolation::parts(&claims.isolation));
+/// What stands below the verdicts.
+pub(in crate::export) fn below(claims: &Claims) -> Vec<Part> {
+    let mut parts = isolation::parts(&claims.isolation);
     parts.extend(notes(claims));
     parts
-}
-
-/// Each claim in a row, or in one for each of its tests.
-fn verdicts(claims: &Claims) -> Grid {
-    let mut rows = Vec::new();
-    let mut group = "";
-    for claim in &claims.claims {
-        if claim.group != group {
-            group = &claim.group;
-            rows.push(Row::Heading(group.to_owned()));
-        }
-        let title = format!("  {} ({})", claim.claim, claim.id);
-        let tests = claim.tests.iter().enumerate().map(|(number, test)| {
-            let label = match number {
-                0 => title.clone(),
-                _ => format!("    {}", test.label),
-            };
-            let verdict = std::iter::once(words::verdict(test.verdict)).chain(words::details(test));
-            Row::Figures(vec![
-                label,
-                words::said(test).join("; "),
-                words::measured(test),
-                verdict.collect::<Vec<_>>().join(", "),
-                claim.sources.join(", "),
-            ])
-        });
-        rows.extend(tests);
-    }
-    Grid {
-        header: ["claim", "said", "measured", "verdict", "source"]
-            .map(str::to_owned)
-            .into(),
-        rows,
-        words: (1..5).collect(),
-    }
 }
 
 fn notes(claims: &Claims) -> [Part; 5] {

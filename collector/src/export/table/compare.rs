@@ -34,7 +34,7 @@ pub(super) fn parts(report: &Report, style: &Style, footnotes: &mut Footnotes) -
         };
         let (grid, ranges) = with_ranges_if_wide(style, |ranges| grid(columns(ranges), footnotes));
         parts.extend([
-            Part::Title(title(connections)),
+            Part::Title(connected(connections)),
             Part::Words(particulars(&block, ranges)),
             Part::Grid(grid),
         ]);
@@ -42,7 +42,8 @@ pub(super) fn parts(report: &Report, style: &Style, footnotes: &mut Footnotes) -
     parts
 }
 
-fn title(connections: Option<u32>) -> String {
+/// `1,000 connections`.
+pub(super) fn connected(connections: Option<u32>) -> String {
     match connections {
         Some(1) => "1 connection".to_owned(),
         Some(connections) => format!("{} connections", units::count(connections.into())),

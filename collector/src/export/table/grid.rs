@@ -114,7 +114,7 @@ impl Grid {
     }
 
     /// The labels and some of the other columns.
-    fn part(&self, range: std::ops::Range<usize>) -> Self {
+    pub(super) fn part(&self, range: std::ops::Range<usize>) -> Self {
         let pick = |cells: &[String]| {
             std::iter::once(&cells[0])
                 .chain(&cells[range.clone()])

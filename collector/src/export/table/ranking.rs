@@ -1,33 +1,39 @@
 //! The order of models by the figures that users compare by, below the table.
 
 use super::part::{Note, Part};
-use super::units;
+use super::units::{self, Unit};
 use crate::report::Report;
 use crate::report::ranking::{Contender, Ranked};
 
-/// A figure's name in reports, what the table calls it, and how it writes it.
-type Figure = (&'static str, &'static str, fn(f64) -> String);
+/// A figure's name in reports, what the table calls it, and what it is in.
+type Figure = (&'static str, &'static str, Unit);
 
 const FIGURES: [Figure; 6] = [
-    ("throughput_per_second", "throughput", units::rate),
-    ("latency_p99_seconds", "latency p99", units::time),
+    ("throughput_per_second", "throughput", Unit::Rate),
+    ("latency_p99_seconds", "latency p99", Unit::Time),
     (
         "run_queue_wait_p99_seconds",
         "run-queue wait p99",
-        units::time,
+        Unit::Time,
     ),
     (
         "context_switches_per_request",
         "switches per request",
-        units::number,
+        Unit::Number,
     ),
-    ("cpu_per_request_seconds", "CPU per request", units::time),
+    ("cpu_per_request_seconds", "CPU per request", Unit::Time),
     (
         "marginal_bytes_per_connection",
         "one more connection",
-        units::bytes,
+        Unit::Bytes,
     ),
 ];
+
+/// What the table calls a figure, and what it is in.
+pub(super) fn named(figure: &'static str) -> (&'static str, Unit) {
+    let known = FIGURES.iter().find(|(name, ..)| *name == figure);
+    known.map_or((figure, Unit::Number), |&(_, label, unit)| (label, unit))
+}
 
 /// It, or in one line why nothing is ranked; nothing where there is nothing to compare.
 pub(super) fn parts(report: &Report) -> Vec<Part> {
@@ -47,9 +53,8 @@ pub(super) fn parts(report: &Report) -> Vec<Part> {
         notes.push(("not ranked".to_owned(), reason.clone()));
     }
     for ranked in &ranking.by {
-        let known = FIGURES.iter().find(|(name, ..)| *name == ranked.figure);
-        let &(_, label, show) = known.unwrap_or(&("", ranked.figure, units::number));
-        notes.push((label.to_owned(), order(ranked, show)));
+        let (label, unit) = named(ranked.figure);
+        notes.push((label.to_owned(), order(ranked, unit)));
     }
     if !ranking.by.is_empty() {
         let how = "means, best first; = where 95 % intervals overlap, of those next to each other or \
@@ -60,9 +65,11 @@ pub(super) fn parts(report: &Report) -> Vec<Part> {
 }
 
 /// `1. event-loop 1.49 µs · 2. thread-per-connection 2.03 µs = process-per-connection 2.11 µs`.
-fn order(ranked: &Ranked, show: fn(f64) -> String) -> String {
+fn order(ranked: &Ranked, unit: Unit) -> String {
     let tie = |place: &Vec<Contender>| {
-        let each = place.iter().map(|c| format!("{} {}", c.name, show(c.mean)));
+        let each = place
+            .iter()
+            .map(|c| format!("{} {}", c.name, unit.show(c.mean)));
         each.collect::<Vec<_>>().join(" = ")
     };
     let places: Vec<String> = match ranked.places.as_slice() {

@@ -74,7 +74,7 @@ fn levels_of_isolation_are_a_table() {
 }
 
 /// One run with all that a report can hold.
-fn every_verdict() -> ClaimsRun {
+pub(crate) fn every_verdict() -> ClaimsRun {
     let mut figures = flushes(&[(2.0, 0.01), (6.0, 0.02), (7.0, 1.0), (8.0, 1.0)]);
     let single = |name, unit, value| figure(name, unit, None, vec![point("", None, around(value))]);
     figures.push(single("fork", Unit::Seconds, 1.4e-3));

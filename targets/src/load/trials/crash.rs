@@ -10,8 +10,8 @@ use crate::load::run::Run;
 
 /// After the crash, how long connections that it takes with it may take to end.
 const FALLOUT: Duration = Duration::from_millis(200);
-/// How long the server may take until it serves again.
-const RECOVERY: Duration = Duration::from_secs(2);
+/// How long those that are left may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
 /// What a server says that does not crash when it is told to.
 const REFUSED: &[u8] = b"ERR CRASH";
 /// Between two tries to be served again.
@@ -25,7 +25,7 @@ pub(crate) struct Crash {
     /// Of these, those that ended, or were answered no more or by an error.
     pub(crate) lost: u32,
     /// From the end of its own connection to the first answer on a new one; null if there was none
-    /// within 2 s.
+    /// within `--recovery`.
     pub(crate) serves_again_seconds: Option<f64>,
 }
 
@@ -34,7 +34,7 @@ impl Crash {
     pub(super) fn line(self) -> String {
         let again = match self.serves_again_seconds {
             Some(seconds) => format!("serves again after {:.3} ms", seconds * 1e3),
-            None => format!("does not serve again within {RECOVERY:?}"),
+            None => "does not serve again in time".to_owned(),
         };
         format!("{} of {} others lost; {again}", self.lost, self.others)
     }
@@ -56,7 +56,7 @@ impl Run<'_> {
         }
         let mut silent: Vec<_> = lost.iter().map(|lost| !lost).collect();
         let begun = Instant::now();
-        while silent.contains(&true) && begun.elapsed() < RECOVERY {
+        while silent.contains(&true) && begun.elapsed() < ANSWER {
             for index in self.readable()? {
                 match self.clients[index].receive() {
                     Received::Nothing => continue,
@@ -110,7 +110,7 @@ impl Run<'_> {
     /// Comes again and again until there is an answer.
     fn wait_to_be_served(&self) -> Option<f64> {
         let begun = Instant::now();
-        while begun.elapsed() < RECOVERY {
+        while begun.elapsed() < self.options.recovery {
             if self.is_served() {
                 return Some(begun.elapsed().as_secs_f64());
             }
@@ -121,8 +121,8 @@ impl Run<'_> {
 
     fn is_served(&self) -> bool {
         let answer = || {
-            let mut stream = TcpStream::connect_timeout(&self.options.connect, RECOVERY)?;
-            stream.set_read_timeout(Some(RECOVERY))?;
+            let mut stream = TcpStream::connect_timeout(&self.options.connect, ANSWER)?;
+            stream.set_read_timeout(Some(ANSWER))?;
             stream.write_all(b"PING\r\n")?;
             let mut answer = [0; 7];
             stream.read_exact(&mut answer).map(|()| answer)

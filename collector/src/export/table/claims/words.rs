@@ -5,7 +5,7 @@ use crate::report::claims::{Claims, Measured, Tested, Verdict};
 use crate::units;
 
 /// A figure.
-pub(super) fn value(unit: Unit, value: f64) -> String {
+pub(in crate::export) fn value(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Seconds => units::time(value),
         Unit::Bytes => units::bytes(value),
@@ -43,7 +43,7 @@ fn with_interval(unit: Unit, result: &Measured) -> String {
 }
 
 /// What was measured; of several points the range of their medians.
-pub(super) fn measured(test: &Tested) -> String {
+pub(in crate::export) fn measured(test: &Tested) -> String {
     let median = |result: &Measured| result.estimate.median;
     let all = || test.results.iter().map(median);
     match &test.results[..] {
@@ -65,7 +65,7 @@ pub(super) fn measured(test: &Tested) -> String {
 }
 
 /// What is said, and with what it holds.
-pub(super) fn said(test: &Tested) -> Vec<String> {
+pub(in crate::export) fn said(test: &Tested) -> Vec<String> {
     let show = |bound| value(test.unit, bound);
     let bounds = match (test.at_least, test.at_most) {
         (Some(least), Some(most)) if least == most => show(least),
@@ -83,7 +83,7 @@ pub(super) fn said(test: &Tested) -> Vec<String> {
 }
 
 /// A verdict with its sign.
-pub(super) fn verdict(verdict: Verdict) -> String {
+pub(in crate::export) fn verdict(verdict: Verdict) -> String {
     let words = match verdict {
         Verdict::Holds => "✓ holds",
         Verdict::DoesNotHold => "✗ does not hold",
@@ -96,7 +96,7 @@ pub(super) fn verdict(verdict: Verdict) -> String {
 }
 
 /// What is to be said of a test besides its verdict.
-pub(super) fn details(test: &Tested) -> Option<String> {
+pub(in crate::export) fn details(test: &Tested) -> Option<String> {
     match (test.verdict, test.factor) {
         (Verdict::DoesNotHold, Some(factor)) if factor >= 1.0 => {
             Some(format!("{} times more", times(factor)))
@@ -118,7 +118,7 @@ fn times(factor: f64) -> String {
 }
 
 /// `375 samples in 5 rounds, half of them 1.60 µs to 1.80 µs`.
-pub(super) fn counts(test: &Tested) -> String {
+pub(in crate::export) fn counts(test: &Tested) -> String {
     let samples: u64 = test.results.iter().map(|it| it.estimate.samples).sum();
     let rounds = test
         .results
@@ -143,7 +143,7 @@ pub(super) fn counts(test: &Tested) -> String {
 }
 
 /// `11 hold · 9 do not hold · ...`.
-pub(super) fn sum(claims: &Claims) -> String {
+pub(in crate::export) fn sum(claims: &Claims) -> String {
     const WORDS: [(Verdict, &str, &str); 6] = [
         (Verdict::Holds, "holds", "hold"),
         (Verdict::DoesNotHold, "does not hold", "do not hold"),
