@@ -11,7 +11,9 @@ use crate::record::Origin;
 use crate::report::Report;
 use crate::report::calibration::Calibration;
 use crate::report::claims::Claims;
+use crate::report::stacks::FlameGraph;
 
+mod flamegraph;
 mod html;
 mod json;
 pub mod metrics;
@@ -82,6 +84,8 @@ enum Content<'a> {
     Claims(&'a Claims),
     /// What differs between two records; for people, if asked for, with what does not.
     Diff(&'a Diff, bool),
+    /// Where tasks ran and left their CPUs; an SVG, in whatever format.
+    FlameGraph(&'a FlameGraph),
 }
 
 impl<'a> Document<'a> {
@@ -132,6 +136,12 @@ impl<'a> From<&'a Diff> for Document<'a> {
     }
 }
 
+impl<'a> From<&'a FlameGraph> for Document<'a> {
+    fn from(graphs: &'a FlameGraph) -> Self {
+        Self::of(Content::FlameGraph(graphs))
+    }
+}
+
 impl<'a> From<&'a Claims> for Document<'a> {
     fn from(claims: &'a Claims) -> Self {
         Self::of(Content::Claims(claims))
@@ -150,6 +160,7 @@ pub fn write<'a>(
 ) -> io::Result<()> {
     let Document { content, origin } = document.into();
     match (format, content) {
+        (_, Content::FlameGraph(it)) => flamegraph::write(it, out),
         (Format::Table, Content::Report(it, explained)) => table::write(it, explained, style, out),
         (Format::Table, Content::Calibration(it)) => table::write_calibration(it, style, out),
         (Format::Table, Content::Claims(it)) => table::write_claims(it, style, out),

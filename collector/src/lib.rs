@@ -30,6 +30,7 @@ pub mod sample;
 pub mod series;
 pub mod serve;
 pub mod snapshot;
+pub mod stacks;
 pub mod top;
 mod units;
 pub mod user_space;

@@ -15,7 +15,7 @@ pub use read::Reader;
 pub use write::Writer;
 
 use crate::series::Calibration;
-use crate::snapshot::{Host, Method, Recording, Run, Snapshot, Unavailable};
+use crate::snapshot::{Host, Method, Recording, Run, Snapshot, Unavailable, stacks::Stacks};
 use ring::digest::{Context, Digest, SHA256};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,8 @@ pub enum Entry {
     Snapshots(Vec<Snapshot>),
     /// What the basic operations cost.
     Calibration(Box<Calibration>),
+    /// Stacks of the tasks that are watched, taken since the entry of this kind before.
+    Stacks(Box<Stacks>),
     /// The last of all.
     End(End),
 }
@@ -92,6 +94,8 @@ pub struct Record {
     pub origin: Origin,
     /// What was found.
     pub content: Content,
+    /// Stacks of what was watched, if they were taken.
+    pub stacks: Option<Stacks>,
 }
 
 impl Record {

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{cli::Attach, interrupt::Interrupt};
 use anyhow::{Context, Result};
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+/// How long stacks are taken where the watch has no end.
+const STACKS: Duration = Duration::from_secs(30);
 
 /// Watches processes until the time is over, a signal comes, or all of them have ended.
 ///
@@ -16,11 +19,19 @@ use std::process::ExitCode;
 /// If a process cannot be watched, the kernel refuses a probe, or the report cannot be written.
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let watch = Watch::load(&args.watched, quiet)?;
+    let graphs = args.flamegraph.as_deref().map(report::to_svg);
+    let stacks = graphs
+        .is_some()
+        .then(|| args.watched.duration.unwrap_or(STACKS));
+    let watch = Watch::load(&args.watched, quiet)?.with_stacks(stacks)?;
     let sink = Sink::open(&args.output)?;
+    let svg = graphs.as_ref().map(Sink::open).transpose()?;
     let mut keeping = Keeping::open(args.recorded.record.as_deref())?;
     let end = watch.keep("attach", None, &mut keeping, &interrupt)?;
     let kept = keeping.end(end)?;
     report::write(&kept.record, args.explain, sink, &args.output)?;
+    if let Some((svg, output)) = svg.zip(graphs) {
+        report::write_stacks(&kept.record, svg, &output)?;
+    }
     Ok(kept.conclude(conclude(kept.record.incomplete())))
 }

@@ -8,7 +8,7 @@ use crate::{
     report,
     report::calibration,
 };
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use std::{fs::File, path::Path, process::ExitCode};
 
 /// Reads a record and reports what is in it.
@@ -17,6 +17,11 @@ use std::{fs::File, path::Path, process::ExitCode};
 /// If it cannot be read, or the report cannot be written.
 pub fn run(args: &cli::Report) -> Result<ExitCode> {
     let record = read(&args.file)?;
+    if let Some(svg) = &args.flamegraph {
+        let output = to_svg(svg);
+        write_stacks(&record, Sink::open(&output)?, &output)?;
+        return Ok(conclude(record.incomplete()));
+    }
     let output = match &args.html {
         Some(page) => &Output {
             format: Format::Html,
@@ -42,6 +47,29 @@ pub(super) fn read(path: &Path) -> Result<Record> {
         gathered.whole()
     };
     read().map_err(|error| anyhow!("cannot read {}: {error}", path.display()))
+}
+
+/// The flame graphs of the stacks that were recorded, live or before.
+///
+/// # Errors
+/// If none were taken, or they cannot be written.
+pub(super) fn write_stacks(record: &Record, sink: Sink, output: &Output) -> Result<()> {
+    let Some(stacks) = &record.stacks else {
+        bail!("cannot make a flame graph: the record holds no stacks; record it with --stacks");
+    };
+    let targets: Vec<&str> = match &record.content {
+        Content::Recording(recording) => recording.runs.iter().map(|run| &*run.name).collect(),
+        Content::Calibration(_) => Vec::new(),
+    };
+    sink.write(&report::stacks::build(stacks, &targets), output)
+}
+
+/// Where flame graphs go.
+pub(super) fn to_svg(path: &Path) -> Output {
+    Output {
+        format: Format::default(),
+        out: Some(path.to_owned()),
+    }
 }
 
 /// The report of what was recorded, live or before.

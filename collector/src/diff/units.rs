@@ -154,6 +154,7 @@ impl Sampling {
                 let why = "it is of `calibrate`, whose samples are of one run: see its report";
                 return Err(Error::Contradictory(why.to_owned()));
             }
+            Entry::Stacks(_) => {}
             Entry::End(end) => self.end = Some(end.incomplete),
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::{Content, End, Entry, Error, Origin, Record};
 use crate::report;
 use crate::series::Calibration;
-use crate::snapshot::{Recording, Run, Snapshot};
+use crate::snapshot::{Recording, Run, Snapshot, stacks::Stacks};
 
 /// What entries have said so far. Of snapshots the first and the last are kept, whatever their number.
 #[derive(Default)]
@@ -14,6 +14,7 @@ pub struct Gathered {
     first: Option<Vec<Snapshot>>,
     last: Option<Vec<Snapshot>>,
     calibration: Option<Calibration>,
+    stacks: Option<Stacks>,
     end: Option<End>,
     entries: u64,
     snapshots: u64,
@@ -31,6 +32,7 @@ impl Gathered {
             Entry::Snapshots(snapshots) if self.first.is_none() => self.first = Some(snapshots),
             Entry::Snapshots(snapshots) => self.last = Some(snapshots),
             Entry::Calibration(calibration) => self.calibration = Some(*calibration),
+            Entry::Stacks(stacks) => self.stacks.get_or_insert_default().add(*stacks),
             Entry::End(end) => self.end = Some(end),
         }
     }
@@ -53,11 +55,16 @@ impl Gathered {
     /// If there is nothing to report on.
     pub fn whole(mut self) -> Result<Record, Error> {
         let origin = self.origin.take().ok_or(Error::Empty)?;
+        let stacks = self.stacks.take();
         let content = match self.calibration.take() {
             Some(calibration) => Content::Calibration(calibration),
             None => Content::Recording(self.recording(&origin)?),
         };
-        Ok(Record { origin, content })
+        Ok(Record {
+            origin,
+            content,
+            stacks,
+        })
     }
 
     fn recording(self, origin: &Origin) -> Result<Recording, Error> {

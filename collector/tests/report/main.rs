@@ -31,6 +31,7 @@ mod repeats;
 mod rules;
 mod sample;
 mod server;
+mod stacks;
 mod switch_latency;
 mod tables;
 mod top;
