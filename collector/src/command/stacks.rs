@@ -91,8 +91,10 @@ impl TakingStacks {
 
     /// Takes no more of them.
     pub(super) fn end(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
-        self.gathering.take(sampler.end_stacks()?);
+        let rest = sampler.end_stacks()?;
+        // At once: books and stacks are of the same time.
         let last = sampler.read()?;
+        self.gathering.take(rest);
         let until = last.first().map_or(0, |snapshot| snapshot.at_ns);
         let stacks = Stacks {
             books: Some(Books::of(&last).since(&self.before)),

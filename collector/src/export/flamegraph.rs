@@ -2,7 +2,7 @@
 
 use crate::report::stacks::{FlameGraph, Graph};
 use inferno::flamegraph::{
-    self, Options,
+    self, Options, TextTruncateDirection,
     color::{BackgroundColor, BasicPalette, Color, MultiPalette, Palette},
 };
 use std::{fmt::Write as _, io};
@@ -22,7 +22,7 @@ const BACKGROUND: Color = Color {
 /// Writes both, one below the other.
 pub(super) fn write(graphs: &FlameGraph, out: &mut dyn io::Write) -> io::Result<()> {
     let on_cpu = drawn(&graphs.on_cpu, Palette::Multi(MultiPalette::Java))?;
-    let off_cpu = drawn(&graphs.off_cpu, Palette::Basic(BasicPalette::Blue))?;
+    let off_cpu = drawn(&graphs.off_cpu, Palette::Basic(BasicPalette::Aqua))?;
     let on_cpu = Part::of("on-cpu", &on_cpu, 0)?;
     let off_cpu = Part::of("off-cpu", &off_cpu, on_cpu.height)?;
     let above = on_cpu.height + off_cpu.height;
@@ -58,6 +58,7 @@ fn drawn(graph: &Graph, palette: Palette) -> io::Result<String> {
     options.factor = 1e-3;
     options.min_width = NARROWEST;
     options.name_type = "".into();
+    options.text_truncate_direction = TextTruncateDirection::Right;
     let mut lines: Vec<String> = graph.stacks.iter().map(folded).collect();
     if graph.total_us() == 0 {
         lines = vec!["nothing was seen 1".into()];

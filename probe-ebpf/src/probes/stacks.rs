@@ -64,14 +64,14 @@ impl Stacks {
     pub(crate) fn begin(&mut self) -> Result<(), Error> {
         self.loaded.run(0)?;
         self.set_turn(1)?;
-        self.links
-            .push(self.loaded.attach_program("on_stack_switch")?);
-        self.pass("on_stacks_begin")?;
         for event in self.clocks()? {
             let link = self.loaded.attach_to_event("on_stack_tick", event)?;
             self.links.push(link);
         }
-        Ok(())
+        self.links
+            .push(self.loaded.attach_program("on_stack_switch")?);
+        // Last: from then on all time is counted.
+        self.pass("on_stacks_begin")
     }
 
     /// A clock of each CPU that ticks at the rate asked for, and not while the CPU is idle.
