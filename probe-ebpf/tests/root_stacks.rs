@@ -191,8 +191,9 @@ fn beyond_the_budget_the_time_alone_is_known() {
     let cpus = thread::available_parallelism().expect("known").get() as f64;
     let most = cpus * (64.0 + 50.0 * 2.0 * TIME.as_secs_f64());
     assert!(taken > 0 && (taken as f64) < most, "{taken} stacks, {most}");
+    // An emulated machine may do less than that.
     let over = seen.time(|count| count.stack == StackId::OverBudget);
-    assert!(over > 0, "{:?}", seen.counts);
+    assert!(over > 0 || emulated(), "{:?}", seen.counts);
 }
 
 #[test]

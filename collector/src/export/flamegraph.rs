@@ -21,7 +21,7 @@ const BACKGROUND: Color = Color {
 
 /// Writes both, one below the other.
 pub(super) fn write(graphs: &FlameGraph, out: &mut dyn io::Write) -> io::Result<()> {
-    let on_cpu = drawn(&graphs.on_cpu, Palette::Multi(MultiPalette::Java))?;
+    let on_cpu = drawn(&graphs.on_cpu, Palette::Multi(MultiPalette::Perl))?;
     let off_cpu = drawn(&graphs.off_cpu, Palette::Basic(BasicPalette::Aqua))?;
     let on_cpu = Part::of("on-cpu", &on_cpu, 0)?;
     let off_cpu = Part::of("off-cpu", &off_cpu, on_cpu.height)?;

@@ -63,7 +63,7 @@ impl Symbols {
                 .enable_inlined_fns(false)
                 .enable_auto_reload(false)
                 .build(),
-            kernel: tells_addresses().then(|| Source::Kernel(kernel)),
+            kernel: tells_addresses().then_some(Source::Kernel(kernel)),
             in_kernel: HashMap::new(),
             in_module: HashMap::new(),
         }
@@ -228,16 +228,11 @@ fn tells_addresses() -> bool {
     let Ok(file) = File::open("/proc/kallsyms") else {
         return false;
     };
-    let mut line = String::new();
-    // The first may lie at 0: it is a per-CPU variable where there are all symbols.
-    BufReader::new(file)
-        .lines()
-        .map_while(Result::ok)
-        .take(10_000)
-        .any(|next| {
-            line = next;
-            line.split(' ').next().is_some_and(|address| {
-                u64::from_str_radix(address, 16).is_ok_and(|it| it >> 47 > 0)
-            })
-        })
+    let is_address = |line: &str| {
+        let address = line.split(' ').next().unwrap_or_default();
+        u64::from_str_radix(address, 16).is_ok_and(|address| address >> 47 > 0)
+    };
+    // The first may lie at 0 though: where all symbols are there, these are per-CPU variables.
+    let lines = BufReader::new(file).lines().map_while(Result::ok);
+    lines.take(10_000).any(|line| is_address(&line))
 }
