@@ -124,11 +124,12 @@ fn known_functions_have_their_shares() {
     // A count of samples has a standard deviation of its root.
     let all = samples(&stacks, &[]);
     let sampled = all * stacks.period_ns as f64;
-    assert_near(
-        "CPU time",
-        sampled,
-        books.cpu_ns as f64,
-        0.03 + 3.0 / all.sqrt(),
+    let allowed = 0.03 + 3.0 / all.sqrt();
+    // A clock that the hypervisor holds up ticks less, and not as much less as is charged.
+    let (least, most) = (books.cpu_ns as f64, books.running_ns as f64);
+    assert!(
+        sampled >= least * (1.0 - allowed) && sampled <= most * (1.0 + allowed),
+        "{sampled} ns sampled, {least} to {most} by the books"
     );
     let timer = ["timer"];
     assert_sleeps(

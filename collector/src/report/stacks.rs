@@ -193,7 +193,8 @@ impl Sums {
     fn on_cpu(&self, stacks: &Stacks) -> String {
         let sampled = self.samples * stacks.period_ns;
         let books = stacks.books.map_or(String::new(), |books| {
-            format!("; the kernel charged {} of CPU time", seconds(books.cpu_ns))
+            let (running, cpu) = (seconds(books.running_ns), seconds(books.cpu_ns));
+            format!("; by the books {running}, of which the kernel charged {cpu}")
         });
         format!(
             "{} samples, one each {:.1} ms of a CPU: {}{books}",

@@ -128,6 +128,8 @@ pub struct Lost {
 pub struct Books {
     /// CPU time (`se.sum_exec_runtime`).
     pub cpu_ns: u64,
+    /// Time on a CPU: with what interrupts and the hypervisor took of it.
+    pub running_ns: u64,
     /// Time asleep.
     pub asleep_ns: u64,
     /// Time waiting for a CPU.
@@ -143,11 +145,13 @@ impl Books {
             let done = role.tasks.iter().map(|task| &task.totals);
             for totals in done.chain([&role.ended]) {
                 sum.cpu_ns += totals.cpu_ns;
+                sum.running_ns += totals.running_ns;
                 sum.asleep_ns += totals.blocked_ns.iter().sum::<u64>();
                 sum.waiting_ns += totals.runnable_ns;
             }
             // Counted with another role before, in whose `ended` it is as well.
             sum.cpu_ns -= role.joined.cpu_ns.min(sum.cpu_ns);
+            sum.running_ns -= role.joined.running_ns.min(sum.running_ns);
             let joined: u64 = role.joined.blocked_ns.iter().sum();
             sum.asleep_ns -= joined.min(sum.asleep_ns);
             sum.waiting_ns -= role.joined.runnable_ns.min(sum.waiting_ns);
@@ -160,6 +164,7 @@ impl Books {
     pub fn since(&self, before: &Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
+            running_ns: self.running_ns.saturating_sub(before.running_ns),
             asleep_ns: self.asleep_ns.saturating_sub(before.asleep_ns),
             waiting_ns: self.waiting_ns.saturating_sub(before.waiting_ns),
         }

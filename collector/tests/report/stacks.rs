@@ -60,6 +60,7 @@ fn stacks() -> Stacks {
         },
         books: Some(Books {
             cpu_ns: 310_000_000,
+            running_ns: 320_000_000,
             asleep_ns: 3_250_000_000,
             waiting_ns: 1_000_000_000,
         }),
@@ -108,7 +109,10 @@ fn graphs_sum_to_what_was_seen() {
         assert!(notes.contains(words), "no {words:?} in {notes}");
     }
     assert!(
-        graphs.on_cpu.subtitle.contains("0.310 s of CPU time"),
+        graphs
+            .on_cpu
+            .subtitle
+            .contains("0.320 s, of which the kernel charged 0.310 s"),
         "{}",
         graphs.on_cpu.subtitle
     );
