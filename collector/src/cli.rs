@@ -181,7 +181,7 @@ Examples:
   sudo connscope attach --duration 10s
   sudo connscope attach --postgres 5432 --postgres 5433 --pgbouncer 6432 --duration 1m
   sudo connscope attach --postgres /var/lib/postgresql/15/main --format json --out run.json
-  sudo connscope attach --port 8080
+  sudo connscope attach --port 8080 --duration 10s --flamegraph busy.svg
   sudo PGUSER=watch PGPASSWORD=... connscope attach --postgres 5432
   sudo connscope attach --pid 4711,4712")]
 pub struct Attach {
@@ -192,6 +192,10 @@ pub struct Attach {
     /// be measured (see docs/findings.md)
     #[arg(long)]
     pub explain: bool,
+    /// Take stacks of tasks that run and of those that leave a CPU, as long as it watches (30s without --duration),
+    /// and write them as flame graphs, for a browser (see docs/records.md)
+    #[arg(long, value_name = "SVG")]
+    pub flamegraph: Option<PathBuf>,
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,

@@ -13,6 +13,7 @@ mod output;
 pub mod record;
 pub mod report;
 pub mod serve;
+mod stacks;
 mod targets;
 pub mod top;
 mod watch;

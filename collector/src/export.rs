@@ -13,6 +13,7 @@ use crate::report::calibration::Calibration;
 use crate::report::claims::Claims;
 use crate::side_by_side::{Calibrations, Comparisons};
 
+pub mod flamegraph;
 mod html;
 mod json;
 pub mod metrics;

@@ -31,6 +31,7 @@ pub mod series;
 pub mod serve;
 pub mod side_by_side;
 pub mod snapshot;
+pub mod stacks;
 pub mod top;
 mod units;
 pub mod user_space;

@@ -17,7 +17,7 @@ pub use write::Writer;
 use crate::figures::ClaimsRun;
 use crate::report::claims;
 use crate::series::Calibration;
-use crate::snapshot::{Host, Method, Recording, Run, Snapshot, Unavailable};
+use crate::snapshot::{Host, Method, Recording, Run, Snapshot, Unavailable, stacks::Stacks};
 use ring::digest::{Context, Digest, SHA256};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,8 @@ pub enum Entry {
     Calibration(Box<Calibration>),
     /// What claims were put to the test by.
     Claims(Box<ClaimsRun>),
+    /// Stacks of the tasks that are watched, taken since the entry of this kind before.
+    Stacks(Box<Stacks>),
     /// The last of all.
     End(End),
 }
@@ -96,6 +98,8 @@ pub struct Record {
     pub origin: Origin,
     /// What was found.
     pub content: Content,
+    /// Stacks of what was watched, if they were taken.
+    pub stacks: Option<Stacks>,
 }
 
 impl Record {

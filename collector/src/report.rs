@@ -34,6 +34,7 @@ pub mod own;
 pub mod ranking;
 mod share;
 pub mod spread;
+pub mod stacks;
 pub mod student;
 pub mod switch_latency;
 mod target;

@@ -18,6 +18,7 @@ pub mod counters;
 pub mod faults;
 mod observer;
 mod own;
+pub mod stacks;
 mod switch_latency;
 pub mod user_space;
 

@@ -27,6 +27,11 @@ struct {
 	struct own_call own_call;
 	struct switch_record switch_record;
 	struct stamp_counts stamp_counts;
+	struct stack_frames stack_frames;
+	struct stack_key stack_key;
+	struct stack_count stack_count;
+	struct stack_control stack_control;
+	struct stack_losses stack_losses;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum loss loss;
@@ -38,4 +43,7 @@ struct {
 	enum call_kind call_kind;
 	enum switch_kind switch_kind;
 	enum switch_flag switch_flag;
+	enum stack_shape stack_shape;
+	enum stack_id stack_id;
+	enum stack_of stack_of;
 } abi;

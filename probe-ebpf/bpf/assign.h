@@ -6,6 +6,7 @@
 #include "watch.h"
 #include "pids.h"
 #include "reasons.h"
+#include "in_progress.h"
 
 enum { ANCESTORS_MAX = 1024 };
 
@@ -16,20 +17,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct assignment);
 } assignments SEC(".maps");
-
-/*
- * Now, by the run-queue clock. Nothing reads that clock afresh, so a pass takes it once, just after
- * its caller yielded (which updates it), and adds the time that has passed since.
- */
-static __always_inline __u64 clock_now(struct control *control, __u64 seq_num)
-{
-	if (seq_num == 0) {
-		control->base_clock = task_rq(untrusted(bpf_get_current_task_btf()))->clock;
-		control->base_time = bpf_ktime_get_ns();
-		return control->base_clock;
-	}
-	return control->base_clock + (bpf_ktime_get_ns() - control->base_time);
-}
 
 /* Returns whether the task is on the watch list by this. */
 static __always_inline bool watch_task(struct task_struct *task, __u32 group, bool unsettled,

@@ -32,6 +32,7 @@ enum bpf_map_type {
 };
 enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+enum { BPF_F_USER_STACK = 1 << 8 };
 enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 
 enum bpf_attach_type { BPF_TCX_INGRESS = 46 }; /* since 6.6 */
@@ -103,6 +104,7 @@ struct mm_struct {
 	atomic_long_t pgtables_bytes;
 	unsigned long data_vm;	/* pages of private writable mappings, without stack_vm */
 	unsigned long stack_vm; /* pages of mappings that grow: the main stack */
+	unsigned long start_code, end_code, start_stack;
 	struct percpu_counter rss_stat[4]; /* since 6.2 */
 };
 

@@ -17,46 +17,6 @@ static __u32 last_process;
  * would tell apart what each way through the program has written. */
 static struct task_record record;
 
-/* Adds what the task has done since its last switch-out to `record.totals`, and says its state. */
-static __always_inline void add_in_progress(struct task_struct *task, struct task_entry *entry, __u64 now)
-{
-	struct totals *totals = &record.totals;
-	__u32 reason = entry->reason;
-	__u64 *blocked = &totals->blocked[reason < REASONS ? reason : REASON_OTHER];
-	__u64 since = entry->end;
-	__u64 arrivals = task->sched_info.pcount - entry->pcount;
-	__u64 arrival = task->sched_info.last_arrival;
-	__u64 queued = is_asleep(task) ? 0 : task->sched_info.last_queued;
-	__u64 wait = wait_since(task, entry);
-
-	if (arrivals) {
-		record.state = STATE_RUNNING;
-		totals->unseen += arrivals - 1;
-		totals->runnable += wait;
-		if (since && arrival > since + wait)
-			*blocked += arrival - since - wait;
-		if (now > arrival)
-			totals->running += now - arrival;
-		return;
-	}
-	if (!since) /* new: queued for the first time, or about to be */
-		since = queued ? queued : now;
-	if (now < since)
-		now = since;
-	if (entry->assigned_running) {
-		record.state = STATE_RUNNING;
-		totals->running += now - since;
-		return;
-	}
-	record.state = queued ? STATE_RUNNABLE : STATE_BLOCKED;
-	if (queued && now > queued && entry->run_delay != RUN_DELAY_UNKNOWN)
-		wait += now - queued;
-	if (wait > now - since)
-		wait = now - since;
-	totals->runnable += wait;
-	*blocked += now - since - wait;
-}
-
 /* One reading of a task's books, for bpf_loop: one pass for the verifier. */
 struct reading {
 	struct task_struct *task;
@@ -83,7 +43,7 @@ static long read_once(__u32 try, struct reading *reading)
 	if (claim == CLAIM_ENDED) /* before its totals were read: these are the last */
 		record.state = STATE_BLOCKED;
 	else
-		add_in_progress(task, entry, reading->now);
+		record.state = add_in_progress(&record.totals, task, entry, reading->now);
 	barrier();
 	/* A slot that has changed hands does not come back to the same task. */
 	reading->whole = stamps->claim == claim && (claim == CLAIM_ENDED || stamps->begin == end) &&

@@ -16,6 +16,7 @@ pub use generated::types::{
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
     group_calls, group_number, group_rule, group_stats, histogram, histogram_shape,
     kernel_type_ids, loss, losses, own_call, process_sockets, reason, settlement, space,
+    stack_control, stack_count, stack_frames, stack_id, stack_key, stack_losses, stack_of,
     stamp_counts, switch_flag, switch_kind, switch_record, task_identity, task_key, task_record,
     task_state, tlb_stats, totals, wide,
 };
@@ -56,6 +57,11 @@ plain!(
     own_call,
     process_sockets,
     settlement,
+    stack_control,
+    stack_count,
+    stack_frames,
+    stack_key,
+    stack_losses,
     stamp_counts,
     switch_record,
     task_identity,
@@ -80,7 +86,7 @@ pub fn to_bytes<T: Plain>(value: &T) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probes::PROBES;
+    use crate::probes::{ASKED_FOR, PROBES};
     use libbpf_rs::{
         HasSize,
         btf::{Btf, types::Struct},
@@ -106,7 +112,8 @@ mod tests {
         };
         // A type that a program has on its stack alone is not in its BTF, but in this object's.
         let header = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/abi.bpf.o"));
-        let objects = PROBES.iter().map(|probe| probe.object).chain([header]);
+        let probes = PROBES.iter().chain(ASKED_FOR);
+        let objects = probes.map(|probe| probe.object).chain([header]);
         objects.filter_map(layout).collect()
     }
 
@@ -202,6 +209,34 @@ mod tests {
             unmatched,
             on_nothing_began,
             on_nothing_ns
+        });
+        assert_layout!(stack_frames {
+            kernel,
+            user,
+            kernel_frames,
+            user_frames
+        });
+        assert_layout!(stack_key {
+            stack,
+            image,
+            tgid,
+            group,
+            of,
+            turn
+        });
+        assert_layout!(stack_count {
+            times,
+            asleep,
+            waiting
+        });
+        assert_layout!(stack_control { interval, turn });
+        assert_layout!(stack_losses {
+            stacks,
+            samples,
+            sleeps,
+            time,
+            tasks,
+            order
         });
         assert_layout!(fault_window {
             mode,

@@ -22,6 +22,7 @@ pub mod probes;
 pub mod sample;
 mod settling;
 mod sockets;
+pub mod stack_sample;
 pub mod statistics;
 #[doc(hidden)]
 pub mod tracing;

@@ -1,5 +1,6 @@
 //! Loads one object of BPF programs, gives it the maps it shares with others, and attaches it.
 
+mod batch;
 mod refusal;
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     sample::Loss,
     tracing::Tier,
 };
+use batch::take_all;
 use libbpf_rs::{
     Link, Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, OpenProgramMut,
     Program, ProgramAttachType, ProgramInput,
@@ -40,6 +42,8 @@ pub(crate) struct How<'a> {
     pub(crate) uprobe_multi: bool,
     /// Programs for another way into the kernel's functions than this are left out.
     pub(crate) tier: Option<Tier>,
+    /// How many entries maps of these names have.
+    pub(crate) sizes: &'a [(&'a str, u32)],
 }
 
 impl How<'_> {
@@ -98,6 +102,11 @@ impl Loaded {
             }
         }
         prepare_maps(probe, &mut open, owner, groups, &types.ids).map_err(refused)?;
+        for mut map in open.maps_mut() {
+            if let Some((_, size)) = how.sizes.iter().find(|(name, _)| map.name() == *name) {
+                map.set_max_entries(*size).map_err(refused)?;
+            }
+        }
         let object = open.load().map_err(refused)?;
         let id = |program: libbpf_rs::ProgramMut<'_>| Program::id_from_fd(program.as_fd()).ok();
         Ok(Self {
@@ -255,6 +264,15 @@ impl Loaded {
             object,
             source,
         }
+    }
+
+    /// Takes all entries out of a hash map.
+    pub(crate) fn take_all<K: Plain, V: Plain>(
+        &self,
+        name: &'static str,
+        which: impl Fn(&K) -> bool,
+    ) -> Result<Vec<(K, V)>, Error> {
+        take_all(&self.map(name), which).map_err(|error| self.unreadable(name, error))
     }
 
     fn too_short(&self, object: &'static str) -> Error {

@@ -21,6 +21,14 @@ pub(crate) const PAGE_FAULTS_MAJ: u64 = 6;
 pub(crate) fn on_each_cpu(event: u64) -> io::Result<Vec<OwnedFd>> {
     let mut attributes = software(event);
     attributes.__bindgen_anon_1.sample_period = 1;
+    of_each_cpu(&attributes)
+}
+
+/// An event of all tasks on each CPU that is online.
+///
+/// # Errors
+/// The same.
+pub(crate) fn of_each_cpu(attributes: &perf_event_attr) -> io::Result<Vec<OwnedFd>> {
     let events = online_cpus()?
         .into_iter()
         .map(|cpu| open(&mut attributes.clone(), cpu));

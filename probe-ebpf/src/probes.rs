@@ -16,13 +16,14 @@ pub mod kernel_clone;
 pub mod page_table_copy;
 pub mod sched;
 pub mod shootdown_latency;
+pub mod stacks;
 pub mod switch_latency;
 pub mod tasks;
 pub mod tlb;
 
 use crate::{
     Error, Options, abi,
-    loader::Loaded,
+    loader::{How, Loaded},
     sample::{GroupSample, Loss, Unavailable, WindowTime},
     watch::Assignment,
 };
@@ -43,7 +44,7 @@ pub struct Probe {
     pub essential: bool,
     /// What it measures.
     pub measures: &'static [Measure],
-    /// Starts it; none for the three that every watch has.
+    /// Starts it; none for the three that every watch has, and for those that are [`ASKED_FOR`].
     pub(crate) start: Option<Start>,
 }
 
@@ -112,7 +113,12 @@ impl Probe {
     /// Why the kernel refuses it, with the remedy.
     pub fn check(&'static self) -> Result<Vec<Measure>, Error> {
         let Some(start) = self.start else {
-            return Loaded::load(self, None, 1).map(|_| self.measures.to_vec());
+            let loaded = match ASKED_FOR.iter().any(|probe| probe.name == self.name) {
+                // Attached in ways of its own.
+                true => Loaded::load_only(self, None, 1, &How::default()),
+                false => Loaded::load(self, None, 1),
+            };
+            return loaded.map(|_| self.measures.to_vec());
         };
         let context = Context {
             owner: &Loaded::load(&LISTS, None, 1)?,
@@ -123,7 +129,7 @@ impl Probe {
     }
 }
 
-/// All probes.
+/// All probes that a watch has.
 pub static PROBES: &[&Probe] = &[
     &tasks::PROBE,
     &creations::PROBE,
@@ -136,6 +142,9 @@ pub static PROBES: &[&Probe] = &[
     &page_table_copy::PROBE,
     &shootdown_latency::PROBE,
 ];
+
+/// Those that a watch has where they are asked for.
+pub static ASKED_FOR: &[&Probe] = &[&stacks::PROBE];
 
 /// Not a probe: the maps that all of them share.
 pub(crate) static LISTS: Probe = Probe {

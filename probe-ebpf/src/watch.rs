@@ -1,5 +1,7 @@
 //! Watching processes: the probes loaded together, and what they saw.
 
+mod stacks;
+
 use crate::{
     Error,
     abi::{self, ended, group_stats, loss, losses},
@@ -7,7 +9,7 @@ use crate::{
     loader::Loaded,
     parts::{Parts, Starting},
     placing::Placing,
-    probes::{self, Measure, PROBES, creations, sched, tasks},
+    probes::{self, Measure, PROBES, creations, sched, stacks::Stacks, tasks},
     sample::{self, GroupSample, Sample, Unavailable},
     settling::{Settling, Unsettled},
     statistics::{Counted, Counting},
@@ -84,6 +86,8 @@ pub struct Watch {
     counting: Option<Box<Counting>>,
     /// Dropped before those below.
     parts: Starting,
+    /// If they are asked for.
+    stacks: Option<Stacks>,
     /// Maps of these programs, as far as they were read.
     maps: (Vec<u32>, Vec<MapCost>),
     /// It, too, has the maps of the watch list, as all of them have.
@@ -124,6 +128,7 @@ impl Watch {
             sched: sched?,
             // Meanwhile tasks can be put on the watch list, which takes time of one CPU.
             parts: Parts::start(&lists, groups, *options),
+            stacks: None,
             maps: Default::default(),
             groups,
             epoch: 0,
@@ -277,7 +282,8 @@ impl Watch {
     fn program_ids(&self) -> Vec<u32> {
         let loaded = [&self.tasks, &self.creations, &self.sched];
         let own = loaded.into_iter().flat_map(Loaded::program_ids);
-        own.chain(self.parts.program_ids()).collect()
+        let stacks = self.stacks.iter().flat_map(Stacks::program_ids);
+        own.chain(self.parts.program_ids()).chain(stacks).collect()
     }
 
     /// Reads the groups' counters; histograms only with the later of the two kinds, so that they

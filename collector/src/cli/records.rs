@@ -1,6 +1,6 @@
 //! The commands around records.
 
-use super::{Output, Watched, interval, share};
+use super::{Output, Watched, interval, measured_time, share};
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 
@@ -21,7 +21,9 @@ and after the disk was full or connscope was killed. See docs/records.md.
 Examples:
   sudo connscope record before.connscope --duration 5m
   sudo connscope record night.connscope --postgres 5432 --duration 10h --interval 10s
+  sudo connscope record busy.connscope --port 8080 --duration 1m --stacks 20s
   connscope report night.connscope
+  connscope report busy.connscope --flamegraph busy.svg
   connscope diff before.connscope after.connscope")]
 pub struct Record {
     /// The file to write
@@ -33,6 +35,10 @@ pub struct Record {
     /// How often a snapshot is kept
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
+    /// Take stacks too, of tasks that run and of those that leave a CPU, from the beginning for at most so long
+    /// [default of TIME: 30s]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = measured_time)]
+    pub stacks: Option<Duration>,
 }
 
 /// `connscope report`
@@ -47,7 +53,8 @@ Examples:
   connscope report run.connscope --format json --out run.json
   connscope report run.connscope --html run.html
   connscope report laptop.connscope server.connscope
-  connscope report compare.connscope calibrate.connscope claims.connscope --html page.html")]
+  connscope report compare.connscope calibrate.connscope claims.connscope --html page.html
+  connscope report run.connscope --flamegraph run.svg")]
 pub struct Report {
     /// The record to read; several for one report of all
     #[arg(value_name = "FILE", required = true)]
@@ -55,6 +62,9 @@ pub struct Report {
     /// Write one page for a browser, which needs nothing besides itself: --format html --out PAGE
     #[arg(long, value_name = "PAGE", conflicts_with_all = ["format", "out", "explain"])]
     pub html: Option<PathBuf>,
+    /// Write the stacks of a record that was made with --stacks as flame graphs, for a browser
+    #[arg(long, value_name = "SVG", conflicts_with_all = ["html", "format", "out", "explain"])]
+    pub flamegraph: Option<PathBuf>,
     /// Show each rule of the findings at the end, as `connscope attach --explain` does
     #[arg(long)]
     pub explain: bool,

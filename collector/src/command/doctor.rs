@@ -13,7 +13,7 @@ use crate::{
 use anyhow::Result;
 use probe_ebpf::{
     platform,
-    probes::{self, PROBES, Probe},
+    probes::{self, ASKED_FOR, PROBES, Probe},
 };
 use serde::Serialize;
 use std::process::ExitCode;
@@ -92,7 +92,7 @@ fn look() -> Findings {
         task_storage(),
     ];
     let mut measures = Vec::new();
-    for probe in PROBES {
+    for probe in PROBES.iter().chain(ASKED_FOR) {
         let (check, taken) = self::probe(probe, allowed);
         let of_probe = |measure: &probes::Measure| Measure {
             measure: measure.name.into(),

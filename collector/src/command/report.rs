@@ -8,19 +8,28 @@ use super::{
 };
 use crate::{
     cli::{self, Output},
-    export::{Document, Format},
+    export::{Document, Format, flamegraph},
     record::{Content, Error, Gathered, Reader, Record},
     report,
     report::{calibration, claims},
 };
-use anyhow::{Result, anyhow};
-use std::{fs::File, path::Path, process::ExitCode};
+use anyhow::{Result, anyhow, bail};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Reads a record, or several, and reports what is in it.
 ///
 /// # Errors
 /// If it cannot be read, or the report cannot be written.
 pub fn run(args: &cli::Report) -> Result<ExitCode> {
+    if let Some(svg) = &args.flamegraph {
+        let record = read(only_one(&args.files, "--flamegraph")?)?;
+        write_stacks(&record, Sink::open_at(svg)?)?;
+        return Ok(conclude(&record.troubles()));
+    }
     let output = match &args.html {
         Some(page) => &Output {
             format: Format::Html,
@@ -28,16 +37,21 @@ pub fn run(args: &cli::Report) -> Result<ExitCode> {
         },
         None => &args.output,
     };
-    let [file] = &args.files[..] else {
-        return match args.explain {
-            true => Err(Usage("--explain is of one record; name one".to_owned()).into()),
-            false => several::run(&args.files, output),
-        };
-    };
-    let record = read(file)?;
+    if args.files.len() > 1 && !args.explain {
+        return several::run(&args.files, output);
+    }
+    let record = read(only_one(&args.files, "--explain")?)?;
     let sink = Sink::open(output)?;
     write(&record, args.explain, sink, output)?;
     Ok(conclude(&record.troubles()))
+}
+
+/// The record that an option is of.
+fn only_one<'a>(files: &'a [PathBuf], option: &str) -> Result<&'a Path> {
+    match files {
+        [file] => Ok(file),
+        _ => Err(Usage(format!("{option} is of one record; name one")).into()),
+    }
 }
 
 /// All that is in a record.
@@ -53,6 +67,22 @@ pub(super) fn read(path: &Path) -> Result<Record> {
         gathered.whole()
     };
     read().map_err(|error| anyhow!("cannot read {}: {error}", path.display()))
+}
+
+/// The flame graphs of the stacks that were recorded, live or before.
+///
+/// # Errors
+/// If none were taken, or they cannot be written.
+pub(super) fn write_stacks(record: &Record, sink: Sink) -> Result<()> {
+    let Some(stacks) = &record.stacks else {
+        bail!("cannot make a flame graph: the record holds no stacks; record it with --stacks");
+    };
+    let targets: Vec<&str> = match &record.content {
+        Content::Recording(recording) => recording.runs.iter().map(|run| &*run.name).collect(),
+        Content::Calibration(_) | Content::Claims(_) => Vec::new(),
+    };
+    let graphs = report::stacks::build(stacks, &targets);
+    sink.stream(|out| flamegraph::write(&graphs, out).map(|()| true))
 }
 
 /// The report of what was recorded, live or before.

@@ -5,6 +5,7 @@ use super::{
     expected::expected,
     keeping::Keeping,
     output::say,
+    stacks::TakingStacks,
     targets::{asked, has_ended, load, log_in},
 };
 use crate::{
@@ -43,6 +44,8 @@ pub(super) struct Watch<'a> {
     logins: Logins,
     sampler: Sampler,
     own_sampler: Option<JoinHandle<OwnSampler>>,
+    /// For how long stacks are taken, if they are.
+    stacks: Option<Duration>,
 }
 
 impl<'a> Watch<'a> {
@@ -65,7 +68,20 @@ impl<'a> Watch<'a> {
             sampler,
             // Beside what is loading still, and what follows.
             own_sampler: thread::Builder::new().spawn(OwnSampler::load).ok(),
+            stacks: None,
         })
+    }
+
+    /// Takes stacks too, from the beginning, for at most so long.
+    ///
+    /// # Errors
+    /// If the kernel refuses the programs for it.
+    pub(super) fn with_stacks(mut self, time: Option<Duration>) -> Result<Self> {
+        if time.is_some() {
+            self.sampler.load_stacks(&TakingStacks::options())?;
+        }
+        self.stacks = time;
+        Ok(self)
     }
 
     /// Watches until the time is over, a signal comes, all targets have ended or what is kept can be kept no
@@ -96,7 +112,13 @@ impl<'a> Watch<'a> {
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
-        let first = sampler.read()?;
+        let (first, stacks) = match self.stacks {
+            Some(time) => {
+                let (first, stacks) = TakingStacks::begin(&mut sampler, time)?;
+                (first, Some(stacks))
+            }
+            None => (sampler.read()?, None),
+        };
         let began_ns = first.first().map_or(0, |snapshot| snapshot.at_ns);
         keeping.take(Entry::Snapshots(first));
         let mut waiting = Waiting {
@@ -105,10 +127,14 @@ impl<'a> Watch<'a> {
             quiet: self.quiet,
             following: &mut following,
             sampler: &mut sampler,
+            stacks,
             keeping,
             interrupt,
         };
         let ended_early = waiting.watch()?;
+        if let Some(mut stacks) = waiting.stacks.take() {
+            stacks.end(&mut sampler, keeping)?;
+        }
         let last = sampler.read()?;
         let (targets, logins) = following.end(&last);
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
@@ -167,6 +193,7 @@ struct Waiting<'a> {
     quiet: bool,
     following: &'a mut Following,
     sampler: &'a mut Sampler,
+    stacks: Option<TakingStacks>,
     keeping: &'a mut Keeping,
     interrupt: &'a Interrupt,
 }
@@ -203,6 +230,11 @@ impl Waiting<'_> {
                 });
                 let snapshots = self.sampler.read()?;
                 self.keeping.take(Entry::Snapshots(snapshots));
+            }
+            if let Some(stacks) = &mut self.stacks
+                && !stacks.step(self.sampler, self.keeping, self.quiet)?
+            {
+                self.stacks = None;
             }
             if self.following.is_due() {
                 self.follow()?;

@@ -201,7 +201,7 @@ fn words(host: &Host, origin: Option<&Origin>) -> Vec<String> {
 }
 
 /// Text that HTML takes for nothing else.
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -4,7 +4,7 @@ use super::{Content, End, Entry, Error, Origin, Record};
 use crate::figures::ClaimsRun;
 use crate::report;
 use crate::series::Calibration;
-use crate::snapshot::{Recording, Run, Snapshot};
+use crate::snapshot::{Recording, Run, Snapshot, stacks::Stacks};
 
 /// What entries have said so far. Of snapshots the first and the last are kept, whatever their number.
 #[derive(Default)]
@@ -16,6 +16,7 @@ pub struct Gathered {
     last: Option<Vec<Snapshot>>,
     calibration: Option<Calibration>,
     claims: Option<ClaimsRun>,
+    stacks: Option<Stacks>,
     end: Option<End>,
     entries: u64,
     snapshots: u64,
@@ -34,6 +35,7 @@ impl Gathered {
             Entry::Snapshots(snapshots) => self.last = Some(snapshots),
             Entry::Calibration(calibration) => self.calibration = Some(*calibration),
             Entry::Claims(run) => self.claims = Some(*run),
+            Entry::Stacks(stacks) => self.stacks.get_or_insert_default().add(*stacks),
             Entry::End(end) => self.end = Some(end),
         }
     }
@@ -56,12 +58,17 @@ impl Gathered {
     /// If there is nothing to report on.
     pub fn whole(mut self) -> Result<Record, Error> {
         let origin = self.origin.take().ok_or(Error::Empty)?;
+        let stacks = self.stacks.take();
         let content = match (self.calibration.take(), self.claims.take()) {
             (Some(calibration), _) => Content::Calibration(calibration),
             (None, Some(run)) => Content::Claims(run),
             (None, None) => Content::Recording(self.recording(&origin)?),
         };
-        Ok(Record { origin, content })
+        Ok(Record {
+            origin,
+            content,
+            stacks,
+        })
     }
 
     fn recording(self, origin: &Origin) -> Result<Recording, Error> {

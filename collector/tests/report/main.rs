@@ -32,6 +32,7 @@ mod rules;
 mod sample;
 mod server;
 mod side_by_side;
+mod stacks;
 mod switch_latency;
 mod tables;
 mod top;
