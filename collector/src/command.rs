@@ -14,6 +14,7 @@ pub mod record;
 pub mod report;
 pub mod serve;
 mod targets;
+mod timeline;
 pub mod top;
 mod watch;
 

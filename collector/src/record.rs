@@ -15,7 +15,7 @@ pub use read::Reader;
 pub use write::Writer;
 
 use crate::series::Calibration;
-use crate::snapshot::{Host, Method, Recording, Run, Snapshot, Unavailable};
+use crate::snapshot::{Host, Method, Recording, Run, Snapshot, Unavailable, timeline::Part};
 use ring::digest::{Context, Digest, SHA256};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,8 @@ pub enum Entry {
     Watched(Vec<Run>),
     /// A snapshot of each of them, of one instant.
     Snapshots(Vec<Snapshot>),
+    /// What tasks did one by one.
+    Timeline(Part),
     /// What the basic operations cost.
     Calibration(Box<Calibration>),
     /// The last of all.

@@ -37,6 +37,7 @@ pub mod spread;
 pub mod student;
 pub mod switch_latency;
 mod target;
+pub mod timeline;
 pub mod tlb;
 pub mod user_space;
 mod window;

@@ -2,6 +2,7 @@
 
 mod conversions;
 mod given_up;
+mod timeline;
 
 use crate::counters::TargetCounters;
 use crate::roles::Roles;

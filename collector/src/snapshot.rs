@@ -19,6 +19,7 @@ pub mod faults;
 mod observer;
 mod own;
 mod switch_latency;
+pub mod timeline;
 pub mod user_space;
 
 pub use client::{Client, ClientErrors, ClientLatency, Crash, Delays, SendLateness, Stall};

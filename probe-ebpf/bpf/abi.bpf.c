@@ -27,6 +27,10 @@ struct {
 	struct own_call own_call;
 	struct switch_record switch_record;
 	struct stamp_counts stamp_counts;
+	struct timeline_switch timeline_switch;
+	struct timeline_creation timeline_creation;
+	struct timeline_shootdown timeline_shootdown;
+	struct timeline_counts timeline_counts;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum loss loss;
@@ -38,4 +42,6 @@ struct {
 	enum call_kind call_kind;
 	enum switch_kind switch_kind;
 	enum switch_flag switch_flag;
+	enum timeline_kind timeline_kind;
+	enum timeline_left timeline_left;
 } abi;

@@ -18,6 +18,7 @@ pub mod sched;
 pub mod shootdown_latency;
 pub mod switch_latency;
 pub mod tasks;
+pub mod timeline;
 pub mod tlb;
 
 use crate::{
@@ -93,6 +94,11 @@ pub(crate) trait Part: Send {
     fn window(&self) -> Option<WindowTime> {
         None
     }
+
+    /// Itself, if it hands over what tasks do one by one.
+    fn timeline(&mut self) -> Option<&mut timeline::Timeline> {
+        None
+    }
 }
 
 /// A measure, and how a probe takes it.
@@ -117,7 +123,10 @@ impl Probe {
         let context = Context {
             owner: &Loaded::load(&LISTS, None, 1)?,
             groups: 1,
-            options: &Options::default(),
+            options: &Options {
+                timeline_bytes: Some(timeline::ring_bytes()),
+                ..Options::default()
+            },
         };
         Ok(start(&context)?.measures())
     }
@@ -135,6 +144,7 @@ pub static PROBES: &[&Probe] = &[
     &kernel_clone::PROBE,
     &page_table_copy::PROBE,
     &shootdown_latency::PROBE,
+    &timeline::PROBE,
 ];
 
 /// Not a probe: the maps that all of them share.

@@ -1,6 +1,6 @@
 //! The commands around records.
 
-use super::{Output, Watched, interval, share};
+use super::{Output, Watched, interval, share, time_within};
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 
@@ -21,6 +21,7 @@ and after the disk was full or connscope was killed. See docs/records.md.
 Examples:
   sudo connscope record before.connscope --duration 5m
   sudo connscope record night.connscope --postgres 5432 --duration 10h --interval 10s
+  sudo connscope record run.connscope --postgres 5432 --duration 5s --timeline
   connscope report night.connscope
   connscope diff before.connscope after.connscope")]
 pub struct Record {
@@ -33,6 +34,15 @@ pub struct Record {
     /// How often a snapshot is kept
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
+    /// Keep what tasks do one by one too, from the beginning for so long at most, 10s by default: switches, creations,
+    /// shootdowns (see docs/records.md)
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "10s", value_parser = timeline_time)]
+    pub timeline: Option<Duration>,
+}
+
+/// Up to ten minutes: after a million switches it ends in any case.
+fn timeline_time(text: &str) -> Result<Duration, String> {
+    time_within(text, Duration::from_millis(100), Duration::from_secs(600))
 }
 
 /// `connscope report`
@@ -43,7 +53,8 @@ FILE is what `connscope record` or `--record FILE` has written, on this or anoth
 Examples:
   connscope report run.connscope
   connscope report run.connscope --format json --out run.json
-  connscope report run.connscope --html run.html")]
+  connscope report run.connscope --html run.html
+  connscope report run.connscope --timeline run.pftrace")]
 pub struct Report {
     /// The record to read
     #[arg(value_name = "FILE")]
@@ -51,6 +62,9 @@ pub struct Report {
     /// Write one page for a browser, which needs nothing besides itself: --format html --out PAGE
     #[arg(long, value_name = "PAGE", conflicts_with_all = ["format", "out", "explain"])]
     pub html: Option<PathBuf>,
+    /// Write what tasks did one by one, of a record with --timeline, for ui.perfetto.dev
+    #[arg(long, value_name = "OUT", conflicts_with_all = ["format", "out", "explain", "html"])]
+    pub timeline: Option<PathBuf>,
     /// Show each rule of the findings at the end, as `connscope attach --explain` does
     #[arg(long)]
     pub explain: bool,

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 /// If a process cannot be watched, the kernel refuses a probe, or the report cannot be written.
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let watch = Watch::load(&args.watched, quiet)?;
+    let watch = Watch::load(&args.watched, None, quiet)?;
     let sink = Sink::open(&args.output)?;
     let mut keeping = Keeping::open(args.recorded.record.as_deref())?;
     let end = watch.keep("attach", None, &mut keeping, &interrupt)?;

@@ -1,6 +1,9 @@
 //! `connscope report`: what a record holds, reported as the live run did.
 
-use super::output::{Sink, conclude};
+use super::{
+    output::{Sink, conclude},
+    timeline,
+};
 use crate::{
     cli::{self, Output},
     export::{Document, Format},
@@ -16,6 +19,9 @@ use std::{fs::File, path::Path, process::ExitCode};
 /// # Errors
 /// If it cannot be read, or the report cannot be written.
 pub fn run(args: &cli::Report) -> Result<ExitCode> {
+    if let Some(out) = &args.timeline {
+        return timeline::draw(&args.file, out);
+    }
     let record = read(&args.file)?;
     let output = match &args.html {
         Some(page) => &Output {

@@ -6,6 +6,7 @@ use super::{
     keeping::Keeping,
     output::say,
     targets::{asked, has_ended, load, log_in},
+    timeline::Timeline,
 };
 use crate::{
     attach::{
@@ -23,6 +24,7 @@ use crate::{
     snapshot::{Method, OwnMemory, Run, Snapshot, Unavailable},
 };
 use anyhow::Result;
+use probe_ebpf::{Options, probes::timeline::ring_bytes};
 use std::{
     panic::resume_unwind,
     thread::{self, JoinHandle},
@@ -38,6 +40,7 @@ const TOLD_FROM: Duration = Duration::from_secs(2);
 /// Targets with the probes for them, which watch nobody yet.
 pub(super) struct Watch<'a> {
     args: &'a Watched,
+    timeline: Option<Duration>,
     quiet: bool,
     targets: Vec<Chosen>,
     logins: Logins,
@@ -46,19 +49,24 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Chooses the targets and loads the probes.
+    /// Chooses the targets and loads the probes; that for a timeline of so long if it is asked for.
     ///
     /// # Errors
     /// If there is no such target, or the kernel refuses a probe.
-    pub(super) fn load(args: &'a Watched, quiet: bool) -> Result<Self> {
+    pub(super) fn load(args: &'a Watched, timeline: Option<Duration>, quiet: bool) -> Result<Self> {
         let targets = choose(&asked(&args.targets)?)?;
         let logins = log_in(&args.targets, &targets)?;
         if !quiet {
             logins.troubles().iter().for_each(|it| say(&it.reason));
         }
-        let sampler = load(&targets, &args.windows.options())?;
+        let options = Options {
+            timeline_bytes: timeline.map(|_| ring_bytes()),
+            ..args.windows.options()
+        };
+        let sampler = load(&targets, &options)?;
         Ok(Self {
             args,
+            timeline,
             quiet,
             targets,
             logins,
@@ -96,6 +104,7 @@ impl<'a> Watch<'a> {
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
+        let mut timeline = Timeline::begin(self.timeline, &mut sampler, keeping, self.quiet)?;
         let first = sampler.read()?;
         let began_ns = first.first().map_or(0, |snapshot| snapshot.at_ns);
         keeping.take(Entry::Snapshots(first));
@@ -106,14 +115,18 @@ impl<'a> Watch<'a> {
             following: &mut following,
             sampler: &mut sampler,
             keeping,
+            timeline: &mut timeline,
             interrupt,
         };
         let ended_early = waiting.watch()?;
+        timeline.close(&mut sampler, keeping)?;
         let last = sampler.read()?;
+        let rest = timeline.stop(&mut sampler)?;
         let (targets, logins) = following.end(&last);
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);
         keeping.take(Entry::Snapshots(last));
+        timeline.end(rest, None, keeping);
         let targets = targets.into_iter().zip(owned);
         let targets = targets.map(|(target, own)| Run {
             own,
@@ -168,6 +181,7 @@ struct Waiting<'a> {
     following: &'a mut Following,
     sampler: &'a mut Sampler,
     keeping: &'a mut Keeping,
+    timeline: &'a mut Timeline,
     interrupt: &'a Interrupt,
 }
 
@@ -189,12 +203,14 @@ impl Waiting<'_> {
                 return Ok(None);
             }
             let to_next = next.map_or(LOOK, left);
-            if self.interrupt.sleep(to_end.min(to_next).min(LOOK)) {
+            let look = LOOK.min(self.timeline.patience());
+            if self.interrupt.sleep(to_end.min(to_next).min(look)) {
                 return Ok(self.interrupted(begun.elapsed()));
             }
             if let Some(trouble) = self.keeping.trouble() {
                 return Ok(self.interval.map(|_| trouble.to_owned()));
             }
+            self.timeline.turn(self.sampler, self.keeping)?;
             let is_due = next.is_some_and(|next| left(next).is_zero());
             if is_due && self.args.duration.is_none_or(|time| !left(time).is_zero()) {
                 next = next.zip(self.interval).map(|(next, interval)| {

@@ -150,6 +150,7 @@ impl Sampling {
             Entry::Run(run) => self.repeat(*run)?,
             Entry::Watched(targets) => self.watched = targets,
             Entry::Snapshots(snapshots) => self.snapshot(snapshots),
+            Entry::Timeline(_) => {}
             Entry::Calibration(_) => {
                 let why = "it is of `calibrate`, whose samples are of one run: see its report";
                 return Err(Error::Contradictory(why.to_owned()));

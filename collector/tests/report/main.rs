@@ -22,6 +22,8 @@ mod otlp;
 #[path = "../support/otlp.rs"]
 mod otlp_support;
 mod pages;
+#[path = "../support/pftrace.rs"]
+mod pftrace;
 mod profiles;
 mod prometheus;
 mod queries;
@@ -33,6 +35,7 @@ mod sample;
 mod server;
 mod switch_latency;
 mod tables;
+mod timeline;
 mod top;
 mod user_space;
 mod watch;
