@@ -271,9 +271,10 @@ impl Timeline {
             for role in &snapshot.roles {
                 for task in &role.tasks {
                     let lane = self.lane_in_snapshot(task, target, &role.name);
-                    self.lanes
-                        .entry(lane)
-                        .and_modify(|it| it.known = Known::of(&task.totals));
+                    self.lanes.entry(lane).and_modify(|it| {
+                        it.known = Known::of(&task.totals);
+                        it.in_first = true;
+                    });
                 }
             }
         }
@@ -417,6 +418,11 @@ impl Timeline {
             return;
         };
         let now = Known::at(it);
+        // It ended before the first snapshot had come to it, which has it among those that have ended.
+        let began_ns = it.at_ns.saturating_sub(now.lived());
+        if !lane.in_first && phase != Phase::Opening && began_ns < self.summary.from_ns {
+            return;
+        }
         let opened = matches!(phase, Phase::Open | Phase::Closing | Phase::Closed);
         let after_close = phase == Phase::Closed
             && match last.get(&lane.key) {

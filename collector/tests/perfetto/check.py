@@ -64,10 +64,11 @@ class Scheduling:
             del self.states[tid]
 
     def end(self, at):
+        """What is under way. The last snapshot came to some tasks a moment after its first."""
         for tid, (state, since) in self.states.items():
-            self.in_state[tid][state] += at - since
+            self.in_state[tid][state] += max(0, at - since)
         for tid, begun in self.cpus.values():
-            self.on_cpu[tid] += at - begun
+            self.on_cpu[tid] += max(0, at - begun)
 
 
 def main():

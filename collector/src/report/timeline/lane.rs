@@ -71,6 +71,8 @@ pub(super) struct Lane {
     number: u32,
     /// What it is in snapshots: thread id and time of creation.
     pub(super) key: (u32, u64),
+    /// It is in the snapshots that opened the window.
+    pub(super) in_first: bool,
     /// What it had done at the last moment that is known.
     pub(super) known: Known,
     /// When that was, if it was a switch in the window.
@@ -92,6 +94,7 @@ impl Lane {
         Self {
             number,
             key,
+            in_first: false,
             known: Known::default(),
             known_ns: None,
             reason: None,
