@@ -67,6 +67,10 @@ fn perfetto_knows_all_that_it_is_given() {
     let trace = pftrace::read(&fs::read(&out).expect("a trace"));
     let (_, end) = trace.window();
     let number = |value: &Value| value.as_u64().unwrap_or(0);
+    // The kernel counts no arrival of a task that was preempted on its way to sleep: the books have it on its CPU until
+    // it sleeps.
+    let overlaps = number(&seen["overlaps"]);
+    assert!(overlaps * 200 < number(&seen["packets"]), "{overlaps}");
     for tid in trace.states.keys() {
         let tid_text = tid.to_string();
         for (state, ns) in trace.time_in_state(*tid, end) {
@@ -75,7 +79,7 @@ fn perfetto_knows_all_that_it_is_given() {
                 let theirs = number(&seen["in_state"][&tid_text][state.to_string()]);
                 assert_eq!(theirs, ns, "thread {tid}, state {state}");
             }
-            if state == RUNNING {
+            if state == RUNNING && overlaps == 0 {
                 assert_eq!(
                     number(&seen["on_cpu"][&tid_text]),
                     ns,

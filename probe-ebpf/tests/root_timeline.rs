@@ -226,7 +226,8 @@ fn every_switch_is_there_with_what_the_books_say() {
                 lived(&pair[1]) - lived(&pair[0]),
                 "{pair:?}"
             );
-            assert!(pair[1].arrivals - pair[0].arrivals == 1, "{pair:?}");
+            // None of one that was preempted on its way to sleep: the kernel does not count it.
+            assert!(pair[1].arrivals - pair[0].arrivals <= 1, "{pair:?}");
         }
     }
     let reason = |name: &str| drawn[REASONS.iter().position(|it| *it == name).expect("a reason")];
@@ -291,7 +292,7 @@ fn what_finds_no_room_is_counted_and_missing_where_it_was() {
     for switches in seen.switches.values() {
         missing += switches
             .windows(2)
-            .map(|pair| pair[1].arrivals - pair[0].arrivals - 1)
+            .map(|pair| (pair[1].arrivals - pair[0].arrivals).saturating_sub(1))
             .sum::<u64>();
     }
     assert_eq!(missing, lost);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// How often events are taken: there is room for those of a fraction of a second.
 const TAKEN_EVERY: Duration = Duration::from_millis(50);
-/// No more are kept. Drawn they are some 30 MB, and as a table of a browser some 500.
+/// No more are kept. They take some 25 MB of the record, and drawn 50 MB.
 const SWITCHES_MAX: usize = 1_000_000;
 
 /// A timeline that is kept, if it was asked for, for as long as it lasts.

@@ -100,7 +100,7 @@ impl<'a> Watch<'a> {
             sampler.count_events()?;
         }
         if !self.quiet && args.duration.is_none_or(|duration| duration >= TOLD_FROM) {
-            say(&expected(&args.windows, args.counters));
+            say(&expected(&args.windows, args.counters, self.timeline));
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
