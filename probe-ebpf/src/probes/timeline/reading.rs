@@ -2,7 +2,7 @@
 
 use crate::{
     abi::{
-        self, group_number, reason, timeline_creation, timeline_kind, timeline_left,
+        self, Plain, group_number, reason, timeline_creation, timeline_kind, timeline_left,
         timeline_shootdown, timeline_switch,
     },
     sample::timeline::{Creation, Events, Gap, Left, Shootdown, Standing, Switch, Task},
@@ -41,16 +41,16 @@ impl Reading {
 
     /// A record of the ring.
     pub(super) fn record(&mut self, bytes: &[u8]) {
+        fn read<T: Plain>(bytes: &[u8], each: impl FnOnce(&T)) {
+            if let Some(record) = abi::from_bytes(bytes) {
+                each(&record);
+            }
+        }
         match abi::from_bytes(bytes).map(timeline_kind) {
-            Some(timeline_kind::TIMELINE_SWITCH) => {
-                abi::from_bytes(bytes).map(|record| self.switch(&record));
-            }
-            Some(timeline_kind::TIMELINE_CREATION) => {
-                abi::from_bytes(bytes).map(|record| self.creation(&record));
-            }
-            _ => {
-                abi::from_bytes(bytes).map(|record| self.shootdown(&record));
-            }
+            Some(timeline_kind::TIMELINE_SWITCH) => read(bytes, |it| self.switch(it)),
+            Some(timeline_kind::TIMELINE_CREATION) => read(bytes, |it| self.creation(it)),
+            Some(timeline_kind::TIMELINE_SHOOTDOWN) => read(bytes, |it| self.shootdown(it)),
+            _ => {}
         }
     }
 
