@@ -85,7 +85,7 @@ fn what_perfetto_is_given_sums_to_the_report() {
     assert!(line.contains("none lost"), "{line}");
     let (from, to) = trace.window();
     let window = to - from;
-    assert!((2_000_000_000..2_300_000_000).contains(&window), "{window}");
+    assert!(window >= 2_000_000_000, "{window}");
     let mut sums = [0; DESTROYED as usize + 1];
     for tid in trace.states.keys() {
         for (state, ns) in trace.time_in_state(*tid, to) {
@@ -98,7 +98,9 @@ fn what_perfetto_is_given_sums_to_the_report() {
     assert_sums("runnable", sum(RUNNABLE), told("runnable_seconds"), window);
     let asleep = sum(ASLEEP) + sum(UNINTERRUPTIBLE);
     assert_sums("asleep", asleep, told("blocked_seconds"), window);
-    assert_eq!(sum(NOT_RECORDED), 0);
+    assert!(trace.named("not recorded").is_empty());
+    // Only what is after a task was read for the last time.
+    assert!(sum(NOT_RECORDED) < window, "{} ns", sum(NOT_RECORDED));
     assert!(told("runnable_seconds") > window / 2, "one CPU was crowded");
     let reasons = &report["targets"][0]["measures"]["time_in_state"]["blocked_by_reason_seconds"];
     let mut some = 0;

@@ -54,8 +54,8 @@ pub struct Timeline {
     by_number: HashMap<u32, u32>,
     by_key: HashMap<Key, u32>,
     made: u32,
-    /// Tasks in the last snapshot since the window opened.
-    last: HashMap<Key, (Totals, crate::snapshot::State)>,
+    /// Tasks in the last snapshot since the window opened, and what they had done.
+    last: HashMap<Key, Totals>,
     lost_before: u64,
     summary: Summary,
     marks: Vec<Mark>,
@@ -146,7 +146,7 @@ impl Timeline {
         let roles = snapshots.iter().flat_map(|snapshot| &snapshot.roles);
         let tasks = roles.flat_map(|role| &role.tasks);
         self.last = tasks
-            .map(|task| ((task.tid, task.started_ns), (task.totals, task.state)))
+            .map(|task| ((task.tid, task.started_ns), task.totals))
             .collect();
     }
 
@@ -284,7 +284,7 @@ impl Timeline {
         let opened = matches!(phase, Phase::Open | Phase::Closing | Phase::Closed);
         let after_close = phase == Phase::Closed
             && match last.get(&lane.key) {
-                Some((totals, _)) => now.lived() > Known::of(totals).lived(),
+                Some(totals) => now.lived() > Known::of(totals).lived(),
                 None => it.at_ns > self.summary.to_ns,
             };
         if !after_close && opened && now.lived() > lane.known.lived() {
@@ -313,9 +313,9 @@ impl Timeline {
             };
             let end_ns = self.summary.to_ns;
             match self.last.get(&lane.key) {
-                Some((totals, state)) => {
+                Some(totals) => {
                     let spent = Spent::between(&lane.known, &Known::of(totals));
-                    lane.draw_to_end(spent, *state, end_ns, &mut self.marks);
+                    lane.draw_to_end(spent, end_ns, &mut self.marks);
                 }
                 // Its end is among what is not recorded; or it was created after the window.
                 None => lane.lose_sight(&mut self.marks),

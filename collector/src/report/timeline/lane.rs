@@ -2,7 +2,7 @@
 
 use super::{Mark, State, Summary, reason};
 use crate::snapshot::{
-    self, Totals,
+    Totals,
     timeline::{Left, Switch},
 };
 
@@ -151,26 +151,15 @@ impl Lane {
         self.state(left, it.at_ns, marks);
     }
 
-    /// Draws what it did until the window closed, in a state that goes on.
-    pub(super) fn draw_to_end(
-        &mut self,
-        spent: Spent,
-        state: snapshot::State,
-        end_ns: u64,
-        marks: &mut Vec<Mark>,
-    ) {
+    /// Draws what it did until the last snapshot came to it, a moment after others; nothing is known of it from there on.
+    pub(super) fn draw_to_end(&mut self, spent: Spent, end_ns: u64, marks: &mut Vec<Mark>) {
         let from_ns = match self.known_ns {
             Some(known_ns) => known_ns,
             None => end_ns.saturating_sub(spent.all_ns()),
         };
         self.stretch(from_ns, spent, marks);
-        // One that has come to it this instant has not spent any time at it.
-        let last = match state {
-            snapshot::State::Running => State::Running(self.cpu),
-            snapshot::State::Runnable => State::Runnable,
-            snapshot::State::Blocked => self.sleeping(),
-        };
-        self.state(last, end_ns, marks);
+        let end_ns = from_ns.saturating_add(spent.all_ns());
+        self.state(State::NotRecorded, end_ns, marks);
     }
 
     /// Nothing is known of it from here on.

@@ -115,7 +115,7 @@ pub enum State {
     Asleep,
     /// Asleep, and no signal wakes it.
     Uninterruptible,
-    /// It is not known.
+    /// It is not known, or no more, since the window has closed.
     NotRecorded,
     /// It is no more.
     Ended,
