@@ -15,6 +15,7 @@ pub mod report;
 pub mod serve;
 mod stacks;
 mod targets;
+mod timeline;
 pub mod top;
 mod watch;
 

@@ -18,6 +18,7 @@ mod html;
 mod json;
 pub mod metrics;
 pub mod otlp;
+pub mod pftrace;
 pub mod prometheus;
 mod table;
 

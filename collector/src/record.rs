@@ -17,7 +17,9 @@ pub use write::Writer;
 use crate::figures::ClaimsRun;
 use crate::report::claims;
 use crate::series::Calibration;
-use crate::snapshot::{Host, Method, Recording, Run, Snapshot, Unavailable, stacks::Stacks};
+use crate::snapshot::{
+    Host, Method, Recording, Run, Snapshot, Unavailable, stacks::Stacks, timeline::Part,
+};
 use ring::digest::{Context, Digest, SHA256};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +53,8 @@ pub enum Entry {
     Watched(Vec<Run>),
     /// A snapshot of each of them, of one instant.
     Snapshots(Vec<Snapshot>),
+    /// What tasks did one by one.
+    Timeline(Part),
     /// What the basic operations cost.
     Calibration(Box<Calibration>),
     /// What claims were put to the test by.

@@ -38,6 +38,7 @@ pub mod stacks;
 pub mod student;
 pub mod switch_latency;
 mod target;
+pub mod timeline;
 pub mod tlb;
 pub mod user_space;
 mod window;

@@ -3,6 +3,7 @@
 mod conversions;
 mod given_up;
 mod stacks;
+mod timeline;
 
 use crate::counters::TargetCounters;
 use crate::roles::Roles;

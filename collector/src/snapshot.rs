@@ -20,6 +20,7 @@ mod observer;
 mod own;
 pub mod stacks;
 mod switch_latency;
+pub mod timeline;
 pub mod user_space;
 
 pub use client::{Client, ClientErrors, ClientLatency, Crash, Delays, SendLateness, Stall};

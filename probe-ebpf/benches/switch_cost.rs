@@ -8,8 +8,9 @@ mod workload;
 use probe_ebpf::{
     Baseline, GroupRule, Options, Watch,
     cost::{ProgramCost, Statistics},
+    probes::timeline::ring_bytes,
 };
-use std::process::ExitCode;
+use std::{process::ExitCode, thread, time::Duration};
 use workload::*;
 
 const RUNS: usize = 3;
@@ -21,6 +22,8 @@ const WATCHED_LIMIT: f64 = 100.0;
 const OTHERS_LIMIT: f64 = 10.0;
 /// What a move may cost, of any task: one field of it is read, which its new CPU has not in its cache yet.
 const MOVE_LIMIT: f64 = 30.0;
+/// What a timeline may add to a switch of a watched task, by all of its programs, while it is kept.
+const TIMELINE_LIMIT: f64 = 400.0;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Work {
@@ -52,7 +55,7 @@ impl Work {
                 pin(0);
                 let pair = Pair::new();
                 let far = pair.far;
-                std::thread::spawn(move || serve(far));
+                thread::spawn(move || serve(far));
                 move || call(pair.near, TRIPS)
             }),
             Self::Processes => Workload::new(|| {
@@ -91,17 +94,20 @@ fn main() -> ExitCode {
         ),
         ("a move to another CPU", Work::Moves, [MOVE_LIMIT; 2]),
     ] {
-        within &= report(&format!("{what}, watched"), work, true, limits[0]);
-        within &= report(&format!("{what}, not watched"), work, false, limits[1]);
+        for (whose, watched, limit) in [("watched", true, limits[0]), ("not watched", false, limits[1])] {
+            let cost = || cost_above_empty(work, watched);
+            within &= report(&format!("{what}, {whose}"), limit, cost);
+        }
     }
+    within &= report("a timeline, besides", TIMELINE_LIMIT, cost_of_timeline);
     match within {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
 }
 
-fn report(what: &str, work: Work, watched: bool, limit: f64) -> bool {
-    let costs: Option<Vec<f64>> = (0..RUNS).map(|_| cost_above_empty(work, watched)).collect();
+fn report(what: &str, limit: f64, cost: impl Fn() -> Option<f64>) -> bool {
+    let costs: Option<Vec<f64>> = (0..RUNS).map(|_| cost()).collect();
     let Some(mut costs) = costs else {
         println!("  {what:<40} this kernel needs no program there");
         return true;
@@ -140,6 +146,31 @@ fn cost_above_empty(work: Work, watched: bool) -> Option<f64> {
     Some((ours.run_ns as f64 - ours.runs as f64 * of_empty) / hook.runs as f64)
 }
 
+/// Of the programs of a timeline at both ends of a switch, with nobody who empties the ring but the clock.
+fn cost_of_timeline() -> Option<f64> {
+    const AT_SWITCHES: &str = "on_switch";
+    let mut workload = Work::Threads.workload();
+    let empty = Baseline::load().expect("probes load");
+    let options = Options {
+        timeline_bytes: Some(ring_bytes()),
+        ..Options::default()
+    };
+    let mut watch = watch_with(workload.pid, &options);
+    let timeline = watch.timeline().expect("a timeline");
+    timeline.begin().expect("it begins");
+    workload.start();
+    // The ping-pong takes longer than this.
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(50));
+        timeline.take().expect("it can be read");
+    }
+    let (ours, empty) = (watch.costs().expect("costs"), empty.costs().expect("costs"));
+    let empty = grown(&[], &empty, Work::Threads.program())?;
+    let of_empty = empty.run_ns as f64 / empty.runs as f64;
+    let at_switches = ours.iter().filter(|cost| cost.name.starts_with(AT_SWITCHES) && cost.runs > 0);
+    Some(at_switches.map(|cost| cost.run_ns as f64 / cost.runs as f64 - of_empty).sum())
+}
+
 /// By how much the programs have run whose name has these letters, all together.
 fn grown(before: &[ProgramCost], after: &[ProgramCost], letters: &str) -> Option<ProgramCost> {
     let sum = |costs: &[ProgramCost]| {
@@ -150,10 +181,10 @@ fn grown(before: &[ProgramCost], after: &[ProgramCost], letters: &str) -> Option
             ..sum
         })
     };
-    let (before, after) = (sum(before)?, sum(after)?);
+    let (before, after) = (sum(before), sum(after)?);
     Some(ProgramCost {
-        runs: after.runs - before.runs,
-        run_ns: after.run_ns - before.run_ns,
+        runs: after.runs - before.as_ref().map_or(0, |it| it.runs),
+        run_ns: after.run_ns - before.as_ref().map_or(0, |it| it.run_ns),
         ..after
     })
 }

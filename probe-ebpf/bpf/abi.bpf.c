@@ -32,6 +32,10 @@ struct {
 	struct stack_count stack_count;
 	struct stack_control stack_control;
 	struct stack_losses stack_losses;
+	struct timeline_switch timeline_switch;
+	struct timeline_creation timeline_creation;
+	struct timeline_shootdown timeline_shootdown;
+	struct timeline_counts timeline_counts;
 	enum histogram_shape histogram_shape;
 	enum ended ended;
 	enum loss loss;
@@ -46,4 +50,6 @@ struct {
 	enum stack_shape stack_shape;
 	enum stack_id stack_id;
 	enum stack_of stack_of;
+	enum timeline_kind timeline_kind;
+	enum timeline_left timeline_left;
 } abi;

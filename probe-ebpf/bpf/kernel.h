@@ -34,6 +34,7 @@ enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_USER_STACK = 1 << 8 };
 enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
+enum { BPF_RB_NO_WAKEUP = 1 };
 
 enum bpf_attach_type { BPF_TCX_INGRESS = 46 }; /* since 6.6 */
 
@@ -73,6 +74,7 @@ struct cfs_rq {
 
 struct rq {
 	unsigned int nr_running;
+	int cpu;
 	__u64 clock;
 	struct cfs_rq cfs;
 };

@@ -13,8 +13,6 @@
  */
 #include "watch.h"
 
-enum { BPF_RB_NO_WAKEUP = 1 };
-
 /* How far the switch under way on a CPU was followed. */
 enum progress { NOT_WATCHED, DECIDED, STAMPED_TWICE };
 

@@ -18,7 +18,8 @@ pub use generated::types::{
     kernel_type_ids, loss, losses, own_call, process_sockets, reason, settlement, space,
     stack_control, stack_count, stack_frames, stack_id, stack_key, stack_losses, stack_of,
     stamp_counts, switch_flag, switch_kind, switch_record, task_identity, task_key, task_record,
-    task_state, tlb_stats, totals, wide,
+    task_state, timeline_counts, timeline_creation, timeline_kind, timeline_left,
+    timeline_shootdown, timeline_switch, tlb_stats, totals, wide,
 };
 
 impl totals {
@@ -67,6 +68,10 @@ plain!(
     task_identity,
     task_key,
     task_record,
+    timeline_counts,
+    timeline_creation,
+    timeline_shootdown,
+    timeline_switch,
     u32,
     u64
 );
@@ -203,6 +208,54 @@ mod tests {
             group,
             kind,
             flags
+        });
+        assert_layout!(timeline_switch {
+            kind,
+            cpu,
+            left,
+            reason,
+            task,
+            started,
+            clock,
+            at,
+            running,
+            runnable,
+            blocked,
+            arrivals,
+            gap_ns,
+            own_ns,
+            pid,
+            tid,
+            group,
+            unused,
+            comm
+        });
+        assert_layout!(timeline_creation {
+            kind,
+            cpu,
+            creator,
+            flags,
+            at,
+            task,
+            started,
+            pid,
+            tid,
+            group,
+            io_worker,
+            comm
+        });
+        assert_layout!(timeline_shootdown {
+            kind,
+            cpu,
+            task,
+            pages,
+            at,
+            sent,
+            unused
+        });
+        assert_layout!(timeline_counts {
+            no_room,
+            not_booked
         });
         assert_layout!(stamp_counts {
             no_room,

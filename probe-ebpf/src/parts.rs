@@ -3,7 +3,7 @@
 use crate::{
     Error, Options,
     loader::Loaded,
-    probes::{Context, Measure, PROBES, Part, Probe},
+    probes::{Context, Measure, PROBES, Part, Probe, timeline::Timeline},
     sample::{GroupSample, Loss, Unavailable, WindowTime},
     watch::Assignment,
 };
@@ -110,6 +110,13 @@ impl Parts {
 
     pub(crate) fn program_ids(&self) -> impl Iterator<Item = u32> {
         self.working.iter().flat_map(|(_, part)| part.program_ids())
+    }
+
+    /// The one that hands over what tasks do one by one, where it was asked for and works.
+    pub(crate) fn timeline(&mut self) -> Option<&mut Timeline> {
+        self.working
+            .iter_mut()
+            .find_map(|(_, part)| part.timeline())
     }
 
     pub(crate) fn windows(&self) -> Vec<WindowTime> {

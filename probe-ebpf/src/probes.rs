@@ -19,6 +19,7 @@ pub mod shootdown_latency;
 pub mod stacks;
 pub mod switch_latency;
 pub mod tasks;
+pub mod timeline;
 pub mod tlb;
 
 use crate::{
@@ -94,6 +95,11 @@ pub(crate) trait Part: Send {
     fn window(&self) -> Option<WindowTime> {
         None
     }
+
+    /// Itself, if it hands over what tasks do one by one.
+    fn timeline(&mut self) -> Option<&mut timeline::Timeline> {
+        None
+    }
 }
 
 /// A measure, and how a probe takes it.
@@ -123,7 +129,10 @@ impl Probe {
         let context = Context {
             owner: &Loaded::load(&LISTS, None, 1)?,
             groups: 1,
-            options: &Options::default(),
+            options: &Options {
+                timeline_bytes: Some(timeline::ring_bytes()),
+                ..Options::default()
+            },
         };
         Ok(start(&context)?.measures())
     }
@@ -141,6 +150,7 @@ pub static PROBES: &[&Probe] = &[
     &kernel_clone::PROBE,
     &page_table_copy::PROBE,
     &shootdown_latency::PROBE,
+    &timeline::PROBE,
 ];
 
 /// Those that a watch has where they are asked for.

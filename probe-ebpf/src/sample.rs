@@ -9,6 +9,7 @@ use crate::{
 use std::sync::Arc;
 
 mod switch_latency;
+pub mod timeline;
 
 pub use crate::abi::totals as Totals;
 pub use switch_latency::{SwitchKind, SwitchLatency, SwitchSamples};

@@ -9,7 +9,9 @@ use crate::{
     loader::Loaded,
     parts::{Parts, Starting},
     placing::Placing,
-    probes::{self, Measure, PROBES, creations, sched, stacks::Stacks, tasks},
+    probes::{
+        self, Measure, PROBES, creations, sched, stacks::Stacks, tasks, timeline::Timeline,
+    },
     sample::{self, GroupSample, Sample, Unavailable},
     settling::{Settling, Unsettled},
     statistics::{Counted, Counting},
@@ -52,6 +54,9 @@ pub struct Options {
     pub fault_share: f64,
     /// Share of the time, 0 to 1, in which the latency of switches is measured.
     pub switch_share: f64,
+    /// Room for what tasks do one by one, in bytes, a power of two; none where that is not asked for. See
+    /// [`Watch::timeline`].
+    pub timeline_bytes: Option<u32>,
     /// Hooks that are not used even where they work, such as `tp_btf/sched_exit_tp`: what needs one is
     /// then measured by the next best method. For tests.
     pub without: &'static [&'static str],
@@ -64,6 +69,7 @@ impl Options {
     pub const NO_WINDOWS: Self = Self {
         fault_share: 0.0,
         switch_share: 0.0,
+        timeline_bytes: None,
         without: &[],
         only: None,
     };
@@ -208,6 +214,11 @@ impl Watch {
             losses,
             windows: self.parts.windows(),
         })
+    }
+
+    /// What tasks do one by one, where [`Options::timeline_bytes`] asks for it and it works here.
+    pub fn timeline(&mut self) -> Option<&mut Timeline> {
+        LazyLock::force_mut(&mut self.parts).timeline()
     }
 
     /// The tasks whose group may still change, as they were last read.

@@ -1,6 +1,6 @@
 //! The commands around records.
 
-use super::{Output, Watched, interval, measured_time, share};
+use super::{Output, Watched, interval, measured_time, share, time_within};
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 
@@ -22,6 +22,7 @@ Examples:
   sudo connscope record before.connscope --duration 5m
   sudo connscope record night.connscope --postgres 5432 --duration 10h --interval 10s
   sudo connscope record busy.connscope --port 8080 --duration 1m --stacks 20s
+  sudo connscope record run.connscope --postgres 5432 --duration 5s --timeline
   connscope report night.connscope
   connscope report busy.connscope --flamegraph busy.svg
   connscope diff before.connscope after.connscope")]
@@ -35,10 +36,19 @@ pub struct Record {
     /// How often a snapshot is kept
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
+    /// Keep what tasks do one by one too, from the beginning for so long at most, 10s by default: switches, creations,
+    /// shootdowns (see docs/records.md)
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "10s", value_parser = timeline_time)]
+    pub timeline: Option<Duration>,
     /// Take stacks too, of tasks that run and of those that leave a CPU, from the beginning for at most so long
     /// [default of TIME: 30s]
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = measured_time)]
     pub stacks: Option<Duration>,
+}
+
+/// Up to ten minutes: after a million switches it ends in any case.
+fn timeline_time(text: &str) -> Result<Duration, String> {
+    time_within(text, Duration::from_millis(100), Duration::from_secs(600))
 }
 
 /// `connscope report`
@@ -54,7 +64,8 @@ Examples:
   connscope report run.connscope --html run.html
   connscope report laptop.connscope server.connscope
   connscope report compare.connscope calibrate.connscope claims.connscope --html page.html
-  connscope report run.connscope --flamegraph run.svg")]
+  connscope report run.connscope --flamegraph run.svg
+  connscope report run.connscope --timeline run.pftrace")]
 pub struct Report {
     /// The record to read; several for one report of all
     #[arg(value_name = "FILE", required = true)]
@@ -65,6 +76,9 @@ pub struct Report {
     /// Write the stacks of a record that was made with --stacks as flame graphs, for a browser
     #[arg(long, value_name = "SVG", conflicts_with_all = ["html", "format", "out", "explain"])]
     pub flamegraph: Option<PathBuf>,
+    /// Write what tasks did one by one, of a record with --timeline, for ui.perfetto.dev
+    #[arg(long, value_name = "OUT", conflicts_with_all = ["format", "out", "explain", "html"])]
+    pub timeline: Option<PathBuf>,
     /// Show each rule of the findings at the end, as `connscope attach --explain` does
     #[arg(long)]
     pub explain: bool,

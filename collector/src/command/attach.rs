@@ -21,7 +21,7 @@ pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let flamegraph = args.flamegraph.as_ref();
     let stacks = flamegraph.map(|_| args.watched.duration.unwrap_or(STACKS));
-    let watch = Watch::load(&args.watched, quiet)?.with_stacks(stacks)?;
+    let watch = Watch::load(&args.watched, None, quiet)?.with_stacks(stacks)?;
     let sink = Sink::open(&args.output)?;
     let svg = flamegraph.map(|svg| Sink::open_at(svg)).transpose()?;
     let mut keeping = Keeping::open(args.recorded.record.as_deref())?;

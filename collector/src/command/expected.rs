@@ -2,6 +2,7 @@
 //! which the benchmarks fail. What it did cost is in the report.
 
 use crate::cli::Windows;
+use std::time::Duration;
 
 /// A context switch of a watched task, and of others, in nanoseconds.
 const SWITCH_NS: u32 = 100;
@@ -12,7 +13,7 @@ const WINDOWS: &str = "1 %";
 const DEFAULT_SHARES: (f64, f64) = (0.02, 0.01);
 
 /// In one line.
-pub(super) fn expected(windows: &Windows, counters: bool) -> String {
+pub(super) fn expected(windows: &Windows, counters: bool, timeline: Option<Duration>) -> String {
     let parts = [
         Some(format!(
             "at most {SWITCH_NS} ns for each context switch of what is watched, {OTHER_SWITCH_NS} ns for others"
@@ -20,6 +21,9 @@ pub(super) fn expected(windows: &Windows, counters: bool) -> String {
         looked_through(windows),
         Some("2 to 3 us for each fork and pthread_create".to_owned()),
         counters.then(|| "some 0.4 us for each context switch by --counters".to_owned()),
+        timeline.map(|time| {
+            format!("some 0.3 us for each context switch of what is watched by --timeline, for {time:?} at most")
+        }),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     let cost = parts.join("; ");
@@ -71,18 +75,22 @@ mod tests {
 
     #[test]
     fn it_is_one_line_that_knows_what_was_asked_for() {
-        let usual = expected(&windows(0.02, 0.01), false);
+        let usual = expected(&windows(0.02, 0.01), false, None);
         assert!(usual.contains("1 % of a core for windows"), "{usual}");
         assert!(
             !usual.contains("--counters") && !usual.contains('\n'),
             "{usual}"
         );
-        let none = expected(&windows(0.0, 0.0), true);
+        let none = expected(&windows(0.0, 0.0), true, None);
         assert!(
             !none.contains("windows") && none.contains("--counters"),
             "{none}"
         );
-        let long = expected(&windows(1.0, 0.01), false);
+        let long = expected(&windows(1.0, 0.01), false, Some(Duration::from_secs(10)));
+        assert!(
+            long.ends_with("by --timeline, for 10s at most; what it did cost is in the report"),
+            "{long}"
+        );
         assert!(
             long.contains("in 100 % of the time") && long.contains("in 1 %"),
             "{long}"

@@ -39,9 +39,11 @@ pub(crate) enum Sink {
 
 impl Sink {
     pub(crate) fn open(output: &Output) -> Result<Self> {
-        let Some(path) = &output.out else {
-            return Ok(Self::Stdout);
-        };
+        output.out.as_deref().map_or(Ok(Self::Stdout), Self::open_at)
+    }
+
+    /// The file or device of that name.
+    pub(crate) fn open_at(path: &Path) -> Result<Self> {
         Self::at(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => anyhow!("{}; make its folder first", cannot(path, &error)),
             _ => anyhow!(cannot(path, &error)),
@@ -80,34 +82,63 @@ impl Sink {
         output: &Output,
     ) -> Result<()> {
         let report = report.into();
-        let (written, path) = match &mut self {
-            Self::Stdout => return write_stdout(report, output),
-            Self::Stream(file, path) => (write_file(file, report, output), path),
+        if matches!(self, Self::Stdout) {
+            return write_stdout(report, output);
+        }
+        let written = self.fill(|file| {
+            export::write(report, output.format, &Style::default(), file)?;
+            Ok(true)
+        });
+        let Err(cannot) = written else {
+            return Ok(());
+        };
+        match write_stdout(report, output) {
+            Ok(()) => Err(anyhow!("{cannot}; the report is on stdout instead")),
+            Err(error) => Err(anyhow!("{cannot}, and {error}")),
+        }
+    }
+
+    /// Writes what is no report, and too long to be kept. `fill` says whether it is to be there at all.
+    pub(crate) fn stream(
+        mut self,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<bool>,
+    ) -> Result<()> {
+        self.fill(fill).map_err(|cannot| anyhow!(cannot))
+    }
+
+    /// Fills the file and puts it in its place; or says why it cannot, in a line.
+    fn fill(
+        &mut self,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<bool>,
+    ) -> Result<(), String> {
+        let (written, path) = match self {
+            Self::Stdout => {
+                return fill(&mut io::stdout())
+                    .map(drop)
+                    .map_err(|it| in_words(&it));
+            }
+            Self::Stream(file, path) => (buffered(file, fill).map(drop), path),
             Self::File {
                 file,
                 partial,
                 named,
                 path,
             } => {
-                let written = write_file(file, report, output)
-                    .and_then(|()| file.sync_all())
-                    .and_then(|()| match *named {
-                        true => Ok(()),
-                        false => name(file, partial),
-                    })
-                    .inspect(|()| *named = true)
-                    .and_then(|()| fs::rename(partial, &*path));
-                (written, path)
+                let placed = match buffered(file, fill) {
+                    Ok(true) => file
+                        .sync_all()
+                        .and_then(|()| match *named {
+                            true => Ok(()),
+                            false => name(file, partial),
+                        })
+                        .inspect(|()| *named = true)
+                        .and_then(|()| fs::rename(partial, &*path)),
+                    not_wanted => not_wanted.map(drop),
+                };
+                (placed, path)
             }
         };
-        let Err(error) = written else {
-            return Ok(());
-        };
-        let cannot = cannot(path, &error);
-        match write_stdout(report, output) {
-            Ok(()) => Err(anyhow!("{cannot}; the report is on stdout instead")),
-            Err(error) => Err(anyhow!("{cannot}, and {error}")),
-        }
+        written.map_err(|error| cannot(path, &error))
     }
 }
 
@@ -163,10 +194,14 @@ fn partial_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn write_file(file: &mut File, report: Document<'_>, output: &Output) -> io::Result<()> {
+fn buffered<T>(
+    file: &mut File,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+) -> io::Result<T> {
     let mut buffered = BufWriter::new(file);
-    export::write(report, output.format, &Style::default(), &mut buffered)?;
-    buffered.flush()
+    let filled = fill(&mut buffered)?;
+    buffered.flush()?;
+    Ok(filled)
 }
 
 fn write_stdout(report: Document<'_>, output: &Output) -> Result<()> {

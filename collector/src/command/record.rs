@@ -15,7 +15,7 @@ use std::process::ExitCode;
 /// If a process cannot be watched, the kernel refuses a probe, or there is nothing to keep.
 pub fn run(args: &Record, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let watch = Watch::load(&args.watched, quiet)?.with_stacks(args.stacks)?;
+    let watch = Watch::load(&args.watched, args.timeline, quiet)?.with_stacks(args.stacks)?;
     let mut keeping = Keeping::open(Some(&args.file))?;
     let end = watch.keep("record", Some(args.interval), &mut keeping, &interrupt)?;
     let kept = keeping.end(end)?;
@@ -25,6 +25,11 @@ pub fn run(args: &Record, quiet: bool) -> Result<ExitCode> {
             "{} snapshots are in {file}; see them by: connscope report {file}",
             kept.snapshots
         ));
+        if args.timeline.is_some() {
+            say(&format!(
+                "see the timeline by: connscope report {file} --timeline OUT.pftrace"
+            ));
+        }
     }
     Ok(kept.conclude(conclude(&kept.record.troubles())))
 }

@@ -5,6 +5,7 @@ mod several;
 use super::{
     Usage,
     output::{Sink, conclude},
+    timeline,
 };
 use crate::{
     cli::{self, Output},
@@ -29,6 +30,9 @@ pub fn run(args: &cli::Report) -> Result<ExitCode> {
         let record = read(only_one(&args.files, "--flamegraph")?)?;
         write_stacks(&record, Sink::open_at(svg)?)?;
         return Ok(conclude(&record.troubles()));
+    }
+    if let Some(out) = &args.timeline {
+        return timeline::draw(only_one(&args.files, "--timeline")?, out);
     }
     let output = match &args.html {
         Some(page) => &Output {

@@ -7,6 +7,7 @@ use super::{
     output::say,
     stacks::TakingStacks,
     targets::{asked, has_ended, load, log_in},
+    timeline::Timeline,
 };
 use crate::{
     attach::{
@@ -24,6 +25,7 @@ use crate::{
     snapshot::{Method, OwnMemory, Run, Snapshot, Unavailable},
 };
 use anyhow::Result;
+use probe_ebpf::{Options, probes::timeline::ring_bytes};
 use std::{
     panic::resume_unwind,
     thread::{self, JoinHandle},
@@ -39,6 +41,7 @@ const TOLD_FROM: Duration = Duration::from_secs(2);
 /// Targets with the probes for them, which watch nobody yet.
 pub(super) struct Watch<'a> {
     args: &'a Watched,
+    timeline: Option<Duration>,
     quiet: bool,
     targets: Vec<Chosen>,
     logins: Logins,
@@ -49,19 +52,24 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Chooses the targets and loads the probes.
+    /// Chooses the targets and loads the probes; that for a timeline of so long if it is asked for.
     ///
     /// # Errors
     /// If there is no such target, or the kernel refuses a probe.
-    pub(super) fn load(args: &'a Watched, quiet: bool) -> Result<Self> {
+    pub(super) fn load(args: &'a Watched, timeline: Option<Duration>, quiet: bool) -> Result<Self> {
         let targets = choose(&asked(&args.targets)?)?;
         let logins = log_in(&args.targets, &targets)?;
         if !quiet {
             logins.troubles().iter().for_each(|it| say(&it.reason));
         }
-        let sampler = load(&targets, &args.windows.options())?;
+        let options = Options {
+            timeline_bytes: timeline.map(|_| ring_bytes()),
+            ..args.windows.options()
+        };
+        let sampler = load(&targets, &options)?;
         Ok(Self {
             args,
+            timeline,
             quiet,
             targets,
             logins,
@@ -108,10 +116,11 @@ impl<'a> Watch<'a> {
             sampler.count_events()?;
         }
         if !self.quiet && args.duration.is_none_or(|duration| duration >= TOLD_FROM) {
-            say(&expected(&args.windows, args.counters));
+            say(&expected(&args.windows, args.counters, self.timeline));
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
+        let mut timeline = Timeline::begin(self.timeline, &mut sampler, keeping, self.quiet)?;
         let (first, stacks) = match self.stacks {
             Some(time) => {
                 let (first, stacks) = TakingStacks::begin(&mut sampler, time)?;
@@ -129,17 +138,21 @@ impl<'a> Watch<'a> {
             sampler: &mut sampler,
             stacks,
             keeping,
+            timeline: &mut timeline,
             interrupt,
         };
         let ended_early = waiting.watch()?;
         if let Some(mut stacks) = waiting.stacks.take() {
             stacks.end(&mut sampler, keeping)?;
         }
+        timeline.close(&mut sampler, keeping)?;
         let last = sampler.read()?;
+        let rest = timeline.stop(&mut sampler)?;
         let (targets, logins) = following.end(&last);
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);
         keeping.take(Entry::Snapshots(last));
+        timeline.end(rest, None, keeping);
         let targets = targets.into_iter().zip(owned);
         let targets = targets.map(|(target, own)| Run {
             own,
@@ -195,6 +208,7 @@ struct Waiting<'a> {
     sampler: &'a mut Sampler,
     stacks: Option<TakingStacks>,
     keeping: &'a mut Keeping,
+    timeline: &'a mut Timeline,
     interrupt: &'a Interrupt,
 }
 
@@ -216,12 +230,14 @@ impl Waiting<'_> {
                 return Ok(None);
             }
             let to_next = next.map_or(LOOK, left);
-            if self.interrupt.sleep(to_end.min(to_next).min(LOOK)) {
+            let look = LOOK.min(self.timeline.patience());
+            if self.interrupt.sleep(to_end.min(to_next).min(look)) {
                 return Ok(self.interrupted(begun.elapsed()));
             }
             if let Some(trouble) = self.keeping.trouble() {
                 return Ok(self.interval.map(|_| trouble.to_owned()));
             }
+            self.timeline.turn(self.sampler, self.keeping)?;
             let is_due = next.is_some_and(|next| left(next).is_zero());
             if is_due && self.args.duration.is_none_or(|time| !left(time).is_zero()) {
                 next = next.zip(self.interval).map(|(next, interval)| {

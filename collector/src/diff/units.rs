@@ -160,7 +160,7 @@ impl Sampling {
             Entry::Snapshots(snapshots) => self.snapshot(snapshots),
             Entry::Calibration(_) => return Err(of_one_run("calibrate")),
             Entry::Claims(_) => return Err(of_one_run("claims")),
-            Entry::Stacks(_) => {}
+            Entry::Stacks(_) | Entry::Timeline(_) => {}
             Entry::End(end) => self.end = Some(end.incomplete),
         }
         Ok(())

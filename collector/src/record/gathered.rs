@@ -33,6 +33,8 @@ impl Gathered {
             Entry::Watched(targets) => self.watched = targets,
             Entry::Snapshots(snapshots) if self.first.is_none() => self.first = Some(snapshots),
             Entry::Snapshots(snapshots) => self.last = Some(snapshots),
+            // Of no report: it is drawn as it is read.
+            Entry::Timeline(_) => {}
             Entry::Calibration(calibration) => self.calibration = Some(*calibration),
             Entry::Claims(run) => self.claims = Some(*run),
             Entry::Stacks(stacks) => self.stacks.get_or_insert_default().add(*stacks),

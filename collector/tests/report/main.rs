@@ -22,6 +22,8 @@ mod otlp;
 #[path = "../support/otlp.rs"]
 mod otlp_support;
 mod pages;
+#[path = "../support/pftrace.rs"]
+mod pftrace;
 mod profiles;
 mod prometheus;
 mod queries;
@@ -35,6 +37,7 @@ mod side_by_side;
 mod stacks;
 mod switch_latency;
 mod tables;
+mod timeline;
 mod top;
 mod user_space;
 mod watch;

@@ -2,7 +2,7 @@
 
 use super::records::{end, origin, read, written};
 use super::sample::compare;
-use connscope::export::{Format, Style, write};
+use connscope::export::flamegraph::write;
 use connscope::record::Entry;
 use connscope::report::stacks::{FlameGraph, Graph, build};
 use connscope::snapshot::stacks::{Books, Frame, FrameKind, Lost, Seen, SeenAt, Stacks, Taken};
@@ -70,7 +70,7 @@ fn stacks() -> Stacks {
 
 fn svg(graphs: &FlameGraph) -> String {
     let mut out = Vec::new();
-    write(graphs, Format::Table, &Style::default(), &mut out).unwrap();
+    write(graphs, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -110,6 +110,10 @@ pub(crate) const PACKAGES: &[Package] = &[
             "brings Grafana's types, and node to check the dashboards by",
         )
     },
+    tests(
+        "python3-venv",
+        "brings the schema of Perfetto, to check timelines by",
+    ),
     needed_for("g++", "builds libFuzzer", &[Purpose::Fuzz]),
     vm_tests("busybox-static", "the shell in a virtual machine"),
     vm_tests("cpio", "packs the file system of a virtual machine"),

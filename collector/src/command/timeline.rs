@@ -1,0 +1,155 @@
+//! What watched tasks do one by one, for `record --timeline`: beside the watch, for a bounded time and number of
+//! switches; and `report --timeline`, which draws it.
+
+mod draw;
+
+pub(super) use draw::draw;
+
+use super::{keeping::Keeping, output::say};
+use crate::{
+    record::Entry,
+    sample::Sampler,
+    snapshot::timeline::{Ended, Events, Part},
+};
+use anyhow::Result;
+use std::time::{Duration, Instant};
+
+/// How often events are taken: there is room for those of a fraction of a second.
+const TAKEN_EVERY: Duration = Duration::from_millis(50);
+/// No more are kept. They take some 25 MB of the record, and drawn 50 MB.
+const SWITCHES_MAX: usize = 1_000_000;
+
+/// A timeline that is kept, if it was asked for, for as long as it lasts.
+pub(super) struct Timeline {
+    quiet: bool,
+    going: Option<Going>,
+}
+
+struct Going {
+    time: Duration,
+    begun: Instant,
+    switches: usize,
+}
+
+impl Timeline {
+    /// Begins it; the snapshots that are kept next are those of its beginning. Where there can be none, that is said, and
+    /// the rest goes on.
+    ///
+    /// # Errors
+    /// If the kernel refuses to attach a program.
+    pub(super) fn begin(
+        asked: Option<Duration>,
+        sampler: &mut Sampler,
+        keeping: &mut Keeping,
+        quiet: bool,
+    ) -> Result<Self> {
+        let mut timeline = Self { quiet, going: None };
+        let Some(time) = asked else {
+            return Ok(timeline);
+        };
+        match sampler.begin_timeline()? {
+            Some(begun) => {
+                keeping.take(Entry::Timeline(Part::Begun(begun)));
+                timeline.going = Some(Going {
+                    time,
+                    begun: Instant::now(),
+                    switches: 0,
+                });
+                timeline.take(sampler, keeping)?;
+            }
+            None => timeline.say(&format!(
+                "there is no timeline: {}",
+                sampler.no_timeline().unwrap_or_default()
+            )),
+        }
+        Ok(timeline)
+    }
+
+    /// How long it can wait.
+    pub(super) fn patience(&self) -> Duration {
+        match self.going {
+            Some(_) => TAKEN_EVERY,
+            None => Duration::MAX,
+        }
+    }
+
+    /// Takes what was done meanwhile, and ends if that is enough.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read.
+    pub(super) fn turn(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
+        let Some(going) = &self.going else {
+            return Ok(());
+        };
+        let (time, after) = (going.time, going.begun.elapsed());
+        let early = (going.switches >= SWITCHES_MAX).then(|| {
+            format!(
+                "after {after:.1?} of {time:?}, since no more than {SWITCHES_MAX} switches are kept"
+            )
+        });
+        if early.is_none() && after < time {
+            return self.take(sampler, keeping);
+        }
+        self.close(sampler, keeping)?;
+        let last = sampler.read()?;
+        let rest = self.stop(sampler)?;
+        keeping.take(Entry::Snapshots(last));
+        self.say(&match &early {
+            Some(early) => format!("the timeline ends {early}; the record goes on"),
+            None => format!("the timeline of {time:?} is complete; the record goes on"),
+        });
+        self.end(rest, early, keeping);
+        Ok(())
+    }
+
+    /// Before the snapshots of its end are read.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read.
+    pub(super) fn close(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
+        if self.going.is_none() {
+            return Ok(());
+        }
+        sampler.look_for_timeline();
+        self.take(sampler, keeping)?;
+        keeping.take(Entry::Timeline(Part::Closing));
+        Ok(())
+    }
+
+    /// As soon as they are read: what is left to be kept behind them.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read.
+    pub(super) fn stop(&mut self, sampler: &mut Sampler) -> Result<Events> {
+        if self.going.is_none() {
+            return Ok(Events::default());
+        }
+        sampler.end_timeline();
+        Ok(sampler.timeline_events()?)
+    }
+
+    /// When they are kept. `early`: why before its time.
+    pub(super) fn end(&mut self, rest: Events, early: Option<String>, keeping: &mut Keeping) {
+        if self.going.take().is_some() {
+            keeping.take(Entry::Timeline(Part::Events(rest)));
+            keeping.take(Entry::Timeline(Part::Ended(Ended { early })));
+        }
+    }
+
+    fn take(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
+        let events = sampler.timeline_events()?;
+        if let Some(going) = &mut self.going {
+            going.switches += events.switches.len();
+        }
+        if !events.is_empty() {
+            keeping.take(Entry::Timeline(Part::Events(events)));
+        }
+        Ok(())
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            say(line);
+        }
+    }
+}

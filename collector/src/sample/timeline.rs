@@ -1,0 +1,136 @@
+//! Timelines: what tasks do one by one, as plain data.
+
+use super::Sampler;
+use crate::snapshot::timeline::{Begun, Creation, Events, Left, Shootdown, Standing, Switch, Task};
+use probe_ebpf::{Error, sample::timeline as probe};
+use rustix::time::{ClockId, clock_gettime};
+use std::sync::Arc;
+
+/// Its name among the measures.
+const MEASURE: &str = "timeline";
+
+impl Sampler {
+    /// Begins a timeline; none where there can be none, which is then [`unavailable`](Self::unavailable).
+    ///
+    /// # Errors
+    /// If the kernel refuses to attach a program.
+    pub fn begin_timeline(&mut self) -> Result<Option<Begun>, Error> {
+        let Some(timeline) = self.watch.timeline() else {
+            return Ok(None);
+        };
+        timeline.begin()?;
+        Ok(Some(Begun {
+            at_ns: now(ClockId::Monotonic),
+            boottime_ns: now(ClockId::Boottime),
+            realtime_ns: now(ClockId::Realtime),
+        }))
+    }
+
+    /// Why there can be none.
+    #[must_use]
+    pub fn no_timeline(&self) -> Option<String> {
+        let unavailable = self.unavailable().into_iter();
+        let mut reasons = unavailable.filter(|it| it.measure == MEASURE);
+        reasons.next().map(|it| it.reason)
+    }
+
+    /// What was done since the last time. There is room for the switches of a fraction of a second.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read.
+    pub fn timeline_events(&mut self) -> Result<Events, Error> {
+        let taken = match self.watch.timeline() {
+            Some(timeline) => timeline.take()?,
+            None => probe::Events::default(),
+        };
+        Ok(self.plain(taken))
+    }
+
+    /// What tasks are at that have not switched yet will be among the next events.
+    pub fn look_for_timeline(&mut self) {
+        if let Some(timeline) = self.watch.timeline() {
+            timeline.look();
+        }
+    }
+
+    /// Ends the timeline; what was done until now is still to be taken.
+    pub fn end_timeline(&mut self) {
+        if let Some(timeline) = self.watch.timeline() {
+            timeline.end();
+        }
+    }
+
+    fn plain(&self, events: probe::Events) -> Events {
+        let standing = |it: probe::Standing| Standing {
+            task: it.task,
+            cpu: it.cpu,
+            reason: it.reason,
+        };
+        let creation = |it: probe::Creation| Creation {
+            creator: it.creator,
+            task: it.task,
+            at_ns: it.at_ns,
+            clone_flags: it.clone_flags,
+            io_worker: it.io_worker,
+        };
+        let shootdown = |it: probe::Shootdown| Shootdown {
+            task: it.task,
+            at_ns: it.at_ns,
+            cpu: it.cpu,
+            sent: it.sent,
+            pages: it.pages,
+        };
+        let tasks = events.tasks.into_iter().map(|task| self.named(task));
+        Events {
+            tasks: tasks.collect(),
+            standing: events.standing.into_iter().map(standing).collect(),
+            switches: events.switches.into_iter().map(switch).collect(),
+            creations: events.creations.into_iter().map(creation).collect(),
+            shootdowns: events.shootdowns.into_iter().map(shootdown).collect(),
+        }
+    }
+
+    /// A task with its target and its role.
+    fn named(&self, task: probe::Task) -> Task {
+        let target = self.targets.iter().position(|it| it.has(task.group));
+        let target = target.unwrap_or_default();
+        let role = self.targets.get(target).and_then(|it| {
+            let place = (task.group as usize).checked_sub(it.first_group)?;
+            it.roles.names.get(place)
+        });
+        Task {
+            number: task.number,
+            pid: task.pid,
+            tid: task.tid,
+            started_ns: task.started_ns,
+            target: target as u32,
+            role: Arc::from(*role.unwrap_or(&"")),
+            comm: task.comm,
+        }
+    }
+}
+
+fn switch(it: probe::Switch) -> Switch {
+    Switch {
+        task: it.task,
+        cpu: it.cpu,
+        at_ns: it.at_ns,
+        running_ns: it.running_ns,
+        runnable_ns: it.runnable_ns,
+        blocked_ns: it.blocked_ns,
+        arrivals: it.arrivals,
+        left: match it.left {
+            probe::Left::Runnable => Left::Runnable,
+            probe::Left::Asleep => Left::Asleep,
+            probe::Left::Uninterruptible => Left::Uninterruptible,
+            probe::Left::Ended => Left::Ended,
+        },
+        reason: it.reason,
+        gap: it.gap.map(|gap| (gap.ns, gap.own_ns)),
+    }
+}
+
+fn now(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
