@@ -1,6 +1,6 @@
 //! What runs on this host, and what of it is meant by a port, a pid, a data directory, a unit or a cgroup.
 
-use super::{Chosen, Found};
+use super::{Chosen, Found, Identity, Since};
 use crate::attach::databases::{DATABASES, Database, servers};
 use crate::attach::running::{Ports, Running};
 use crate::snapshot::TargetKind;
@@ -15,7 +15,7 @@ type Server<'a> = (&'static Database, &'a Running);
 pub struct Host<'a> {
     processes: &'a [Running],
     servers: Vec<Server<'a>>,
-    ports: Ports,
+    pub(super) ports: Ports,
 }
 
 impl<'a> Host<'a> {
@@ -90,8 +90,7 @@ impl<'a> Host<'a> {
             pids: vec![process.pid],
             found: Found::Server {
                 option: database.option,
-                port,
-                directory: process.directory(),
+                identity: Identity::of(process, port),
             },
             restarts: Vec::new(),
         }
@@ -115,11 +114,28 @@ impl<'a> Host<'a> {
             ),
             // In network namespaces of their own, or a port that is the other's pid.
             several => bail!(
-                "{option} {which}: these are {}; say which with --pid{}",
+                "{option} {which}: these are {}; say which with {option} PID{}",
                 several.len(),
                 self.list(several)
             ),
         }
+    }
+
+    /// The server of that option that is this one, started anew; nobody if several may be.
+    pub(super) fn server_again(&self, option: &str, it: &Identity, since: Since) -> Vec<u32> {
+        let of_option = self.servers.iter().filter(|(its, _)| its.option == option);
+        let again = of_option.filter(|(_, process)| it.is_again(process, self, since));
+        the_one(again.map(|(_, process)| process.pid).collect())
+    }
+
+    /// The same of one of any kind.
+    pub(super) fn listener_again(&self, it: &Identity, since: Since) -> Vec<u32> {
+        let processes = self.processes.iter();
+        let again: Vec<&Running> = processes
+            .filter(|process| !starts_others(process) && it.is_again(process, self, since))
+            .collect();
+        let first = first_ones(&again, self.processes);
+        the_one(first.iter().map(|process| process.pid).collect())
     }
 
     /// The servers of that option that are meant by a port, a pid, a data directory or a unit.
@@ -147,9 +163,8 @@ impl<'a> Host<'a> {
             .processes
             .iter()
             .filter(|it| self.ports.of(it).contains(&port));
-        // systemd holds the sockets of services that it starts when somebody comes.
         let (starters, listening): (Vec<&Running>, Vec<&Running>) =
-            listening.partition(|process| process.pid == 1 || process.name == "systemd");
+            listening.partition(|process| starts_others(process));
         let first = first_ones(&listening, self.processes);
         match first[..] {
             [] if !starters.is_empty() => {
@@ -172,16 +187,21 @@ impl<'a> Host<'a> {
                         name: format!("{}:{port}", process.name),
                         kind: TargetKind::Process,
                         pids: vec![process.pid],
-                        found: Found::Port(port),
+                        found: Found::Port(Identity::of(process, Some(port))),
                         restarts: Vec::new(),
                     }))
             }
             _ => {
-                let each = first.iter().map(|it| format!("{} ({})", it.pid, it.name));
+                let each = first.iter().map(|process| {
+                    let mut servers = self.servers.iter();
+                    let known = servers.find(|(_, server)| server.pid == process.pid);
+                    let option = known.map_or("--pid", |(database, _)| database.option);
+                    format!("{option} {} ({})", process.pid, process.name)
+                });
                 let each: Vec<_> = each.collect();
                 bail!(
-                    "--port {port}: several processes listen there, pids {}; say which with --pid",
-                    each.join(", ")
+                    "--port {port}: several processes listen there; say which with {}",
+                    each.join(" or ")
                 )
             }
         }
@@ -249,6 +269,19 @@ impl<'a> Host<'a> {
             found,
             restarts: Vec::new(),
         }
+    }
+}
+
+/// systemd holds the sockets of services that it starts when somebody comes.
+fn starts_others(process: &Running) -> bool {
+    process.pid == 1 || process.name == "systemd"
+}
+
+/// It, if there is one alone.
+fn the_one(pids: Vec<u32>) -> Vec<u32> {
+    match pids.len() {
+        1 => pids,
+        _ => Vec::new(),
     }
 }
 
