@@ -2,12 +2,14 @@
 
 mod host;
 mod identity;
+mod plain;
 
 use super::{process, running, running::Running};
 use crate::snapshot::{Restart, TargetKind};
 use anyhow::{Result, bail};
 pub use host::Host;
 pub use identity::{Identity, Since};
+pub use plain::unasked;
 use std::collections::BTreeSet;
 
 /// What a user has asked for, each as often as they like.

@@ -257,10 +257,8 @@ impl Following {
 
 impl Target {
     fn end(self, connected: Result<Option<Connections>>) -> Followed {
-        let unknown = connected.as_ref().err().map(|error| Unavailable {
-            measure: "connected".to_owned(),
-            reason: format!("{}: {error:#}", self.chosen.name),
-        });
+        let unknown = connected.as_ref().err();
+        let unknown = unknown.map(|error| unknown_connections(&self.chosen.name, error));
         Followed {
             connected: connected.ok().flatten(),
             unknown,
@@ -283,6 +281,15 @@ impl Target {
             self.gone = Some(Instant::now());
             events.push(Event::Ended(number, self.chosen.name.clone()));
         }
+    }
+}
+
+/// That the connections of the target of that name cannot be told.
+#[must_use]
+pub fn unknown_connections(target: &str, error: &anyhow::Error) -> Unavailable {
+    Unavailable {
+        measure: "connected".to_owned(),
+        reason: format!("{target}: {error:#}"),
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-type Server<'a> = (&'static Database, &'a Running);
+pub(super) type Server<'a> = (&'static Database, &'a Running);
 
 /// All that there is to choose from.
 pub struct Host<'a> {
@@ -32,6 +32,11 @@ impl<'a> Host<'a> {
     /// All of them.
     pub(super) fn processes(&self) -> &'a [Running] {
         self.processes
+    }
+
+    /// The database servers among them.
+    pub(super) fn servers(&self) -> &[Server<'a>] {
+        &self.servers
     }
 
     /// All database servers that run here.
