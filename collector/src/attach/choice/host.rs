@@ -1,6 +1,6 @@
 //! What runs on this host, and what of it is meant by a port, a pid, a data directory, a unit or a cgroup.
 
-use super::{Chosen, Found, Identity, Since};
+use super::{Chosen, Found, Identity};
 use crate::attach::databases::{DATABASES, Database, servers};
 use crate::attach::running::{Ports, Running};
 use crate::snapshot::TargetKind;
@@ -124,23 +124,6 @@ impl<'a> Host<'a> {
                 self.list(several)
             ),
         }
-    }
-
-    /// The server of that option that is this one, started anew; nobody if several may be.
-    pub(super) fn server_again(&self, option: &str, it: &Identity, since: Since) -> Vec<u32> {
-        let of_option = self.servers.iter().filter(|(its, _)| its.option == option);
-        let again = of_option.filter(|(_, process)| it.is_again(process, self, since));
-        the_one(again.map(|(_, process)| process.pid).collect())
-    }
-
-    /// The same of one of any kind.
-    pub(super) fn listener_again(&self, it: &Identity, since: Since) -> Vec<u32> {
-        let processes = self.processes.iter();
-        let again: Vec<&Running> = processes
-            .filter(|process| !starts_others(process) && it.is_again(process, self, since))
-            .collect();
-        let first = first_ones(&again, self.processes);
-        the_one(first.iter().map(|process| process.pid).collect())
     }
 
     /// The servers of that option that are meant by a port, a pid, a data directory or a unit.
@@ -278,16 +261,8 @@ impl<'a> Host<'a> {
 }
 
 /// systemd holds the sockets of services that it starts when somebody comes.
-fn starts_others(process: &Running) -> bool {
+pub(super) fn starts_others(process: &Running) -> bool {
     process.pid == 1 || process.name == "systemd"
-}
-
-/// It, if there is one alone.
-fn the_one(pids: Vec<u32>) -> Vec<u32> {
-    match pids.len() {
-        1 => pids,
-        _ => Vec::new(),
-    }
 }
 
 /// systemd takes a name without a suffix for a service.
@@ -313,7 +288,7 @@ fn in_hierarchy(cgroup: &str, is_v1: bool) -> (Option<&str>, String) {
 }
 
 /// Those of them that do not descend from another one.
-fn first_ones<'a>(some: &[&'a Running], processes: &[Running]) -> Vec<&'a Running> {
+pub(super) fn first_ones<'a>(some: &[&'a Running], processes: &[Running]) -> Vec<&'a Running> {
     let pids: BTreeSet<u32> = some.iter().map(|process| process.pid).collect();
     let parent_of = |pid: u32| {
         let process = processes.iter().find(|process| process.pid == pid)?;

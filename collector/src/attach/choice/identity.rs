@@ -2,6 +2,7 @@
 //! for it: of two servers in network namespaces of their own both may listen at the same port.
 
 use super::Host;
+use super::host::{first_ones, starts_others};
 use crate::attach::running::{Running, lives_in, network_of};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -62,6 +63,36 @@ impl Identity {
         }
         let same_home = same_name && is_same(&self.lives_in, &other.lives_in);
         started_after(since.alive) && (same_place || same_home)
+    }
+}
+
+impl Host<'_> {
+    /// The server of that option that is this one, started anew; nobody if several may be.
+    pub(super) fn server_again(&self, option: &str, it: &Identity, since: Since) -> Vec<u32> {
+        let of_option = self
+            .servers()
+            .iter()
+            .filter(|(its, _)| its.option == option);
+        let again = of_option.filter(|(_, process)| it.is_again(process, self, since));
+        the_one(again.map(|(_, process)| process.pid).collect())
+    }
+
+    /// The same of one of any kind.
+    pub(super) fn listener_again(&self, it: &Identity, since: Since) -> Vec<u32> {
+        let processes = self.processes().iter();
+        let again: Vec<&Running> = processes
+            .filter(|process| !starts_others(process) && it.is_again(process, self, since))
+            .collect();
+        let first = first_ones(&again, self.processes());
+        the_one(first.iter().map(|process| process.pid).collect())
+    }
+}
+
+/// It, if there is one alone.
+fn the_one(pids: Vec<u32>) -> Vec<u32> {
+    match pids.len() {
+        1 => pids,
+        _ => Vec::new(),
     }
 }
 
