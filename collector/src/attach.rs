@@ -16,5 +16,6 @@ pub mod postgresql;
 pub mod process;
 pub mod redis;
 pub mod running;
+pub mod runtimes;
 pub mod sockets;
 pub mod telling;

@@ -179,7 +179,7 @@ fn processes_that_end_during_the_watch() {
 fn again_and_again() {
     let before = Before::now();
     let served = Served::start("thread-per-connection");
-    let load = served.under_load("--connections 20 --rate 2000 --duration 60s");
+    let load = served.under_load("--connections 20 --rate 2000 --duration 600s");
     wait_for("connections", || {
         let tasks = fs::read_dir(format!("/proc/{}/task", served.pid())).ok()?;
         (tasks.count() > 20).then_some(())
@@ -197,7 +197,7 @@ fn again_and_again() {
     assert_eq!(descriptors(), files);
     let nothing_piled_up = || {
         let now = programs_and_maps();
-        // Others may watch at the same time, but not fifty of them.
+        // Others may begin to watch at the same time, but not fifty of them.
         (now.0 < objects.0 + 10 && now.1 < objects.1 + 10).then_some(())
     };
     wait_for("release of programs and maps", nothing_piled_up);

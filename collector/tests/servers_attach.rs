@@ -263,3 +263,26 @@ fn switches_of_each_backend_are_those_in_proc() {
 fn so_they_are_with_io_uring() {
     assert_switches_agree(Version::Eighteen, &[("io_method", "io_uring")]);
 }
+
+#[test]
+fn a_database_that_is_asked_for_as_any_process_says_what_would_tell_more() {
+    let server = Postgresql::start(Version::Installed, &[]);
+    let clients = [server.connect(), server.connect()];
+    let pid = server.pid();
+    let words = format!("attach --pid {pid} --duration 300ms --format json");
+    let ended = Ended::of(connscope(&words)).exits(0);
+    let said = format!(
+        "postgres: PostgreSQL is watched as any process; its roles and who its connections are need --postgres {pid}"
+    );
+    assert_eq!(ended.stderr, format!("connscope: {said}\n"));
+    let report = ended.report();
+    let unavailable = report["unavailable"].as_array().expect("a list");
+    let roles = unavailable.iter().find(|it| it["measure"] == "roles");
+    assert_eq!(roles.expect("it is said")["reason"], said);
+    let connected = ["open", "named"].map(|it| report["targets"][0]["connected"][it].as_u64());
+    assert_eq!(connected, [Some(clients.len() as u64), Some(0)]);
+    // Of one without roles nothing is lost.
+    let redis = Redis::start(&[]);
+    let words = format!("attach --pid {} --duration 300ms", redis.pid());
+    assert_eq!(Ended::of(connscope(&words)).exits(0).stderr, "");
+}

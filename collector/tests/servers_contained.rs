@@ -109,7 +109,8 @@ fn two_servers_at_one_port_are_told_apart_and_logged_in_to() {
         "attach --postgres {port} --duration 1s"
     )))
     .exits(1);
-    let said = format!("connscope: --postgres {port}: these are 2; say which with --pid\n");
+    let said =
+        format!("connscope: --postgres {port}: these are 2; say which with --postgres PID\n");
     assert!(by_port.stderr.starts_with(&said), "{}", by_port.stderr);
 
     let [first, second] = servers.each_ref().map(Contained::pid);

@@ -18,8 +18,10 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-/// How many clients a test holds.
+/// How many clients of each kind a test holds at once.
 const MANY: usize = 100;
+/// Connects and disconnects.
+const CHURN: usize = 1000;
 /// Of PgBouncer's, how many are in a transaction, and so have a connection to the server.
 const ACTIVE: usize = 7;
 
@@ -69,14 +71,18 @@ fn redis() {
     };
     assert_clients(1);
     let connect = || TcpStream::connect(("127.0.0.1", port)).expect("a connection");
-    let mut clients: Vec<_> = (0..MANY).map(|_| connect()).collect();
     let local = || UnixStream::connect(&socket).expect("a connection");
-    let locals: Vec<_> = (0..MANY).map(|_| local()).collect();
-    assert_clients(2 * MANY + 1);
-    clients.truncate(MANY / 2);
-    assert_clients(MANY + MANY / 2 + 1);
-    drop(locals);
-    assert_clients(MANY / 2 + 1);
+    for _ in 0..CHURN / (2 * MANY) {
+        let mut clients: Vec<_> = (0..MANY).map(|_| connect()).collect();
+        let locals: Vec<_> = (0..MANY).map(|_| local()).collect();
+        assert_clients(2 * MANY + 1);
+        clients.truncate(MANY / 2);
+        assert_clients(MANY + MANY / 2 + 1);
+        drop(locals);
+        assert_clients(MANY / 2 + 1);
+        drop(clients);
+        assert_clients(1);
+    }
 }
 
 #[test]
@@ -107,13 +113,20 @@ fn pgbouncer_with_clients_on_one_side_and_its_server_on_the_other() {
         });
     };
     assert_sides(1, 0);
-    let mut clients: Vec<_> = (0..MANY)
-        .map(|_| Client::connect(port, "postgres"))
-        .collect();
-    for active in &mut clients[..ACTIVE] {
-        active.query("begin");
+    for _ in 0..CHURN / MANY {
+        let clients = (0..MANY).map(|_| Client::connect(port, "postgres"));
+        let mut clients: Vec<_> = clients.collect();
+        for active in &mut clients[..ACTIVE] {
+            active.query("begin");
+        }
+        assert_sides(MANY + 1, ACTIVE);
+        clients.truncate(MANY / 2);
+        assert_sides(MANY / 2 + 1, ACTIVE);
+        for active in &mut clients[..ACTIVE] {
+            active.query("commit");
+        }
+        drop(clients);
+        // They are kept for the next ones.
+        assert_sides(1, ACTIVE);
     }
-    assert_sides(MANY + 1, ACTIVE);
-    clients.truncate(MANY / 2);
-    assert_sides(MANY / 2 + 1, ACTIVE);
 }

@@ -1,5 +1,5 @@
 //! Servers whose runtime is not ours to look into, Go's and Java's, as targets of `attach`: threads that no
-//! connection has for itself, against the kernel's own account of the process.
+//! connection has for itself, against the kernel's own account of the process; connections by their sockets.
 
 #[path = "support/attached.rs"]
 mod attached;
@@ -10,12 +10,16 @@ mod servers;
 
 use attached::{Attached, number};
 use connscope::{
-    attach::launched::{Server, TargetBinary},
+    attach::{
+        launched::{Server, TargetBinary},
+        sockets::sockets,
+    },
     interrupt::Interrupt,
 };
 use procfs::process::Process;
 use program::*;
 use servers::load::redis_benchmark;
+use std::net::TcpStream;
 use std::ops::Sub;
 
 const CONNECTIONS: u32 = 50;
@@ -61,7 +65,10 @@ impl Sub for Account {
 
 #[test]
 fn go_and_java() {
-    for model in ["goroutines", "virtual-threads"] {
+    for (model, tasks) in [
+        ("goroutines", "goroutines"),
+        ("virtual-threads", "virtual threads"),
+    ] {
         let binary = TargetBinary::find(Some(&target())).expect("it was built");
         let server = Server::start(&binary, model, &[], None, &Interrupt::default());
         let server = server.expect("it starts");
@@ -77,6 +84,12 @@ fn go_and_java() {
         let before = Account::of(pid);
         load(50_000);
         let least = Account::of(pid) - before;
+        let connect = |_| TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        let held: Vec<_> = (0..CONNECTIONS).map(connect).collect();
+        wait_for("its sockets", || {
+            let sockets = sockets(&[pid]).expect("it runs");
+            (sockets.clients.len() == held.len()).then_some(())
+        });
         let report = attached.report();
         let most = Account::of(pid) - before_all;
 
@@ -88,6 +101,16 @@ fn go_and_java() {
             (4.0..f64::from(CONNECTIONS)).contains(&threads),
             "{model}: {threads} threads"
         );
+        let connected = ["open", "named", "unnamed"].map(|it| target["connected"][it].as_u64());
+        let all = u64::from(CONNECTIONS);
+        assert_eq!(connected, [all, 0, all].map(Some), "{model}");
+        let unavailable = report["unavailable"].as_array().expect("a list");
+        let hidden = unavailable
+            .iter()
+            .find(|it| it["measure"] == "user_space_switches");
+        let why = hidden.expect("it is said")["reason"].as_str();
+        let said = format!("switches between {tasks} in user space");
+        assert!(why.is_some_and(|why| why.contains(&said)), "{why:?}");
         let measures = &target["measures"];
         let switches = &measures["context_switches"];
         let switches = number(&switches["voluntary"]) + number(&switches["involuntary"]);

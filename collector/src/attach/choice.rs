@@ -1,13 +1,16 @@
 //! Whom the user wants to watch, among all that runs.
 
 mod host;
+mod identity;
+mod plain;
 
 use super::{process, running, running::Running};
 use crate::snapshot::{Restart, TargetKind};
 use anyhow::{Result, bail};
 pub use host::Host;
+pub use identity::{Identity, Since};
+pub use plain::unasked;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 /// What a user has asked for, each as often as they like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,13 +53,11 @@ pub enum Found {
     Server {
         /// The option that chooses its like.
         option: &'static str,
-        /// Where it listens.
-        port: Option<u16>,
-        /// Where it works, if it does not listen.
-        directory: Option<PathBuf>,
+        /// What tells it from these.
+        identity: Identity,
     },
     /// By where it listens.
-    Port(u16),
+    Port(Identity),
     /// By the name of its unit.
     Unit(String),
     /// By the path of its cgroup.
@@ -80,23 +81,15 @@ impl Found {
 
     /// Its processes as they are now; none if it is not there, or cannot be told from others.
     #[must_use]
-    pub fn again(&self) -> Vec<u32> {
+    pub fn again(&self, since: Since) -> Vec<u32> {
         let processes = running::all().unwrap_or_default();
         let host = Host::new(&processes);
         let found = match self {
             Self::Pid => return Vec::new(),
-            Self::Server {
-                option,
-                port: Some(port),
-                ..
-            } => host.database(option, &port.to_string()),
-            Self::Server {
-                option,
-                directory: Some(directory),
-                ..
-            } => host.database(option, &directory.to_string_lossy()),
-            Self::Server { .. } => return Vec::new(),
-            Self::Port(port) => host.at_port(*port),
+            Self::Server { option, identity } => {
+                return host.server_again(option, identity, since);
+            }
+            Self::Port(identity) => return host.listener_again(identity, since),
             Self::Unit(unit) => host.of_unit(unit),
             Self::Cgroup(cgroup) => host.of_cgroup(cgroup),
             Self::Name(name) => host.named(name),

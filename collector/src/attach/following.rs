@@ -1,10 +1,10 @@
 //! Keeps the watch of targets whole while their processes come and go: servers that are restarted, and what
 //! joins a unit or a cgroup later.
 
-use super::choice::Chosen;
+use super::choice::{Chosen, Since};
 use super::login::Logins;
 use super::process::name_of;
-use super::running::lives_in;
+use super::running::{lives_in, now_after_boot};
 use super::telling::{Tellers, connections_of, roles_of};
 use crate::roles::Roles;
 use crate::sample::Sampler;
@@ -38,6 +38,8 @@ struct Target {
     /// A descriptor of each process that was watched first: a pid may come to be another's.
     held: Vec<OwnedFd>,
     lives_in: Option<String>,
+    /// When it was found, and seen to be there last.
+    since: Since,
     /// When it was seen to have ended.
     gone: Option<Instant>,
 }
@@ -101,6 +103,7 @@ impl Following {
                 lives_in: chosen.pids.first().copied().and_then(lives_in),
                 chosen,
                 held,
+                since: since_now(),
                 gone: None,
             });
         }
@@ -210,13 +213,18 @@ impl Following {
         if !target.chosen.found.may_be_again() {
             return Ok(());
         }
+        // Before it is looked whether it has ended.
+        let now = now_after_boot();
         target.held.retain(|process| !is_over(process));
+        if !target.held.is_empty() {
+            target.since.alive = now;
+        }
         if !(target.has_ended() || join && target.chosen.found.may_be_joined()) {
             return Ok(());
         }
         let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
         let watched: HashSet<u32> = tasks.map(|task| task.pid).collect();
-        for pid in target.chosen.found.again() {
+        for pid in target.chosen.found.again(target.since) {
             // What descends from those that were watched first is the target alone once they have ended.
             let is_watched = watched.contains(&pid);
             if is_watched && !target.has_ended() {
@@ -234,6 +242,7 @@ impl Following {
             target.chosen.pids.push(pid);
             self.tellers.follow(number, &target.chosen);
             if target.gone.take().is_some() {
+                target.since = since_now();
                 target.chosen.restarts.push(Restart {
                     at_ns: now_ns(),
                     pid,
@@ -248,10 +257,8 @@ impl Following {
 
 impl Target {
     fn end(self, connected: Result<Option<Connections>>) -> Followed {
-        let unknown = connected.as_ref().err().map(|error| Unavailable {
-            measure: "connected".to_owned(),
-            reason: format!("{}: {error:#}", self.chosen.name),
-        });
+        let unknown = connected.as_ref().err();
+        let unknown = unknown.map(|error| unknown_connections(&self.chosen.name, error));
         Followed {
             connected: connected.ok().flatten(),
             unknown,
@@ -277,6 +284,15 @@ impl Target {
     }
 }
 
+/// That the connections of the target of that name cannot be told.
+#[must_use]
+pub fn unknown_connections(target: &str, error: &anyhow::Error) -> Unavailable {
+    Unavailable {
+        measure: "connected".to_owned(),
+        reason: format!("{target}: {error:#}"),
+    }
+}
+
 /// A descriptor of a process that tells when it has ended; `None` if it has.
 fn hold(pid: u32) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
@@ -299,6 +315,14 @@ fn add(sampler: &mut Sampler, target: usize, pids: &[u32]) -> Result<()> {
     match gone.pop() {
         Some(ended) if gone.len() + 1 == pids.len() => Err(ended),
         _ => Ok(()),
+    }
+}
+
+fn since_now() -> Since {
+    let now = now_after_boot();
+    Since {
+        found: now,
+        alive: now,
     }
 }
 

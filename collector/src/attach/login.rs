@@ -114,8 +114,7 @@ impl Place {
     fn of(target: &Chosen) -> Self {
         let pid = server(target);
         let port = match &target.found {
-            Found::Server { port, .. } => *port,
-            Found::Port(port) => Some(*port),
+            Found::Server { identity, .. } | Found::Port(identity) => identity.port,
             _ => None,
         };
         // Its root directory may be another than ours.

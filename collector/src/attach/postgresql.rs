@@ -1,6 +1,7 @@
 //! PostgreSQL: a postmaster, and a process for each connection and each of its own tasks.
 
 pub mod connections;
+mod cut;
 mod login;
 pub mod telling;
 pub mod title;
@@ -28,6 +29,7 @@ fn named(postmaster: u32, processes: &[u32]) -> Result<Connections> {
     let titled = |&pid: &u32| Some((pid, title::read(pid)?));
     let titles: Vec<_> = processes.iter().filter_map(titled).collect();
     let mut found = connections::connections(&titles);
+    cut::complete(postmaster, &titles, &mut found);
     match wait::Waits::of(postmaster) {
         Ok(waits) => waits.add_to(&mut found),
         Err(error) => {

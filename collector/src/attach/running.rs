@@ -72,6 +72,12 @@ impl Running {
         }
     }
 
+    /// When it was started, in seconds since boot: up to a tick of the kernel's later, since it says whole ones.
+    pub fn started_after_boot(&self) -> Option<f64> {
+        let stat = self.process().ok()?.stat().ok()?;
+        Some((stat.starttime + 1) as f64 / procfs::ticks_per_second() as f64)
+    }
+
     /// The innermost systemd unit that it belongs to.
     pub fn unit(&self) -> Option<String> {
         let cgroups = self.cgroups();
@@ -103,6 +109,18 @@ impl Running {
     fn process(&self) -> procfs::ProcResult<Process> {
         Process::new(self.pid as i32)
     }
+}
+
+/// Seconds since boot, suspended or not, as [`Running::started_after_boot`] has them.
+#[must_use]
+pub fn now_after_boot() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+/// The network namespace of a process, as the kernel names it; `None` where we may not know.
+pub(super) fn network_of(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/net")).ok()
 }
 
 /// What a process lives in, by its cgroup: the innermost systemd unit, which a container has too where systemd runs
@@ -161,8 +179,7 @@ pub struct Ports(RefCell<HashMap<PathBuf, HashMap<u64, u16>>>);
 impl Ports {
     /// The TCP ports that a process listens at, in its own network namespace; none where we may not know.
     pub fn of(&self, running: &Running) -> BTreeSet<u16> {
-        let namespace = fs::read_link(format!("/proc/{}/ns/net", running.pid));
-        let (Ok(process), Ok(namespace)) = (running.process(), namespace) else {
+        let (Ok(process), Some(namespace)) = (running.process(), network_of(running.pid)) else {
             return BTreeSet::new();
         };
         let mut tables = self.0.borrow_mut();

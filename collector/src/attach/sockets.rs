@@ -6,6 +6,7 @@
 
 mod tables;
 
+use super::running::network_of;
 use crate::snapshot::connections::Connections;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub struct Sockets {
     pub clients: BTreeMap<u64, Client>,
     /// Connections over TCP that are not clients': those that it opened itself, as a pooler does.
     pub outgoing: u64,
+    /// Whether it listens anywhere.
+    pub listens: bool,
 }
 
 /// A client's socket.
@@ -59,13 +62,40 @@ impl fmt::Display for Peer {
 /// # Errors
 /// As [`sockets`].
 pub fn connections(pids: &[u32]) -> Result<Connections> {
-    let open = sockets(pids)?.clients.len() as u64;
-    Ok(Connections {
+    Ok(counted(sockets(pids)?.clients.len() as u64))
+}
+
+fn counted(open: u64) -> Connections {
+    Connections {
         open,
         named: Vec::new(),
         unnamed: open,
         method: METHOD.to_owned(),
-    })
+    }
+}
+
+/// The same of processes of any kind, in any network namespaces; `None` if none of them listens anywhere.
+///
+/// # Errors
+/// As [`sockets`].
+pub fn connections_of_any(pids: &[u32]) -> Result<Option<Connections>> {
+    let mut by_network: BTreeMap<Option<PathBuf>, Vec<u32>> = BTreeMap::new();
+    for &pid in pids {
+        by_network.entry(network_of(pid)).or_default().push(pid);
+    }
+    let mut open = None;
+    for (network, pids) in by_network {
+        match sockets(&pids) {
+            Ok(found) if found.listens => {
+                open = Some(open.unwrap_or(0) + found.clients.len() as u64);
+            }
+            Ok(_) => (),
+            // They have ended meanwhile.
+            Err(_) if network.is_none() && !pids.iter().any(|pid| is_there(*pid)) => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(open.map(counted))
 }
 
 /// The connections of a server with these processes, all in one network namespace: all that listen, and all
@@ -113,7 +143,10 @@ pub fn listening_paths(pid: u32) -> Vec<PathBuf> {
 /// Which of the sockets that are held are clients'.
 fn sort_out(held: BTreeMap<u64, Vec<(u32, i32)>>, tables: &Tables) -> Sockets {
     let listeners = tables.listeners(|inode| held.contains_key(&inode));
-    let mut found = Sockets::default();
+    let mut found = Sockets {
+        listens: listeners.are_any(),
+        ..Sockets::default()
+    };
     for (inode, holders) in held {
         match tables.peer(inode, &listeners) {
             Some(Some(peer)) => {
@@ -143,6 +176,10 @@ pub(super) fn socket_of(pid: u32, descriptor: i32) -> Option<u64> {
     let link = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?;
     let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
     inode.parse().ok()
+}
+
+fn is_there(pid: u32) -> bool {
+    fs::metadata(format!("/proc/{pid}")).is_ok()
 }
 
 /// Whether a process was there no more when it was read.

@@ -2,6 +2,7 @@
 
 use super::choice::Chosen;
 use super::databases::of_kind;
+use super::sockets::connections_of_any;
 use crate::roles::{self, Roles};
 use crate::sample::Sampler;
 use crate::snapshot::{Snapshot, connections::Connections};
@@ -24,15 +25,17 @@ pub fn roles_of(target: &Chosen) -> &'static Roles {
 }
 
 /// Who the connections of a target are, as a snapshot that was just taken shows it; `None` if its kind
-/// cannot tell.
+/// cannot tell, or if it has none since it listens nowhere.
 pub fn connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Result<Connections>> {
-    let connections = of_kind(target.kind)?.connections?;
     let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
     let processes: Vec<u32> = tasks
         .filter(|task| task.tid == task.pid)
         .map(|task| task.pid)
         .collect();
-    Some(connections(*target.pids.last()?, &processes))
+    match of_kind(target.kind) {
+        Some(database) => Some((database.connections?)(*target.pids.last()?, &processes)),
+        None => connections_of_any(&processes).transpose(),
+    }
 }
 
 fn telling_of(target: &Chosen) -> Option<Box<dyn Telling>> {

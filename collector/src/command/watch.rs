@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     attach::{
-        choice::{Chosen, choose},
+        choice::{Chosen, choose, unasked},
         following::{Followed, Following},
         login::Logins,
+        runtimes::hidden_switches,
     },
     cli::Watched,
     host,
@@ -45,6 +46,8 @@ pub(super) struct Watch<'a> {
     quiet: bool,
     targets: Vec<Chosen>,
     logins: Logins,
+    /// What is not told of these targets.
+    untold: Vec<Unavailable>,
     sampler: Sampler,
     own_sampler: Option<JoinHandle<OwnSampler>>,
     /// For how long stacks are taken, if they are.
@@ -59,9 +62,12 @@ impl<'a> Watch<'a> {
     pub(super) fn load(args: &'a Watched, timeline: Option<Duration>, quiet: bool) -> Result<Self> {
         let targets = choose(&asked(&args.targets)?)?;
         let logins = log_in(&args.targets, &targets)?;
+        let mut untold = unasked(&targets);
         if !quiet {
-            logins.troubles().iter().for_each(|it| say(&it.reason));
+            let told = logins.troubles().into_iter().chain(untold.clone());
+            told.for_each(|it| say(&it.reason));
         }
+        untold.extend(hidden_switches(&targets));
         let options = Options {
             timeline_bytes: timeline.map(|_| ring_bytes()),
             ..args.windows.options()
@@ -73,6 +79,7 @@ impl<'a> Watch<'a> {
             quiet,
             targets,
             logins,
+            untold,
             sampler,
             // Beside what is loading still, and what follows.
             own_sampler: thread::Builder::new().spawn(OwnSampler::load).ok(),
@@ -165,6 +172,7 @@ impl<'a> Watch<'a> {
             unavailable: unavailable
                 .chain(lacking)
                 .chain(unknown)
+                .chain(self.untold)
                 .chain(logins.troubles())
                 .collect(),
             incomplete: ended_early,

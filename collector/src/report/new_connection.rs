@@ -42,7 +42,10 @@ pub struct NewConnection {
     pub created: u64,
     /// Of these, those that turned out to be something else, such as a worker.
     pub of_other_roles: u64,
-    /// The others, a second.
+    /// Of the others, those that ended, or the window did, before they told what they are: of PostgreSQL, parallel
+    /// workers among them. 0 where tasks never tell.
+    pub unsettled: u64,
+    /// All that are not of other roles, a second.
     pub connections_per_second: Option<f64>,
     /// The call, as its caller sees it, without what the probes add; of all that was made.
     pub call: Option<Times>,
@@ -180,6 +183,7 @@ impl NewConnection {
         let others: u64 = runs.iter().map(|run| others(run, &parts)).sum();
         let others = others.min(created);
         let connections = created - others;
+        let unsettled: u64 = runs.iter().map(|run| unsettled(run, &parts)).sum();
         let watched = |run: &&Run| (run.end.at_ns - run.before.at_ns) as f64 / 1e9;
         let watched: f64 = runs.iter().map(watched).sum();
         Some(Self {
@@ -187,6 +191,7 @@ impl NewConnection {
             creator: parts.creator.to_owned(),
             created,
             of_other_roles: others,
+            unsettled: unsettled.min(connections),
             connections_per_second: (watched > 0.0).then(|| connections as f64 / watched),
             call: call.and_then(|call| Times::of_calls(call, share)),
             // More of them are those of what others made too.
@@ -212,10 +217,23 @@ impl NewConnection {
 /// Processes or threads made in the run that are neither new nor serve a connection.
 fn others(run: &Run, parts: &Parts) -> u64 {
     let known = |name: &str| name == parts.creator || parts.newborn.contains(&name);
+    made_in_roles(run, parts, |name| !known(name))
+}
+
+/// Those that never told what they are, where tasks tell.
+fn unsettled(run: &Run, parts: &Parts) -> u64 {
+    match parts.newborn {
+        [untold, _, ..] => made_in_roles(run, parts, |name| name == *untold),
+        _ => 0,
+    }
+}
+
+/// Processes or threads made in the run that were of these roles in its end, or in their own.
+fn made_in_roles(run: &Run, parts: &Parts, is_one: impl Fn(&str) -> bool) -> u64 {
     // What a server that was started anew had made by the time it was found again was not counted as made.
     let found_ns = run.restarts.iter().map(|restart| restart.at_ns).max();
     let roles = run.end.roles.iter().zip(&run.before.roles);
-    let roles = roles.filter(|(role, _)| !known(&role.name));
+    let roles = roles.filter(|(role, _)| is_one(&role.name));
     roles
         .map(|(end, before)| {
             let own_one = |task: &&Task| parts.made == Made::Thread || task.pid == task.tid;

@@ -8,7 +8,7 @@ use crate::snapshot::{Role, Run, Unavailable};
 use std::time::Duration;
 
 /// The measures that it needs, as recordings call them.
-const MEASURES: [&str; 9] = [
+const MEASURES: [&str; 12] = [
     "context_switches",
     "cpu",
     "time_in_state",
@@ -18,6 +18,9 @@ const MEASURES: [&str; 9] = [
     "creations",
     "memory",
     "memory_accounted",
+    "connected",
+    "roles",
+    "login",
 ];
 
 /// Of what could not be measured that which would be shown.

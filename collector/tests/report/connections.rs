@@ -104,6 +104,7 @@ fn a_new_connection_costs_a_fork_and_what_it_copies() {
     let report = of(run);
     let new = report.targets[0].new_connection.as_ref().unwrap();
     assert_eq!((new.created, new.of_other_roles), (100, 1));
+    assert_eq!(new.unsettled, 99);
     assert_eq!(new.connections_per_second, Some(9.9));
     let call = new.call.as_ref().unwrap();
     // Forks of 1,000 to 1,990 pages, 120 to 149.7 us, less 1.4 us.

@@ -1,13 +1,13 @@
 //! Each rule on either side of its threshold, with figures known by hand.
 
 use connscope::export::{Document, Format, write};
-use connscope::report::findings::{Examined, RULES};
+use connscope::report::findings::{Confidence, Examined, RULES};
 use connscope::report::{self, Report};
 use connscope::snapshot::Run;
 
 use super::rules::{CASES, clients};
 use super::sample::{attach, compare};
-use super::server::{connect, own, server, troubled, watched};
+use super::server::{CLIENT, STARTING, connect, own, server, troubled, watched};
 use super::tables::{plain, same_as_file, table_of};
 
 fn of(run: Run) -> Report {
@@ -115,6 +115,38 @@ fn too_few_samples_are_no_finding_and_say_so() {
         Some("too few processes sampled for own memory: 2, needs 3")
     );
     assert_eq!(report.findings, []);
+}
+
+/// One that ended before it told what it is may have been a parallel worker.
+#[test]
+fn what_was_made_for_nobody_knows_whom_is_no_sure_finding() {
+    let mut run = server();
+    connect(&mut run, 400);
+    let low = &of(run.clone()).findings[0];
+    assert_eq!(
+        (low.rule, low.confidence),
+        ("churn_processes", Confidence::Low)
+    );
+    let told = "parallel workers of queries: 400 of 400 ended before they told what they are";
+    assert!(low.sentence.contains(told), "{}", low.sentence);
+    // Most were seen to be clients, and a few to be workers.
+    run.end.roles[CLIENT].ended_tasks = 300;
+    run.end.roles[STARTING].ended_tasks = 90;
+    run.end.roles[3].ended_tasks = 10;
+    let sure = &of(run.clone()).findings[0];
+    assert_eq!(sure.confidence, Confidence::High);
+    // Workers, and nobody came.
+    run.end.roles[CLIENT].ended_tasks = 0;
+    run.end.roles[STARTING].ended_tasks = 390;
+    let report = of(run);
+    assert_eq!(report.findings, []);
+    let seen = examined(&report, "churn_processes");
+    assert_eq!(seen.measured, Some(39.0));
+    let reason = seen.reason.as_deref().unwrap();
+    assert!(
+        reason.ends_with("more were workers than clients"),
+        "{reason}"
+    );
 }
 
 #[test]

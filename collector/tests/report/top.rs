@@ -156,6 +156,27 @@ fn what_could_not_be_measured_is_no_zero_and_the_reason_is_told() {
 }
 
 #[test]
+fn who_connections_are_is_told_or_why_not() {
+    let mut recording = named();
+    recording.runs[0].connected = None;
+    let measures = ["connected", "login", "roles", "something else"];
+    let lacking = measures.map(|measure| Unavailable {
+        measure: measure.to_owned(),
+        reason: "nobody may look".to_owned(),
+    });
+    recording.unavailable.extend(lacking);
+    let mut state = state(&recording);
+    let table = screen(&mut state, 120, 40);
+    assert!(table.contains("3 not measured, see ?"), "{table}");
+    press(&mut state, "?");
+    let help = screen(&mut state, 120, 60);
+    for measure in &measures[..3] {
+        let line = format!("{measure}: nobody may look");
+        assert!(help.contains(&line), "{help}");
+    }
+}
+
+#[test]
 fn names_give_a_terminal_no_orders() {
     let mut state = state(&named());
     press(&mut state, "3/EVIL\n");

@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-const PROGRAMS: [&str; 3] = ["on_sched_switch", "on_task_newtask", "on_task"];
+/// What names of our programs begin with, of those on tracepoints, uprobes and iterators alike; and those that do not.
+const PREFIX: &str = "on_";
+const OTHERS: [&str; 3] = ["count_recorders", "follow_caller", "call_nothing"];
 const MAPS: [&str; 2] = ["watched", "groups"];
 /// The kernel frees programs and maps some time after they were closed.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -39,9 +41,12 @@ impl Before {
     }
 }
 
-/// How many of our programs and maps the kernel holds.
+/// How many of our programs and maps the kernel holds, without those of another connscope.
 pub fn programs_and_maps() -> (usize, usize) {
-    (programs().len(), maps().len())
+    let (programs, maps) = (programs(), maps());
+    let foreign = held_by_others();
+    let ours = |all: BTreeSet<String>| all.difference(&foreign).count();
+    (ours(programs), ours(maps))
 }
 
 /// The cgroups that any connscope has made.
@@ -97,7 +102,7 @@ fn programs() -> BTreeSet<String> {
         .filter(|program| {
             program
                 .name_as_str()
-                .is_some_and(|name| PROGRAMS.contains(&name))
+                .is_some_and(|name| name.starts_with(PREFIX) || OTHERS.contains(&name))
         })
         .map(|program| format!("prog_id {}", program.id()))
         .collect()

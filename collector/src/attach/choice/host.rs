@@ -1,6 +1,6 @@
 //! What runs on this host, and what of it is meant by a port, a pid, a data directory, a unit or a cgroup.
 
-use super::{Chosen, Found};
+use super::{Chosen, Found, Identity};
 use crate::attach::databases::{DATABASES, Database, servers};
 use crate::attach::running::{Ports, Running};
 use crate::snapshot::TargetKind;
@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-type Server<'a> = (&'static Database, &'a Running);
+pub(super) type Server<'a> = (&'static Database, &'a Running);
 
 /// All that there is to choose from.
 pub struct Host<'a> {
     processes: &'a [Running],
     servers: Vec<Server<'a>>,
-    ports: Ports,
+    pub(super) ports: Ports,
 }
 
 impl<'a> Host<'a> {
@@ -32,6 +32,11 @@ impl<'a> Host<'a> {
     /// All of them.
     pub(super) fn processes(&self) -> &'a [Running] {
         self.processes
+    }
+
+    /// The database servers among them.
+    pub(super) fn servers(&self) -> &[Server<'a>] {
+        &self.servers
     }
 
     /// All database servers that run here.
@@ -90,8 +95,7 @@ impl<'a> Host<'a> {
             pids: vec![process.pid],
             found: Found::Server {
                 option: database.option,
-                port,
-                directory: process.directory(),
+                identity: Identity::of(process, port),
             },
             restarts: Vec::new(),
         }
@@ -115,7 +119,7 @@ impl<'a> Host<'a> {
             ),
             // In network namespaces of their own, or a port that is the other's pid.
             several => bail!(
-                "{option} {which}: these are {}; say which with --pid{}",
+                "{option} {which}: these are {}; say which with {option} PID{}",
                 several.len(),
                 self.list(several)
             ),
@@ -147,9 +151,8 @@ impl<'a> Host<'a> {
             .processes
             .iter()
             .filter(|it| self.ports.of(it).contains(&port));
-        // systemd holds the sockets of services that it starts when somebody comes.
         let (starters, listening): (Vec<&Running>, Vec<&Running>) =
-            listening.partition(|process| process.pid == 1 || process.name == "systemd");
+            listening.partition(|process| starts_others(process));
         let first = first_ones(&listening, self.processes);
         match first[..] {
             [] if !starters.is_empty() => {
@@ -172,16 +175,21 @@ impl<'a> Host<'a> {
                         name: format!("{}:{port}", process.name),
                         kind: TargetKind::Process,
                         pids: vec![process.pid],
-                        found: Found::Port(port),
+                        found: Found::Port(Identity::of(process, Some(port))),
                         restarts: Vec::new(),
                     }))
             }
             _ => {
-                let each = first.iter().map(|it| format!("{} ({})", it.pid, it.name));
+                let each = first.iter().map(|process| {
+                    let mut servers = self.servers.iter();
+                    let known = servers.find(|(_, server)| server.pid == process.pid);
+                    let option = known.map_or("--pid", |(database, _)| database.option);
+                    format!("{option} {} ({})", process.pid, process.name)
+                });
                 let each: Vec<_> = each.collect();
                 bail!(
-                    "--port {port}: several processes listen there, pids {}; say which with --pid",
-                    each.join(", ")
+                    "--port {port}: several processes listen there; say which with {}",
+                    each.join(" or ")
                 )
             }
         }
@@ -252,6 +260,11 @@ impl<'a> Host<'a> {
     }
 }
 
+/// systemd holds the sockets of services that it starts when somebody comes.
+pub(super) fn starts_others(process: &Running) -> bool {
+    process.pid == 1 || process.name == "systemd"
+}
+
 /// systemd takes a name without a suffix for a service.
 fn full_unit(name: &str) -> String {
     match name.ends_with(".service") || name.ends_with(".scope") {
@@ -275,7 +288,7 @@ fn in_hierarchy(cgroup: &str, is_v1: bool) -> (Option<&str>, String) {
 }
 
 /// Those of them that do not descend from another one.
-fn first_ones<'a>(some: &[&'a Running], processes: &[Running]) -> Vec<&'a Running> {
+pub(super) fn first_ones<'a>(some: &[&'a Running], processes: &[Running]) -> Vec<&'a Running> {
     let pids: BTreeSet<u32> = some.iter().map(|process| process.pid).collect();
     let parent_of = |pid: u32| {
         let process = processes.iter().find(|process| process.pid == pid)?;

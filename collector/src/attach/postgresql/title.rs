@@ -86,7 +86,8 @@ const OWN: &[(&str, &str)] = &[
 /// Those that each server has one of, and that say nothing more while it runs.
 const SINGLE: [&str; 3] = ["checkpointer", "background writer", "walwriter"];
 
-const PREFIX: &str = "postgres: ";
+/// What all titles begin with.
+pub(super) const PREFIX: &str = "postgres: ";
 
 /// What a title says.
 #[derive(Clone, Debug, PartialEq, Eq)]

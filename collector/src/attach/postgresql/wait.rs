@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache};
 use procfs::process::Process;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 
 const SYMBOL: &str = "my_wait_event_info";
@@ -72,11 +73,21 @@ impl Waits {
         self.name(word)
     }
 
-    /// The same of all connections that are named. Of one that ended meanwhile it is left out.
+    /// The same of all connections that are named. Of one that ended meanwhile, or whose wait cannot be told, none is
+    /// there, which does not say that it does not wait: those are counted, with the reason of one.
     pub fn add_to(&self, connections: &mut Connections) {
+        let mut untold = Vec::new();
         for connection in &mut connections.named {
-            let class = self.class(connection.pid).ok().flatten();
-            connection.wait = class.map(str::to_owned);
+            let class = self.class(connection.pid);
+            connection.wait = class.as_ref().ok().copied().flatten().map(str::to_owned);
+            untold.extend(class.err());
+        }
+        if let Some(error) = untold.first() {
+            let _ = write!(
+                connections.method,
+                "; whether {} of them wait is not known: {error:#}",
+                untold.len()
+            );
         }
     }
 
@@ -138,6 +149,7 @@ fn address(pid: u32) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::connections::Connection;
 
     #[test]
     fn classes_of_each_version() {
@@ -155,6 +167,31 @@ mod tests {
         assert_eq!(name(16, 0x0b00_0001), None);
         assert_eq!(name(18, 0x0200_0000), None);
         assert_eq!(name(18, 1), None);
+    }
+
+    #[test]
+    fn waits_that_cannot_be_read_are_counted() {
+        let mut found = Connections {
+            named: vec![Connection::default(); 3],
+            ..Connections::default()
+        };
+        let own = std::process::id();
+        for one in &mut found.named {
+            one.pid = own;
+        }
+        let waits = |address| Waits {
+            version: 15,
+            address,
+        };
+        // A pointer of ours to a word that says that we wait for nothing.
+        let word = 0_u32;
+        let pointer = &raw const word;
+        waits(&raw const pointer as u64).add_to(&mut found);
+        assert_eq!(found.method, "");
+        waits(0).add_to(&mut found);
+        assert!(found.named.iter().all(|one| one.wait.is_none()));
+        let said = "; whether 3 of them wait is not known: cannot read the memory of pid ";
+        assert!(found.method.starts_with(said), "{}", found.method);
     }
 
     #[test]

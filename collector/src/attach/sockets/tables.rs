@@ -91,6 +91,10 @@ impl Tables {
 }
 
 impl Listeners<'_> {
+    pub(super) fn are_any(&self) -> bool {
+        !(self.ports.is_empty() && self.paths.is_empty())
+    }
+
     /// Those that are files.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         let files = self.paths.iter().filter(|path| path.is_absolute());

@@ -3,8 +3,8 @@
 use super::super::targets::{has_ended, load};
 use crate::{
     attach::{
-        choice::Chosen,
-        following::{Event, Following},
+        choice::{Chosen, unasked},
+        following::{Event, Following, unknown_connections},
         login::Logins,
     },
     host, report,
@@ -26,14 +26,20 @@ pub(super) struct Watching {
     shown: Vec<Watched>,
     /// Those that are there no more.
     ended: Vec<bool>,
+    /// What is not told of them, since they were asked for by other options.
+    untold: Vec<Unavailable>,
+    /// Why the connections of each could not be told in the last interval.
+    unknown: Vec<Option<Unavailable>>,
 }
 
 impl Watching {
     /// Begins it. What is looked at in windows only is in no figure of an interval: it is left out.
     pub(super) fn begin(targets: Vec<Chosen>, logins: Logins) -> Result<Self> {
+        let untold = unasked(&targets);
         let mut sampler = load(&targets, &Options::NO_WINDOWS)?;
         let following = Following::begin(targets, &mut sampler, logins)?;
         let ended = vec![false; following.targets().len()];
+        let unknown = vec![None; ended.len()];
         Ok(Self {
             before: sampler.read()?,
             shown: following
@@ -41,6 +47,8 @@ impl Watching {
                 .map(|target| Watched::named(&target.name))
                 .collect(),
             ended,
+            untold,
+            unknown,
             host: host::describe(None),
             begun: Instant::now(),
             following,
@@ -63,6 +71,8 @@ impl Watching {
             .unavailable()
             .into_iter()
             .chain(of_logins)
+            .chain(self.untold.iter().cloned())
+            .chain(self.unknown.iter().flatten().cloned())
             .collect()
     }
 
@@ -78,8 +88,7 @@ impl Watching {
             watched: self.begun.elapsed(),
             seconds: length(&self.before, &now),
             own_cpu: own_cpu(&self.before, &now),
-            targets: Vec::new(),
-            unavailable: missing(&self.unavailable()),
+            ..Frame::default()
         };
         let before = std::mem::replace(&mut self.before, now);
         for (number, before) in before.into_iter().enumerate() {
@@ -88,6 +97,7 @@ impl Watching {
             }
         }
         frame.targets = self.shown.clone();
+        frame.unavailable = missing(&self.unavailable());
         if let [_, _, ..] = &frame.targets[..] {
             frame.targets.iter_mut().for_each(Watched::say_whose);
         }
@@ -105,10 +115,12 @@ impl Watching {
             return;
         }
         let mut run = run(target, before, now);
-        run.connected = self
-            .following
-            .connections(number, &run.end)
-            .and_then(Result::ok);
+        let connected = self.following.connections(number, &run.end).transpose();
+        self.unknown[number] = connected
+            .as_ref()
+            .err()
+            .map(|error| unknown_connections(&run.name, error));
+        run.connected = connected.ok().flatten();
         let recording = Recording {
             command: "top".into(),
             host: self.host.clone(),

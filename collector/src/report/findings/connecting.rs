@@ -44,8 +44,15 @@ fn churn(facts: &Facts<'_>, made: Made, calls: &str, advice: &str) -> Seen {
         .ok_or_else(|| lacking("creations"))?;
     let what = made.word();
     let per_second = units::number(rate);
+    let untold = Untold::of(facts.target.kind, new);
     let made = match facts.target.kind {
         TargetKind::Process => format!("its main thread made a {what} {per_second} times a second"),
+        _ if untold.is_some() => format!(
+            "up to {per_second} connections a second had a {what} made for them, or parallel workers of queries: {} \
+             of {} ended before they told what they are",
+            units::count(new.unsettled as f64),
+            units::count(connections as f64)
+        ),
         _ => format!("{per_second} connections a second had a {what} made for them"),
     };
     let sentence = made + &cost(new, calls);
@@ -57,15 +64,44 @@ fn churn(facts: &Facts<'_>, made: Made, calls: &str, advice: &str) -> Seen {
             Confidence::Medium,
             "every one was counted, and made for anything",
         ),
+        _ if untold.is_some() => seen.but(
+            Confidence::Low,
+            "every creation was counted, but of most it is not known whether it was for a client or for a parallel \
+             worker (max_parallel_workers_per_gather)",
+        ),
         _ if connections < MANY => seen.but(
             Confidence::Medium,
             "every one was counted, though they are few",
         ),
         _ => seen,
     };
+    let seen = seen.unless(untold == Some(Untold::RatherWorkers), || {
+        "most that were made ended before they told what they are; of the others more were workers than clients"
+            .to_owned()
+    });
     Ok(seen.unless(connections < CREATED_MIN, || {
         too_few("connections", connections as f64, CREATED_MIN as f64)
     }))
+}
+
+/// Of most that a postmaster made it is not known what they were: it makes parallel workers, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Untold {
+    RatherClients,
+    RatherWorkers,
+}
+
+impl Untold {
+    /// By those that told, since they ran when they were asked; those do that run for long.
+    fn of(kind: TargetKind, new: &NewConnection) -> Option<Self> {
+        let connections = new.created - new.of_other_roles;
+        let clients = connections - new.unsettled;
+        let dominate = kind == TargetKind::Postgresql && new.unsettled > clients;
+        dominate.then_some(match new.of_other_roles > clients {
+            true => Self::RatherWorkers,
+            false => Self::RatherClients,
+        })
+    }
 }
 
 /// `; the forks took 12 % of a core (mean 1.20 ms each), each first ran after 300 µs (p50)`.
