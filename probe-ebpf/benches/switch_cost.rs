@@ -94,7 +94,10 @@ fn main() -> ExitCode {
         ),
         ("a move to another CPU", Work::Moves, [MOVE_LIMIT; 2]),
     ] {
-        for (whose, watched, limit) in [("watched", true, limits[0]), ("not watched", false, limits[1])] {
+        for (whose, watched, limit) in [
+            ("watched", true, limits[0]),
+            ("not watched", false, limits[1]),
+        ] {
             let cost = || cost_above_empty(work, watched);
             within &= report(&format!("{what}, {whose}"), limit, cost);
         }
@@ -167,8 +170,14 @@ fn cost_of_timeline() -> Option<f64> {
     let (ours, empty) = (watch.costs().expect("costs"), empty.costs().expect("costs"));
     let empty = grown(&[], &empty, Work::Threads.program())?;
     let of_empty = empty.run_ns as f64 / empty.runs as f64;
-    let at_switches = ours.iter().filter(|cost| cost.name.starts_with(AT_SWITCHES) && cost.runs > 0);
-    Some(at_switches.map(|cost| cost.run_ns as f64 / cost.runs as f64 - of_empty).sum())
+    let at_switches = ours
+        .iter()
+        .filter(|cost| cost.name.starts_with(AT_SWITCHES) && cost.runs > 0);
+    Some(
+        at_switches
+            .map(|cost| cost.run_ns as f64 / cost.runs as f64 - of_empty)
+            .sum(),
+    )
 }
 
 /// By how much the programs have run whose name has these letters, all together.

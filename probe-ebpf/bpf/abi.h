@@ -380,6 +380,8 @@ struct stack_losses {
 	__u64 time;    /* that these took */
 	__u64 tasks;   /* that left a CPU and could not be remembered: until they come back, not counted at all */
 	__u64 order;   /* sleeps of which the books were not up to date */
+};
+
 /* What the timeline's ring holds: each record begins with one of these, four bytes. */
 enum timeline_kind { TIMELINE_SWITCH, TIMELINE_CREATION, TIMELINE_SHOOTDOWN };
 

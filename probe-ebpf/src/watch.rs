@@ -9,9 +9,7 @@ use crate::{
     loader::Loaded,
     parts::{Parts, Starting},
     placing::Placing,
-    probes::{
-        self, Measure, PROBES, creations, sched, stacks::Stacks, tasks, timeline::Timeline,
-    },
+    probes::{self, Measure, PROBES, creations, sched, stacks::Stacks, tasks, timeline::Timeline},
     sample::{self, GroupSample, Sample, Unavailable},
     settling::{Settling, Unsettled},
     statistics::{Counted, Counting},

@@ -39,7 +39,10 @@ pub(crate) enum Sink {
 
 impl Sink {
     pub(crate) fn open(output: &Output) -> Result<Self> {
-        output.out.as_deref().map_or(Ok(Self::Stdout), Self::open_at)
+        output
+            .out
+            .as_deref()
+            .map_or(Ok(Self::Stdout), Self::open_at)
     }
 
     /// The file or device of that name.

@@ -111,7 +111,12 @@ impl Group {
         if self.records.len() > 1 {
             return self.beside();
         }
-        let (_, Record { origin, content }) = self.records.remove(0);
+        let (
+            _,
+            Record {
+                origin, content, ..
+            },
+        ) = self.records.remove(0);
         Ok(match content {
             Content::Recording(it) => Chapter::Report(report::build(&it)?, origin),
             Content::Calibration(it) => Chapter::Calibration(calibration::build(&it), origin),
@@ -121,7 +126,13 @@ impl Group {
 
     fn beside(self) -> Result<Chapter> {
         let (mut calibrations, mut comparisons) = (Vec::new(), Vec::new());
-        for (file, Record { origin, content }) in self.records {
+        for (
+            file,
+            Record {
+                origin, content, ..
+            },
+        ) in self.records
+        {
             match content {
                 Content::Calibration(it) => calibrations.push(Sheet {
                     file,
