@@ -137,8 +137,13 @@ fn cost_above_empty(work: Work, watched: bool) -> Option<f64> {
     let before = costs();
     workload.run();
     let after = costs();
-    let empty = grown(&before.1, &after.1, Work::Threads.program())?;
-    let hook = grown(&before.0, &after.0, work.program())?;
+    let empty = grown(&before.1, &after.1, Work::Threads.program());
+    let empty = empty.expect("an empty program");
+    let hook = grown(&before.0, &after.0, work.program());
+    let Some(hook) = hook else {
+        assert!(work == Work::Moves, "no program at {}", work.program());
+        return None;
+    };
     assert!(hook.runs >= work.times(), "{} runs at the hook", hook.runs);
     let programs = match work {
         Work::Moves => work.program(),
@@ -173,11 +178,10 @@ fn cost_of_timeline() -> Option<f64> {
     let at_switches = ours
         .iter()
         .filter(|cost| cost.name.starts_with(AT_SWITCHES) && cost.runs > 0);
-    Some(
-        at_switches
-            .map(|cost| cost.run_ns as f64 / cost.runs as f64 - of_empty)
-            .sum(),
-    )
+    let each = at_switches.map(|cost| cost.run_ns as f64 / cost.runs as f64 - of_empty);
+    let each: Vec<f64> = each.collect();
+    assert!(!each.is_empty(), "no program of the timeline has run");
+    Some(each.iter().sum())
 }
 
 /// By how much the programs have run whose name has these letters, all together.

@@ -65,5 +65,5 @@ fn is_go(pid: u32) -> bool {
 /// Java's virtual machine is a library, whatever the program that starts it is called.
 fn is_java(pid: u32) -> bool {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"));
-    maps.is_ok_and(|maps| maps.lines().any(|line| line.ends_with("/libjvm.so")))
+    maps.is_ok_and(|maps| maps.lines().any(|line| line.contains("/libjvm.so")))
 }

@@ -74,7 +74,7 @@ pub struct Report {
     #[arg(long, value_name = "PAGE", conflicts_with_all = ["format", "out", "explain"])]
     pub html: Option<PathBuf>,
     /// Write the stacks of a record that was made with --stacks as flame graphs, for a browser
-    #[arg(long, value_name = "SVG", conflicts_with_all = ["html", "format", "out", "explain"])]
+    #[arg(long, value_name = "SVG", conflicts_with_all = ["html", "format", "out", "explain", "timeline"])]
     pub flamegraph: Option<PathBuf>,
     /// Write what tasks did one by one, of a record with --timeline, for ui.perfetto.dev
     #[arg(long, value_name = "OUT", conflicts_with_all = ["format", "out", "explain", "html"])]

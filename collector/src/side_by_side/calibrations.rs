@@ -64,6 +64,8 @@ impl Calibrations {
     #[must_use]
     pub fn of(sheets: Vec<Sheet<Calibration>>) -> Self {
         let hosts = sides(&sheets, |report| report.incomplete.as_ref());
+        let is_quick = |sheet: &Sheet<Calibration>| sheet.report.quick;
+        let is_alike = sheets.iter().all(|it| is_quick(it) == is_quick(&sheets[0]));
         let mut names: Vec<&str> = Vec::new();
         for sheet in &sheets {
             merge(
@@ -82,14 +84,14 @@ impl Calibrations {
             let found = sheets
                 .iter()
                 .map(|sheet| Some(&sheet.report.operations[of(sheet)?]));
-            Operation::of(&found.collect::<Vec<_>>(), &hosts)
+            Operation::of(&found.collect::<Vec<_>>(), &hosts, is_alike)
         };
         let operations = names.iter().filter_map(operation).collect();
         Self {
             schema: SCHEMA,
             command: "report",
             of: "calibrate",
-            differences: differences(&sheets),
+            differences: differences(&sheets, &names),
             operations,
             unavailable: sheets
                 .iter()
@@ -102,9 +104,14 @@ impl Calibrations {
 }
 
 impl Operation {
-    /// None where no host has it.
-    fn of(of_hosts: &[Option<&Measurements>], hosts: &[Side]) -> Option<Self> {
+    /// None where no host has it. There is an order only among what was measured alike.
+    fn of(of_hosts: &[Option<&Measurements>], hosts: &[Side], is_alike: bool) -> Option<Self> {
         let first = of_hosts.iter().flatten().next()?;
+        let is_alike = is_alike
+            && of_hosts
+                .iter()
+                .flatten()
+                .all(|it| it.method == first.method);
         let mut variants: Vec<&Measured> = Vec::new();
         for result in of_hosts.iter().flatten().flat_map(|it| &it.results) {
             put(&mut variants, result);
@@ -117,7 +124,10 @@ impl Operation {
             let results: Vec<Option<Measured>> = of_hosts.iter().map(result).collect();
             Variant {
                 variant: like.variant.clone(),
-                places: order(&results, hosts),
+                places: match is_alike {
+                    true => order(&results, hosts),
+                    false => Vec::new(),
+                },
                 results,
             }
         };
@@ -167,17 +177,18 @@ fn order(results: &[Option<Measured>], hosts: &[Side]) -> Vec<Vec<String>> {
             confidence_95,
         })
     };
-    let contenders: Vec<Contender> = machines.into_iter().filter_map(contender).collect();
-    if contenders.len() < 2 {
+    // Of one that is left out it would not be known where it stands.
+    let contenders: Option<Vec<Contender>> = machines.into_iter().map(contender).collect();
+    let Some(contenders) = contenders.filter(|all| all.len() > 1) else {
         return Vec::new();
-    }
+    };
     let places = places(contenders, false).into_iter();
     places
         .map(|place| place.into_iter().map(|it| it.name).collect())
         .collect()
 }
 
-fn differences(sheets: &[Sheet<Calibration>]) -> Vec<Difference> {
+fn differences(sheets: &[Sheet<Calibration>], names: &[&str]) -> Vec<Difference> {
     let samples = |sheet: &Sheet<Calibration>| match sheet.report.quick {
         true => "fewer and shorter ones (--quick)".to_owned(),
         false => "all".to_owned(),
@@ -191,19 +202,18 @@ fn differences(sheets: &[Sheet<Calibration>]) -> Vec<Difference> {
     .into_iter()
     .flatten()
     .collect();
-    for (place, operation) in sheets[0].report.operations.iter().enumerate() {
+    for name in names {
         let method = |sheet: &Sheet<Calibration>| {
-            let same = sheet
-                .report
-                .operations
-                .iter()
-                .find(|it| it.name == operation.name);
-            // What a host lacks is no other method.
-            same.unwrap_or(&sheets[0].report.operations[place])
-                .method
-                .clone()
+            let mut operations = sheet.report.operations.iter();
+            let found = operations.find(|it| it.name == *name);
+            found.map(|it| it.method.clone())
         };
-        differences.extend(difference(&operation.name, sheets, method));
+        // What a host lacks is no other method.
+        let Some(first) = sheets.iter().find_map(method) else {
+            continue;
+        };
+        let method = |sheet: &Sheet<Calibration>| method(sheet).unwrap_or_else(|| first.clone());
+        differences.extend(difference(name, sheets, method));
     }
     differences
 }

@@ -13,6 +13,7 @@ use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache};
 use procfs::process::Process;
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::path::Path;
 
 const SYMBOL: &str = "my_wait_event_info";
 /// Of `/proc/PID/auxv`: where the program headers lie in memory.
@@ -74,13 +75,14 @@ impl Waits {
     }
 
     /// The same of all connections that are named. Of one that ended meanwhile, or whose wait cannot be told, none is
-    /// there, which does not say that it does not wait: those are counted, with the reason of one.
+    /// there, which does not say that it does not wait: the latter are counted, with the reason of one.
     pub fn add_to(&self, connections: &mut Connections) {
         let mut untold = Vec::new();
         for connection in &mut connections.named {
             let class = self.class(connection.pid);
             connection.wait = class.as_ref().ok().copied().flatten().map(str::to_owned);
-            untold.extend(class.err());
+            let has_ended = || !Path::new("/proc").join(connection.pid.to_string()).exists();
+            untold.extend(class.err().filter(|_| !has_ended()));
         }
         if let Some(error) = untold.first() {
             let _ = write!(

@@ -8,7 +8,7 @@ use super::{
     watching::Watched,
 };
 use crate::claims::round::Round;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::{
     sync::{
         Arc,
@@ -196,6 +196,11 @@ impl Crowd {
         while signals.begun.load(Ordering::Relaxed) < clients && Instant::now() < given_up {
             sleep(LOOK).await;
         }
+        let begun = signals.begun.load(Ordering::Relaxed);
+        ensure!(
+            begun >= clients,
+            "{begun} of {clients} clients only had begun to work after {PATIENCE:?}"
+        );
         // The last one's statement is on its way.
         sleep(LOOK).await;
         let counted = || [&signals.commits, &signals.aborted].map(|it| it.load(Ordering::Relaxed));

@@ -82,7 +82,18 @@ pub(super) fn bars(report: &Report) -> String {
 
 /// The same of several hosts: those of a model next to each other, in the order of the hosts.
 pub(super) fn bars_of_hosts(them: &Comparisons) -> String {
-    let Some(most) = them.blocks.iter().map(|block| block.connections).max() else {
+    let hosts_at = |connections| {
+        let blocks = them
+            .blocks
+            .iter()
+            .filter(|it| it.connections == connections);
+        let blocks: Vec<_> = blocks.collect();
+        let has = |host: &usize| blocks.iter().any(|it| them.target(it, *host).is_some());
+        (0..them.hosts.len()).filter(has).count()
+    };
+    // The largest number that most of them, best all, were tried with.
+    let numbers = them.blocks.iter().map(|block| block.connections);
+    let Some(most) = numbers.max_by_key(|it| (hosts_at(*it), *it)) else {
         return String::new();
     };
     let blocks = || them.blocks.iter().filter(|block| block.connections == most);

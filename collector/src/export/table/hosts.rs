@@ -247,12 +247,9 @@ fn whose(ranking: Option<&Ranked>, block: &Block) -> Figure {
     let places: Vec<Vec<&str>> = names
         .map(|place| place.iter().map(|it| it.name.as_str()).collect())
         .collect();
-    match (
-        places.iter().map(Vec::len).sum::<usize>(),
-        &ranked.not_ranked[..],
-    ) {
-        (0 | 1, [first, ..]) => Figure::Missing(format!("no order is known: {}", first.reason)),
-        _ => Figure::Value(best(&places)),
+    match ranked.not_ranked.first() {
+        Some(first) => Figure::Missing(format!("no order is known: {}", first.reason)),
+        None => Figure::Value(best(&places)),
     }
 }
 
