@@ -14,7 +14,6 @@ pub struct StackOptions {
 }
 
 impl Default for StackOptions {
-    /// What a CPU pays for both stays below some 1 %, whatever it does.
     fn default() -> Self {
         Self {
             rate_hz: 99,

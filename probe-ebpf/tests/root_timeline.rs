@@ -157,9 +157,11 @@ fn slept(
     let switches = switches.iter().map(|it| (it.blocked_ns, it.reason));
     for (blocked, next) in switches.chain(ends) {
         if blocked > so_far {
-            slept[usize::from(reason.expect("a reason"))] += blocked - so_far;
+            // Moved between run queues without a sleep.
+            let other = REASONS.len() as u8 - 1;
+            slept[usize::from(reason.unwrap_or(other))] += blocked - so_far;
         }
-        (reason, so_far) = (next.or(reason), blocked);
+        (reason, so_far) = (next, blocked);
     }
     slept
 }

@@ -1,6 +1,6 @@
 //! The commands around records.
 
-use super::{Output, Watched, interval, measured_time, share, time_within};
+use super::{Output, Watched, interval, share, time_within};
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 
@@ -38,16 +38,17 @@ pub struct Record {
     pub interval: Duration,
     /// Keep what tasks do one by one too, from the beginning for so long at most, 10s by default: switches, creations,
     /// shootdowns (see docs/records.md)
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "10s", value_parser = timeline_time)]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "10s", value_parser = bounded_time)]
     pub timeline: Option<Duration>,
-    /// Take stacks too, of tasks that run and of those that leave a CPU, from the beginning for at most so long
+    /// Take stacks too, of tasks that run and of those that leave a CPU, from the beginning for at most so long; not
+    /// together with a timeline, which would time their programs along with switches
     /// [default of TIME: 30s]
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = measured_time)]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = bounded_time, conflicts_with = "timeline")]
     pub stacks: Option<Duration>,
 }
 
-/// Up to ten minutes: after a million switches it ends in any case.
-fn timeline_time(text: &str) -> Result<Duration, String> {
+/// Up to ten minutes.
+fn bounded_time(text: &str) -> Result<Duration, String> {
     time_within(text, Duration::from_millis(100), Duration::from_secs(600))
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// How often events are taken: there is room for those of a fraction of a second.
 const TAKEN_EVERY: Duration = Duration::from_millis(50);
 /// No more are kept. They take some 25 MB of the record, and drawn 50 MB.
-const SWITCHES_MAX: usize = 1_000_000;
+const EVENTS_MAX: usize = 1_000_000;
 
 /// A timeline that is kept, if it was asked for, for as long as it lasts.
 pub(super) struct Timeline {
@@ -28,7 +28,8 @@ pub(super) struct Timeline {
 struct Going {
     time: Duration,
     begun: Instant,
-    switches: usize,
+    /// Switches, creations and shootdowns that were kept.
+    events: usize,
 }
 
 impl Timeline {
@@ -53,7 +54,7 @@ impl Timeline {
                 timeline.going = Some(Going {
                     time,
                     begun: Instant::now(),
-                    switches: 0,
+                    events: 0,
                 });
                 timeline.take(sampler, keeping)?;
             }
@@ -82,9 +83,9 @@ impl Timeline {
             return Ok(());
         };
         let (time, after) = (going.time, going.begun.elapsed());
-        let early = (going.switches >= SWITCHES_MAX).then(|| {
+        let early = (going.events >= EVENTS_MAX).then(|| {
             format!(
-                "after {after:.1?} of {time:?}, since no more than {SWITCHES_MAX} switches are kept"
+                "after {after:.1?} of {time:?}, since no more than {EVENTS_MAX} events are kept"
             )
         });
         if early.is_none() && after < time {
@@ -139,7 +140,8 @@ impl Timeline {
     fn take(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
         let events = sampler.timeline_events()?;
         if let Some(going) = &mut self.going {
-            going.switches += events.switches.len();
+            going.events +=
+                events.switches.len() + events.creations.len() + events.shootdowns.len();
         }
         if !events.is_empty() {
             keeping.take(Entry::Timeline(Part::Events(events)));

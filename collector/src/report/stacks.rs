@@ -57,9 +57,10 @@ pub fn build(stacks: &Stacks, targets: &[&str]) -> FlameGraph {
                 add(false, path(Some(asleep)), seen.asleep_ns);
                 add(false, path(Some(WAITING.into())), seen.waiting_ns);
             }
+            // Without a sleep it is off a CPU and off all run queues while it is moved between two of these.
             SeenAt::Preempted => {
-                let waited = seen.asleep_ns + seen.waiting_ns;
-                add(false, path(Some(WAITING.into())), waited);
+                add(false, path(Some("asleep: other".into())), seen.asleep_ns);
+                add(false, path(Some(WAITING.into())), seen.waiting_ns);
             }
         }
     }
@@ -173,13 +174,8 @@ impl Sums {
             }
             let time = seen.asleep_ns + seen.waiting_ns;
             sums.off_cpu.add(stacks, seen, time);
-            match seen.of {
-                SeenAt::Preempted => sums.waiting += time,
-                _ => {
-                    sums.asleep += seen.asleep_ns;
-                    sums.waiting += seen.waiting_ns;
-                }
-            }
+            sums.asleep += seen.asleep_ns;
+            sums.waiting += seen.waiting_ns;
             match seen.taken {
                 Taken::OverBudget => sums.over_budget += time,
                 Taken::Before | Taken::KernelAlone => sums.before += time,

@@ -292,7 +292,7 @@ impl Timeline {
             lane.draw(it, now, &mut self.summary, &mut self.marks);
         }
         if !after_close {
-            lane.reason = it.reason.or(lane.reason);
+            lane.reason = it.reason;
         }
         // Its next record would be another task's.
         if it.left == Left::Ended && !after_close {
