@@ -153,7 +153,12 @@ fn all_of_a_unit_or_a_cgroup_is_one_target() {
     );
     let alone = hierarchy.create("alone.service").expect("a cgroup");
     fs::write(alone.processes_file(), members[1].pid().to_string()).expect("it moves");
-    let unit_of_one = unit.replace("choice", "alone");
+    let folder = alone.processes_file();
+    let folder = folder
+        .parent()
+        .and_then(|it| it.file_name())
+        .expect("its folder");
+    let unit_of_one = folder.to_str().expect("a name");
     assert_eq!(
         watches(&format!("--redis {unit_of_one}")),
         [described(&members[1])]
