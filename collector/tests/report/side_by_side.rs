@@ -166,6 +166,7 @@ fn three_of_each() -> Vec<(&'static str, Vec<u8>)> {
     let runs = [("a", 0.98), ("b", 1.0), ("c", 1.02)];
     let runs = runs.iter().flat_map(|&(file, factor)| {
         [("slow", slower()), ("fast", calibration::recording())].map(|(host, mut samples)| {
+            samples.quick = false;
             let findings = samples.findings.iter_mut();
             let series = findings.filter_map(|finding| match finding {
                 Finding::Series(series) => Some(series),
@@ -201,10 +202,26 @@ fn a_host_is_the_cheapest_only_where_its_runs_are_apart() {
             }
         }
     }
-    // One run of each says nothing of an order, however far apart.
-    let one = calibrations(&three_of_each()[..2]);
-    let mut variants = one.operations.iter().flat_map(|it| &it.variants);
-    assert!(variants.all(|it| it.places.is_empty()));
+    // One run of each says nothing of an order, however far apart; nor do runs that were not alike, or a host more of
+    // which there are not enough.
+    let mut others = three_of_each();
+    others.push(("d", record_of(&slower(), "slow")));
+    let mut third = calibration::recording();
+    third.quick = false;
+    let mut too_few = three_of_each();
+    too_few.push(("d", record_of(&third, "third")));
+    for files in [&three_of_each()[..2], &others, &too_few] {
+        let none = calibrations(files);
+        let mut variants = none.operations.iter().flat_map(|it| &it.variants);
+        let of_all =
+            |it: &&connscope::side_by_side::Variant| it.results.iter().all(Option::is_some);
+        assert!(
+            variants
+                .by_ref()
+                .filter(of_all)
+                .all(|it| it.places.is_empty())
+        );
+    }
 }
 
 #[test]
