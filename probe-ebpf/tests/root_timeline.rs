@@ -258,7 +258,9 @@ fn every_switch_is_there_with_what_the_books_say() {
         .any(|it| it.method.contains("gaps of switches to tp_btf"))
     {
         let median = gaps[gaps.len() / 2];
-        assert!((50..20_000).contains(&median), "{median} ns");
+        // An emulated CPU takes the time of its emulation.
+        let most = if emulated() { 1_000_000 } else { 20_000 };
+        assert!((50..most).contains(&median), "{median} ns");
         eprintln!("{} gaps, median {median} ns", gaps.len());
     }
 }
