@@ -128,12 +128,14 @@ fn what_perfetto_is_given_sums_to_the_report() {
             runs.len()
         );
     }
-    let forks = trace.named("fork");
+    // What was made in the last moments may not have run by the end.
+    let mut forks = trace.named("fork");
+    forks.retain(|it| it.from_ns + 200_000_000 < to);
     let first = trace.named("first run");
     let ended = |flow: u64| first.iter().any(|it| it.ending_flows == [flow]);
     let met = forks.iter().filter(|it| ended(it.flows[0])).count();
     assert!(
-        forks.len() > 50 && met + 5 >= forks.len(),
+        forks.len() > 50 && met + 1 >= forks.len(),
         "{met} of {} forks",
         forks.len()
     );
