@@ -8,6 +8,7 @@ pub mod attach;
 pub mod calibrate;
 pub mod claims;
 pub mod cli;
+mod clock;
 pub mod command;
 pub mod counters;
 pub mod diff;

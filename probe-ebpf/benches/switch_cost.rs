@@ -51,27 +51,8 @@ impl Work {
 
     fn workload(self) -> Workload {
         match self {
-            Self::Threads => Workload::new(|| {
-                pin(0);
-                let pair = Pair::new();
-                let far = pair.far;
-                thread::spawn(move || serve(far));
-                move || call(pair.near, TRIPS)
-            }),
-            Self::Processes => Workload::new(|| {
-                pin(0);
-                let pair = Pair::new();
-                // SAFETY: the child runs `serve` alone, and ends with its parent's end of the pipes.
-                if unsafe { libc::fork() } == 0 {
-                    drop(pair.near);
-                    serve(pair.far);
-                    // SAFETY: ends the child.
-                    unsafe { libc::_exit(0) };
-                }
-                drop(pair.far);
-                let near = pair.near;
-                move || call(near, TRIPS)
-            }),
+            Self::Threads => ping_pong_of_threads(TRIPS),
+            Self::Processes => ping_pong_of_processes(TRIPS),
             Self::Moves => Workload::new(|| || (0..MOVES).for_each(|n| pin(n as usize % 2))),
         }
     }

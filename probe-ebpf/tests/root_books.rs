@@ -89,13 +89,7 @@ fn trips() -> u32 {
 
 #[test]
 fn ping_pong_of_threads_on_one_cpu() {
-    let mut workload = Workload::new(|| {
-        pin(0);
-        let pair = Pair::new();
-        let far = pair.far;
-        thread::spawn(move || serve(far));
-        move || call(pair.near, trips())
-    });
+    let mut workload = ping_pong_of_threads(trips());
     let (before, mut watch) = watch_at_rest(&workload);
     workload.run();
     assert_equals_kernel(&workload, &before, &mut watch);
@@ -110,20 +104,7 @@ fn ping_pong_of_threads_on_one_cpu() {
 
 #[test]
 fn ping_pong_of_processes_on_one_cpu() {
-    let mut workload = Workload::new(|| {
-        pin(0);
-        let pair = Pair::new();
-        // SAFETY: the child runs `serve` alone.
-        if unsafe { libc::fork() } == 0 {
-            drop(pair.near);
-            serve(pair.far);
-            // SAFETY: ends the child.
-            unsafe { libc::_exit(0) };
-        }
-        drop(pair.far);
-        let near = pair.near;
-        move || call(near, trips())
-    });
+    let mut workload = ping_pong_of_processes(trips());
     let (before, mut watch) = watch_at_rest(&workload);
     assert_eq!(before.len(), 2);
     workload.run();

@@ -6,12 +6,14 @@ use super::login::Logins;
 use super::process::name_of;
 use super::running::{lives_in, now_after_boot};
 use super::telling::{Tellers, connections_of, roles_of};
+use crate::clock::now_ns;
 use crate::roles::Roles;
 use crate::sample::Sampler;
 use crate::snapshot::{Restart, Snapshot, Unavailable, connections::Connections};
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::time::ClockId;
 use std::collections::HashSet;
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -244,7 +246,7 @@ impl Following {
             if target.gone.take().is_some() {
                 target.since = since_now();
                 target.chosen.restarts.push(Restart {
-                    at_ns: now_ns(),
+                    at_ns: now_ns(ClockId::Monotonic),
                     pid,
                 });
                 events.push(Event::Back(number, name.clone(), pid));
@@ -324,10 +326,4 @@ fn since_now() -> Since {
         found: now,
         alive: now,
     }
-}
-
-/// `CLOCK_MONOTONIC`, as snapshots have it.
-fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

@@ -3,7 +3,7 @@
 use super::{
     Usage,
     keeping::Keeping,
-    output::{Sink, conclude, print},
+    output::{Sink, print},
     report,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     host,
     interrupt::Interrupt,
     progress::Progress,
-    record::{End, Entry},
+    record::Entry,
     series::{Calibration, Finding},
 };
 use anyhow::{Context, Result, bail};
@@ -55,13 +55,7 @@ pub fn run(args: &Calibrate, quiet: bool) -> Result<ExitCode> {
     };
     let incomplete = calibration.incomplete.clone();
     keeping.take(Entry::Calibration(Box::new(calibration)));
-    let kept = keeping.end(End {
-        methods: Vec::new(),
-        unavailable: Vec::new(),
-        incomplete,
-    })?;
-    report::write(&kept.record, false, sink, &args.output)?;
-    Ok(kept.conclude(conclude(&kept.record.troubles())))
+    report::end(keeping, incomplete, sink, &args.output)
 }
 
 /// Measures one operation for [`run`], which has started this process for it.

@@ -3,7 +3,7 @@
 use super::{
     Usage,
     keeping::Keeping,
-    output::{Sink, conclude, print},
+    output::{Sink, print},
     report,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     figures::{Claim, ClaimsRun, Described},
     host,
     interrupt::Interrupt,
-    record::{End, Entry},
+    record::Entry,
 };
 use anyhow::{Context, Result};
 use std::{fmt::Write, process::ExitCode, time::Instant};
@@ -65,13 +65,7 @@ pub fn run(args: &Claims, quiet: bool) -> Result<ExitCode> {
     let incomplete = run.incomplete.clone();
     keeping.begin("claims", host, Vec::new(), Vec::new());
     keeping.take(Entry::Claims(Box::new(run)));
-    let kept = keeping.end(End {
-        methods: Vec::new(),
-        unavailable: Vec::new(),
-        incomplete,
-    })?;
-    report::write(&kept.record, false, sink, &args.output)?;
-    Ok(kept.conclude(conclude(&kept.record.troubles())))
+    report::end(keeping, incomplete, sink, &args.output)
 }
 
 fn logins(args: &Claims) -> Result<Vec<(Kind, Login)>, Usage> {

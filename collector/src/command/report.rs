@@ -4,13 +4,14 @@ mod several;
 
 use super::{
     Usage,
+    keeping::Keeping,
     output::{Sink, conclude},
     timeline,
 };
 use crate::{
     cli::{self, Output},
     export::{Document, Format, flamegraph},
-    record::{Content, Error, Gathered, Reader, Record},
+    record::{Content, End, Error, Gathered, Reader, Record},
     report,
     report::{calibration, claims},
 };
@@ -87,6 +88,25 @@ pub(super) fn write_stacks(record: &Record, sink: Sink) -> Result<()> {
     };
     let graphs = report::stacks::build(stacks, &targets);
     sink.stream(|out| flamegraph::write(&graphs, out).map(|()| true))
+}
+
+/// Ends a run whose only entry is its result, and reports it.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn end(
+    keeping: Keeping,
+    incomplete: Option<String>,
+    sink: Sink,
+    output: &Output,
+) -> Result<ExitCode> {
+    let kept = keeping.end(End {
+        methods: Vec::new(),
+        unavailable: Vec::new(),
+        incomplete,
+    })?;
+    write(&kept.record, false, sink, output)?;
+    Ok(kept.conclude(conclude(&kept.record.troubles())))
 }
 
 /// The report of what was recorded, live or before.

@@ -2,6 +2,7 @@
 
 use super::{keeping::Keeping, output::say};
 use crate::{
+    clock::now_ns,
     record::Entry,
     sample::Sampler,
     snapshot::{
@@ -12,6 +13,7 @@ use crate::{
 };
 use anyhow::Result;
 use probe_ebpf::stack_sample::StackOptions;
+use rustix::time::ClockId;
 use std::time::{Duration, Instant};
 
 /// How often they are read: processes that have ended since may have no names for their functions.
@@ -83,7 +85,7 @@ impl TakingStacks {
         }
         if self.kept.elapsed() >= KEEP {
             self.kept = Instant::now();
-            let until = now_ns();
+            let until = now_ns(ClockId::Monotonic);
             keeping.take(Entry::Stacks(Box::new(self.gathering.chunk(until))));
         }
         Ok(true)
@@ -103,10 +105,4 @@ impl TakingStacks {
         keeping.take(Entry::Stacks(Box::new(stacks)));
         Ok(())
     }
-}
-
-/// `CLOCK_MONOTONIC`, as snapshots have it.
-fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

@@ -1,9 +1,10 @@
 //! Timelines: what tasks do one by one, as plain data.
 
 use super::Sampler;
+use crate::clock::now_ns;
 use crate::snapshot::timeline::{Begun, Creation, Events, Left, Shootdown, Standing, Switch, Task};
 use probe_ebpf::{Error, sample::timeline as probe};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 use std::sync::Arc;
 
 /// Its name among the measures.
@@ -20,9 +21,9 @@ impl Sampler {
         };
         timeline.begin()?;
         Ok(Some(Begun {
-            at_ns: now(ClockId::Monotonic),
-            boottime_ns: now(ClockId::Boottime),
-            realtime_ns: now(ClockId::Realtime),
+            at_ns: now_ns(ClockId::Monotonic),
+            boottime_ns: now_ns(ClockId::Boottime),
+            realtime_ns: now_ns(ClockId::Realtime),
         }))
     }
 
@@ -128,9 +129,4 @@ fn switch(it: probe::Switch) -> Switch {
         reason: it.reason,
         gap: it.gap.map(|gap| (gap.ns, gap.own_ns)),
     }
-}
-
-fn now(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -361,6 +361,35 @@ pub fn call((mut from, mut to): (PipeReader, PipeWriter), trips: u32) {
     std::mem::forget((from, to));
 }
 
+/// A byte goes to and fro between two threads on one CPU.
+pub fn ping_pong_of_threads(trips: u32) -> Workload {
+    Workload::new(|| {
+        pin(0);
+        let pair = Pair::new();
+        let far = pair.far;
+        std::thread::spawn(move || serve(far));
+        move || call(pair.near, trips)
+    })
+}
+
+/// The same between two processes.
+pub fn ping_pong_of_processes(trips: u32) -> Workload {
+    Workload::new(|| {
+        pin(0);
+        let pair = Pair::new();
+        // SAFETY: the child runs `serve` alone, and ends with its parent's end of the pipes.
+        if unsafe { libc::fork() } == 0 {
+            drop(pair.near);
+            serve(pair.far);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+        drop(pair.far);
+        let near = pair.near;
+        move || call(near, trips)
+    })
+}
+
 /// So many threads that all do their `work`, by their number and until the time that it is given,
 /// when the body runs; then they stay.
 pub fn crowd(

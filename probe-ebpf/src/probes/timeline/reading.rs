@@ -124,9 +124,8 @@ impl Reading {
             return;
         }
         let creator = creator.task.number;
-        self.numbered += 1;
         let task = Task {
-            number: self.numbered,
+            number: self.next_number(),
             pid: record.pid,
             tid: record.tid,
             started_ns: record.started,
@@ -140,13 +139,19 @@ impl Reading {
             clone_flags: record.flags,
             io_worker: record.io_worker != 0,
         });
-        self.events.tasks.push(task.clone());
-        let known = Known {
-            task,
-            clock: 0,
-            lived: 0,
-        };
-        self.tasks.insert(record.task, known);
+        let (clock, lived) = (0, 0);
+        self.know(record.task, Known { task, clock, lived });
+    }
+
+    fn next_number(&mut self) -> u32 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    /// Tells of a new task, which is known from now on.
+    fn know(&mut self, address: u64, known: Known) {
+        self.events.tasks.push(known.task.clone());
+        self.tasks.insert(address, known);
     }
 
     fn shootdown(&mut self, record: &timeline_shootdown) {
@@ -180,23 +185,18 @@ impl Reading {
             }
             return known.task.number;
         }
-        self.numbered += 1;
+        let number = self.next_number();
         let task = Task {
-            number: self.numbered,
+            number,
             pid: record.pid,
             tid: record.tid,
             started_ns: record.started,
             group: record.group,
             comm: comm.into(),
         };
-        self.events.tasks.push(task.clone());
-        let known = Known {
-            task,
-            clock: record.clock,
-            lived,
-        };
-        self.tasks.insert(record.task, known);
-        self.numbered
+        let clock = record.clock;
+        self.know(record.task, Known { task, clock, lived });
+        number
     }
 }
 
