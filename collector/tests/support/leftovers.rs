@@ -95,9 +95,23 @@ fn everything() -> BTreeSet<String> {
     all
 }
 
+/// All of them at one moment: one that goes between its listing and the look at it is an error of the list.
+fn listed<T, E: std::fmt::Debug, List: Iterator<Item = Result<T, E>>>(
+    list: impl Fn() -> List,
+) -> Vec<T> {
+    let mut last = None;
+    for _ in 0..10 {
+        match list().collect() {
+            Ok(all) => return all,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("root may list programs and maps: {last:?}")
+}
+
 /// As `prog_id 7`.
 fn programs() -> BTreeSet<String> {
-    let programs = loaded_programs().map(|program| program.expect("root may list programs"));
+    let programs = listed(loaded_programs).into_iter();
     programs
         .filter(|program| {
             program
@@ -110,7 +124,7 @@ fn programs() -> BTreeSet<String> {
 
 /// As `map_id 7`.
 fn maps() -> BTreeSet<String> {
-    let maps = loaded_maps().map(|map| map.expect("root may list maps"));
+    let maps = listed(loaded_maps).into_iter();
     maps.filter(|map| map.name_as_str().is_some_and(|name| MAPS.contains(&name)))
         .map(|map| format!("map_id {}", map.id()))
         .collect()
