@@ -152,6 +152,17 @@ fn switches_are_as_many_as_the_kernel_counts() {
         2.0,
     );
 
+    // x86 keeps the entries of six address spaces for each CPU; a task of others takes the place of one now and then.
+    let flushed = |spaces| {
+        let ring = with(&report, "address_spaces", "address_spaces", spaces);
+        let share = ring["observed"]["tlb_flushed_share"].as_f64();
+        share.expect("a share, with root's privileges")
+    };
+    for (spaces, shares) in [(2.0, 0.0..0.1), (6.0, 0.0..0.1), (7.0, 0.9..1.01)] {
+        let share = flushed(spaces);
+        assert!(shares.contains(&share), "{share} at {spaces}");
+    }
+
     let hop = |spaces| median(with(&report, "address_spaces", "address_spaces", spaces));
     assert!(hop(16.0) > hop(2.0), "{} {}", hop(16.0), hop(2.0));
     let thread = median(with(&report, "thread_switch", "working_set_bytes", 0.0));

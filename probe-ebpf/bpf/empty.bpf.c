@@ -14,6 +14,20 @@ int BPF_PROG(empty_sched_switch)
 	return 0;
 }
 
+/* void tlb_flush(int reason, unsigned long pages): seen on 6.1, 6.12, 6.18, 7.3 */
+SEC("tp_btf/tlb_flush")
+int BPF_PROG(empty_tlb_flush)
+{
+	return 0;
+}
+
+/* void sched_migrate_task(struct task_struct *p, int dest_cpu): seen on 6.1, 6.12, 6.18, 7.3 */
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(empty_sched_migrate_task)
+{
+	return 0;
+}
+
 /* void task_newtask(struct task_struct *task, u64 clone_flags): seen on 6.1, 6.12, 6.18, 7.3 */
 SEC("tp_btf/task_newtask")
 int BPF_PROG(empty_task_newtask)

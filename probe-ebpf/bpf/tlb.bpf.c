@@ -28,14 +28,13 @@ static __always_inline void time_switch(struct address_space_switch *last, struc
 }
 
 /* An address space is put in place. In a switch of tasks, the current one is still that which leaves. */
-static __always_inline void change_address_space(unsigned long pages)
+static __noinline void change_address_space(unsigned long pages)
 {
 	struct address_space_switch *last = switch_on_this_cpu();
-	struct task_struct *current;
+	struct task_struct *current = bpf_get_current_task_btf();
 
-	if (!last || !(last->next || last->began))
+	if (!last)
 		return;
-	current = bpf_get_current_task_btf();
 	if (last->next == (__u64)current) /* the same task, in a new address space: exec */
 		return;
 	last->changed = 1;
@@ -43,7 +42,7 @@ static __always_inline void change_address_space(unsigned long pages)
 	time_switch(last, current);
 }
 
-static __always_inline void count_flush(__u32 reason, unsigned long pages)
+static __noinline void count_flush(__u32 reason, unsigned long pages)
 {
 	struct task_entry *entry = watched_entry(bpf_get_current_task_btf());
 	struct group_stats *group;
@@ -72,10 +71,16 @@ static __always_inline void count_flush(__u32 reason, unsigned long pages)
 SEC("tp_btf/tlb_flush")
 int BPF_PROG(on_tlb_flush, int reason, unsigned long pages)
 {
-	if (reason == FLUSH_TASK_SWITCH)
-		change_address_space(pages);
-	else
+	struct address_space_switch *last;
+
+	if (reason != FLUSH_TASK_SWITCH) {
 		count_flush(reason, pages);
+		return 0;
+	}
+	/* All that a switch of unwatched tasks pays for: one word. */
+	last = switch_on_this_cpu();
+	if (last && last->next)
+		change_address_space(pages);
 	return 0;
 }
 

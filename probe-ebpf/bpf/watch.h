@@ -128,7 +128,7 @@ struct {
  * knows whether the address space changed and the TLB was flushed, and back when the task leaves its CPU.
  */
 struct address_space_switch {
-	__u64 next;    /* the task switched to, if it may be watched */
+	__u64 next;    /* the task switched to, if it may be watched or this switch is timed */
 	__u32 changed; /* whether that changed the address space */
 	__u32 flushed; /* and whether the entries of the new one were gone */
 	/* Of one switch in SWITCHES_TIMED: the task that left, its group, and CLOCK_MONOTONIC then. */

@@ -156,9 +156,15 @@ fn assert_children_equal_kernel(sample: &Sample, told: &Told) {
         (told.forks(), told.forks())
     );
     assert_eq!(group.first_run.count(), told.forks());
-    assert_eq!(
-        (group.ended.voluntary, group.ended.involuntary),
-        (children.voluntary, children.involuntary)
+    assert_eq!(group.ended.involuntary, children.involuntary);
+    // The kernel adds up a child as its parent reaps it, which another CPU may do between the child's last signal
+    // to it and the child's last switch (wait_task_zombie() does not wait for it): ours has that switch always.
+    let reaped_before = group.ended.voluntary.checked_sub(children.voluntary);
+    assert!(
+        reaped_before.is_some_and(|early| early <= told.forks().div_ceil(10_000)),
+        "{} voluntary switches, {} by the kernel",
+        group.ended.voluntary,
+        children.voluntary
     );
     // The kernel tells user and system time, in microseconds each.
     let cpu = Duration::from_nanos(group.ended.cpu);
