@@ -213,6 +213,7 @@ impl Sampler {
     fn programs(&mut self) -> (Vec<Program>, Statistics) {
         let program = |cost: ProgramCost| Program {
             name: cost.name,
+            probe: cost.probe.to_owned(),
             runs: cost.runs,
             run_ns: cost.run_ns,
         };

@@ -25,6 +25,6 @@ impl Baseline {
     /// # Errors
     /// If the kernel does not list its programs.
     pub fn costs(&self) -> io::Result<Vec<ProgramCost>> {
-        cost::of_programs(&self.0.program_ids())
+        cost::of_programs(&self.0.programs())
     }
 }

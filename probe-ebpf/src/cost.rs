@@ -17,27 +17,33 @@ use std::{
 pub struct ProgramCost {
     /// Its name in the kernel.
     pub name: String,
+    /// The probe it belongs to.
+    pub probe: &'static str,
     /// Times it ran while statistics were on.
     pub runs: u64,
     /// What those took.
     pub run_ns: u64,
 }
 
-/// The costs of the programs with these ids, in their order.
+/// A loaded program of ours: its id in the kernel, and its probe.
+pub(crate) type ProgramId = (u32, &'static str);
+
+/// The costs of these programs, in their order.
 ///
 /// # Errors
 /// If the kernel does not list its programs (needs CAP_SYS_ADMIN).
-pub(crate) fn of_programs(ids: &[u32]) -> io::Result<Vec<ProgramCost>> {
+pub(crate) fn of_programs(ids: &[ProgramId]) -> io::Result<Vec<ProgramCost>> {
     let mut costs = Vec::new();
     for program in loaded_programs() {
         let program = program.map_err(io::Error::other)?;
-        if let Some(place) = ids.iter().position(|&id| id == program.id()) {
+        if let Some(place) = ids.iter().position(|&(id, _)| id == program.id()) {
             let name = program.name_as_str().unwrap_or_default().to_owned();
             let run_ns = u64::try_from(program.run_time().as_nanos()).unwrap_or(u64::MAX);
             costs.push((
                 place,
                 ProgramCost {
                     name,
+                    probe: ids[place].1,
                     runs: program.run_count(),
                     run_ns,
                 },
@@ -71,15 +77,15 @@ pub struct MapCost {
     pub bytes: Option<u64>,
 }
 
-/// The maps that the programs with these ids use, in the order they were made.
+/// The maps that these programs use, in the order they were made.
 ///
 /// # Errors
 /// If the kernel does not list its programs or open its maps (needs CAP_SYS_ADMIN).
-pub(crate) fn of_maps(programs: &[u32]) -> io::Result<Vec<MapCost>> {
+pub(crate) fn of_maps(programs: &[ProgramId]) -> io::Result<Vec<MapCost>> {
     let mut ids = BTreeSet::new();
     for program in loaded_programs() {
         let program = program.map_err(io::Error::other)?;
-        if programs.contains(&program.id()) {
+        if programs.iter().any(|&(id, _)| id == program.id()) {
             let used = program.map_ids().map_err(io::Error::other)?;
             ids.extend(used.unwrap_or_default());
         }

@@ -6,7 +6,7 @@ mod refusal;
 use crate::{
     Error,
     abi::{self, Plain, kernel_type_ids},
-    cost,
+    cost::{self, ProgramId},
     kernel_types::KernelTypes,
     probes::{MapSize, Probe},
     sample::Loss,
@@ -196,6 +196,12 @@ impl Loaded {
     /// The kernel's ids of its programs.
     pub(crate) fn program_ids(&self) -> Vec<u32> {
         self.program_ids.clone()
+    }
+
+    /// The same, with whose they are.
+    pub(crate) fn programs(&self) -> Vec<ProgramId> {
+        let ids = self.program_ids.iter();
+        ids.map(|&id| (id, self.probe.name)).collect()
     }
 
     /// Something that it did not see.

@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Options,
+    cost::ProgramId,
     loader::Loaded,
     probes::{Context, Measure, PROBES, Part, Probe, timeline::Timeline},
     sample::{GroupSample, Loss, Unavailable, WindowTime},
@@ -108,8 +109,12 @@ impl Parts {
         self.working.iter().flat_map(|(_, part)| part.measures())
     }
 
-    pub(crate) fn program_ids(&self) -> impl Iterator<Item = u32> {
-        self.working.iter().flat_map(|(_, part)| part.program_ids())
+    pub(crate) fn programs(&self) -> impl Iterator<Item = ProgramId> {
+        let of_part = |(probe, part): &(&'static Probe, Box<dyn Part>)| {
+            let ids = part.program_ids().into_iter();
+            ids.map(|id| (id, probe.name)).collect::<Vec<_>>()
+        };
+        self.working.iter().flat_map(of_part)
     }
 
     /// The one that hands over what tasks do one by one, where it was asked for and works.

@@ -1,7 +1,7 @@
 //! What our programs cost where the host keeps no statistics of BPF programs: they are switched on
 //! for short periods, and what the programs did in those is kept.
 
-use crate::cost::{ProgramCost, Statistics, program_info, statistics_on};
+use crate::cost::{ProgramCost, ProgramId, Statistics, program_info, statistics_on};
 use libbpf_rs::libbpf_sys::bpf_prog_get_fd_by_id;
 use std::{
     io,
@@ -74,12 +74,13 @@ struct State {
 /// A program, held open so that it is read without a search.
 struct Program {
     name: String,
+    probe: &'static str,
     descriptor: OwnedFd,
 }
 
 impl Counting {
     /// Begins to count, in samples if it has to be.
-    pub(crate) fn start(costs: &[ProgramCost], ids: &[u32]) -> io::Result<Self> {
+    pub(crate) fn start(costs: &[ProgramCost], ids: &[ProgramId]) -> io::Result<Self> {
         match Always::if_on() {
             Some(always) => Ok(Self::Always(always)),
             None => Sampling::start(costs, ids).map(Self::Sampled),
@@ -104,7 +105,7 @@ impl Always {
 
 impl Sampling {
     /// Samples these programs from now on.
-    fn start(costs: &[ProgramCost], ids: &[u32]) -> io::Result<Self> {
+    fn start(costs: &[ProgramCost], ids: &[ProgramId]) -> io::Result<Self> {
         if costs.len() != ids.len() {
             return Err(io::Error::other(
                 "the kernel does not list all of our programs",
@@ -112,7 +113,7 @@ impl Sampling {
         }
         // What cannot be switched on is found out here rather than in the thread.
         drop(Statistics::enable()?);
-        let open = |(cost, &id): (&ProgramCost, &u32)| Program::open(cost.name.clone(), id);
+        let open = |(cost, &(id, _)): (&ProgramCost, &ProgramId)| Program::open(cost, id);
         let shared = Arc::new(Shared {
             programs: costs.iter().zip(ids).map(open).collect::<Result<_, _>>()?,
             state: Mutex::default(),
@@ -154,6 +155,7 @@ impl Sampling {
             programs: programs
                 .map(|(program, &(runs, run_ns))| ProgramCost {
                     name: program.name.clone(),
+                    probe: program.probe,
                     runs,
                     run_ns,
                 })
@@ -228,7 +230,7 @@ impl Shared {
 }
 
 impl Program {
-    fn open(name: String, id: u32) -> io::Result<Self> {
+    fn open(cost: &ProgramCost, id: u32) -> io::Result<Self> {
         // SAFETY: takes no pointer.
         let descriptor = unsafe { bpf_prog_get_fd_by_id(id) };
         if descriptor < 0 {
@@ -236,7 +238,11 @@ impl Program {
         }
         // SAFETY: a new descriptor, which nobody else has.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        Ok(Self { name, descriptor })
+        Ok(Self {
+            name: cost.name.clone(),
+            probe: cost.probe,
+            descriptor,
+        })
     }
 
     /// Runs and nanoseconds since it was loaded, as far as statistics were on.

@@ -5,7 +5,7 @@ mod stacks;
 use crate::{
     Error,
     abi::{self, ended, group_stats, loss, losses},
-    cost::{self, MapCost, ProgramCost},
+    cost::{self, MapCost, ProgramCost, ProgramId},
     loader::Loaded,
     parts::{Parts, Starting},
     placing::Placing,
@@ -93,7 +93,7 @@ pub struct Watch {
     /// If they are asked for.
     stacks: Option<Stacks>,
     /// Maps of these programs, as far as they were read.
-    maps: (Vec<u32>, Vec<MapCost>),
+    maps: (Vec<ProgramId>, Vec<MapCost>),
     /// It, too, has the maps of the watch list, as all of them have.
     tasks: Loaded,
     creations: Loaded,
@@ -250,7 +250,7 @@ impl Watch {
     /// # Errors
     /// If the kernel does not list its programs.
     pub fn costs(&self) -> io::Result<Vec<ProgramCost>> {
-        cost::of_programs(&self.program_ids())
+        cost::of_programs(&self.programs())
     }
 
     /// The memory of each map of ours. It is fixed as they are made, so it is read once, and again if
@@ -259,7 +259,7 @@ impl Watch {
     /// # Errors
     /// If the kernel does not list its programs.
     pub fn maps(&mut self) -> io::Result<&[MapCost]> {
-        let programs = self.program_ids();
+        let programs = self.programs();
         if self.maps.0 != programs {
             let maps = cost::of_maps(&programs)?;
             self.maps = (programs, maps);
@@ -274,7 +274,7 @@ impl Watch {
     /// If the kernel refuses (needs CAP_SYS_ADMIN).
     pub fn counted(&mut self) -> io::Result<Counted> {
         if self.counting.is_none() {
-            let counting = Counting::start(&self.costs()?, &self.program_ids())?;
+            let counting = Counting::start(&self.costs()?, &self.programs())?;
             self.counting = Some(Box::new(counting));
         }
         match self.counting.as_deref() {
@@ -288,11 +288,11 @@ impl Watch {
         }
     }
 
-    fn program_ids(&self) -> Vec<u32> {
+    fn programs(&self) -> Vec<ProgramId> {
         let loaded = [&self.tasks, &self.creations, &self.sched];
-        let own = loaded.into_iter().flat_map(Loaded::program_ids);
-        let stacks = self.stacks.iter().flat_map(Stacks::program_ids);
-        own.chain(self.parts.program_ids()).chain(stacks).collect()
+        let own = loaded.into_iter().flat_map(Loaded::programs);
+        let stacks = self.stacks.iter().flat_map(Stacks::programs);
+        own.chain(self.parts.programs()).chain(stacks).collect()
     }
 
     /// Reads the groups' counters; histograms only with the later of the two kinds, so that they

@@ -11,6 +11,10 @@ use crate::snapshot::{self, Run, Snapshot};
 /// By probe and by what it lost: how many. What was watched for and not lost is there with 0.
 pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
 
+/// Probes that look through windows only, and at what: what they miss is in no count of all.
+pub(crate) const IN_WINDOWS: [(&str, &str); 2] =
+    [("faults", "faults"), ("switch_latency", "switches")];
+
 /// What connscope itself cost, from the first snapshot to the last of each run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Observer {
@@ -38,6 +42,8 @@ pub struct Observer {
 pub struct Program {
     /// Its name in the kernel.
     pub name: String,
+    /// The probe it belongs to.
+    pub probe: String,
     /// Times it ran.
     pub runs: u64,
     /// Time that took, in seconds.
@@ -75,7 +81,7 @@ impl Observer {
             let name = |what: &str| format!("{what} of program {}", program.name);
             let runs = growth(runs, program.runs, || name("runs"))?;
             let run_ns = growth(ns, program.run_ns, || name("run time"))?;
-            self.add_program(&program.name, runs, run_ns as f64 / 1e9);
+            self.add_program(program, runs, run_ns as f64 / 1e9);
         }
         let (before, end) = (&run.before.statistics, &run.end.statistics);
         let on_ns = growth(before.on_ns, end.on_ns, || "time of statistics".to_owned())?;
@@ -105,6 +111,13 @@ impl Observer {
         };
     }
 
+    /// Of the programs of a probe, together: what they took of one CPU; none where there are none, or it is not known.
+    pub(crate) fn share_of_probe(&self, probe: &str) -> Option<f64> {
+        let of_probe = self.programs.iter().filter(|it| it.probe == probe);
+        let shares = of_probe.map(|program| program.estimated_share_of_a_core);
+        shares.reduce(|sum, share| Some(sum? + share?))?
+    }
+
     fn add_maps(&mut self, maps: &[snapshot::Map]) {
         let mut bytes = BTreeMap::<&str, Option<u64>>::new();
         for map in maps {
@@ -123,18 +136,19 @@ impl Observer {
         }
     }
 
-    fn add_program(&mut self, name: &str, runs: u64, run_seconds: f64) {
+    fn add_program(&mut self, program: &snapshot::Program, runs: u64, run_seconds: f64) {
         match self
             .programs
             .iter_mut()
-            .find(|program| program.name == name)
+            .find(|known| known.name == program.name)
         {
-            Some(program) => {
-                program.runs += runs;
-                program.run_seconds += run_seconds;
+            Some(known) => {
+                known.runs += runs;
+                known.run_seconds += run_seconds;
             }
             None => self.programs.push(Program {
-                name: name.to_owned(),
+                name: program.name.clone(),
+                probe: program.probe.clone(),
                 runs,
                 run_seconds,
                 estimated_share_of_a_core: None,

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct Program {
     /// Its name in the kernel.
     pub name: String,
+    /// The probe it belongs to; empty in older records.
+    #[serde(default)]
+    pub probe: String,
     /// Times it ran.
     pub runs: u64,
     /// Time it took, in all.

@@ -193,6 +193,7 @@ fn snapshot(model: &Model, at_ns: u64, tasks: u32) -> Snapshot {
         observer_rss_bytes: 11_300_000 + at_ns / 1_000_000,
         programs: vec![Program {
             name: "on_sched_switch".to_owned(),
+            probe: "sched".to_owned(),
             runs: at_ns / 500_000,
             run_ns: at_ns / 500_000 * 92,
         }],

@@ -62,6 +62,7 @@ fn at_start() -> Snapshot {
         observer_rss_bytes: 11_300_000,
         programs: vec![connscope::snapshot::Program {
             name: "on_sched_switch".to_owned(),
+            probe: "sched".to_owned(),
             runs: 0,
             run_ns: 0,
         }],

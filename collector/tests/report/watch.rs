@@ -1,7 +1,7 @@
 //! What watching cost and lost, the tasks one by one, and a watch of nothing.
 
 use connscope::report;
-use connscope::snapshot::{Host, Recording};
+use connscope::snapshot::{Host, Program, Recording};
 
 use super::figures::{only, report, small};
 use super::sample::{MODELS, attach, methods, run};
@@ -49,6 +49,31 @@ fn the_observer_counts_from_the_first_snapshot_to_the_last() {
         (runs, 1)
     );
     assert!((observer.programs[0].run_seconds - runs as f64 * 92e-9).abs() < 1e-9);
+}
+
+#[test]
+fn what_windows_cost_is_told_apart() {
+    let mut recording = attach();
+    let run = &mut recording.runs[0];
+    let on_ns = run.end.statistics.on_ns - run.before.statistics.on_ns;
+    for (name, probe, share) in [
+        ("on_page_fault_u", "faults", 0.0002),
+        ("on_memcg_event", "faults", 0.0001),
+        ("on_stamped", "switch_latency", 0.000_05),
+    ] {
+        let program = |run_ns| Program {
+            name: name.to_owned(),
+            probe: probe.to_owned(),
+            runs: run_ns / 100,
+            run_ns,
+        };
+        run.before.programs.push(program(0));
+        let run_ns = on_ns as f64 * share;
+        run.end.programs.push(program(run_ns as u64));
+    }
+    let words = words(&recording);
+    let expected = "of these 0.030 % in windows for faults, 0.005 % in windows for switches";
+    assert!(words.contains(expected), "{words}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{Measure, Probe};
 use crate::{
     Error,
     abi::{self, stack_control, stack_count, stack_frames, stack_key},
+    cost::ProgramId,
     loader::{How, Loaded},
     perf,
     stack_sample::{Frames, StackCount, StackLosses, StackOptions, TakenStacks},
@@ -155,7 +156,7 @@ impl Stacks {
     }
 
     /// The kernel's ids of its programs.
-    pub(crate) fn program_ids(&self) -> Vec<u32> {
-        self.loaded.program_ids()
+    pub(crate) fn programs(&self) -> Vec<ProgramId> {
+        self.loaded.programs()
     }
 }

@@ -8,7 +8,7 @@ use super::part::{Note, Part};
 use super::switch_latency::windows;
 use super::units;
 use crate::report::client::Client;
-use crate::report::observer::Observer;
+use crate::report::observer::{IN_WINDOWS, Observer};
 use crate::report::{Report, Restart, Target};
 
 /// The notes.
@@ -328,12 +328,26 @@ fn cost_of_programs(observer: &Observer) -> String {
         return "cost of the BPF programs not known".to_owned();
     };
     let share = units::percent(share);
+    let windows = cost_of_windows(observer);
     match observer.samples {
-        0 => format!("BPF programs {share} of a core"),
+        0 => format!("BPF programs {share} of a core{windows}"),
         _ => format!(
-            "BPF programs {share} of a core (estimated from {} of {})",
+            "BPF programs {share} of a core{windows} (estimated from {} of {})",
             units::time(observer.sampled_seconds),
             units::time(observer.watched_seconds)
         ),
+    }
+}
+
+/// `, of these 0.02 % in windows for faults, 0.01 % in windows for switches`: what runs in windows alone.
+fn cost_of_windows(observer: &Observer) -> String {
+    let told = IN_WINDOWS.iter().filter_map(|(probe, what)| {
+        let percent = units::number(observer.share_of_probe(probe)? * 100.0);
+        Some(format!("{percent} % in windows for {what}"))
+    });
+    let told: Vec<String> = told.collect();
+    match told.is_empty() {
+        true => String::new(),
+        false => format!(", of these {}", told.join(", ")),
     }
 }

@@ -2,10 +2,8 @@
 
 use super::thresholds::{SAMPLES_MIN, WATCH_MIN_SECONDS};
 use super::{Measured, Seen, Watch, lacking, too_few};
+use crate::report::observer::IN_WINDOWS;
 use crate::units;
-
-/// Probes that look through windows only: what they miss is in no count of all.
-const IN_WINDOWS: [&str; 2] = ["faults", "switch_latency"];
 
 pub(super) fn too_short(seconds: f64) -> String {
     let (seconds, least) = (units::time(seconds), units::time(WATCH_MIN_SECONDS));
@@ -54,7 +52,7 @@ pub(super) fn lost(watch: &Watch<'_>) -> Seen {
         return Err(too_few("arrivals on a CPU", arrivals, SAMPLES_MIN as f64));
     }
     let lost = watch.lost.iter();
-    let lost = lost.filter(|(probe, _)| !IN_WINDOWS.contains(&probe.as_str()));
+    let lost = lost.filter(|(probe, _)| !IN_WINDOWS.iter().any(|(name, _)| name == probe));
     let lost: u64 = lost.flat_map(|(_, by_what)| by_what.values()).sum();
     let share = lost as f64 / arrivals;
     let sentence = format!(
