@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::{Problem, growth};
 use super::window::totals_of;
@@ -12,7 +12,7 @@ use crate::snapshot::{self, Run, Snapshot};
 pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// What connscope itself cost, from the first snapshot to the last of each run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observer {
     /// BPF programs, by name; none of them where the kernel's statistics cannot be switched on.
     pub programs: Vec<Program>,
@@ -34,7 +34,7 @@ pub struct Observer {
 }
 
 /// What a BPF program cost.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Program {
     /// Its name in the kernel.
     pub name: String,
@@ -47,7 +47,7 @@ pub struct Program {
 }
 
 /// What a BPF map takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Map {
     /// Its name in the kernel.
     pub name: String,
