@@ -140,7 +140,7 @@ pub const OPERATIONS: &[Operation] = &[
         unit: "call",
         method: "fork(2) until it returns to the parent, whose memory is resident in 4 KB pages and not \
                  written between forks; the child ends at once and is waited for outside the time",
-        takes_ms: [8_000, 4_000],
+        takes_ms: [8_000, 2_000],
         measure: processes::fork,
     },
     Operation {

@@ -153,7 +153,7 @@ fn of_child(round: &Round<'_>, child: &mut Child) -> Result<f64> {
 }
 
 fn watch(pid: u32) -> Result<Sampler> {
-    let mut sampler = Sampler::load(&[&roles::OF_ANY], &probe_ebpf::Options::NO_WINDOWS)?;
+    let mut sampler = Sampler::load(&[&roles::OF_ANY], &probe_ebpf::Options::BOOKS)?;
     sampler.add(0, pid)?;
     Ok(sampler)
 }
