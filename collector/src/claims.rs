@@ -161,7 +161,7 @@ mod tests {
     use super::{Databases, Kind, Login, known, measurements, needed, planned, rows::Rows};
     use std::time::Duration;
 
-    /// Two minutes with --quick and ten in full, with a PostgreSQL and a MySQL; a fifth of it is left to busy hosts.
+    /// Two minutes with --quick and ten in full, with a PostgreSQL and a MySQL; a tenth of it is left.
     #[test]
     fn all_claims_are_within_their_time() {
         let all = measurements();
@@ -172,7 +172,7 @@ mod tests {
         let needed_for_all = needed(&all, &claims);
         for (quick, limit) in [(true, 120), (false, 600)] {
             let time = planned(&needed_for_all, quick, &both);
-            assert!(time <= Duration::from_secs(limit).mul_f64(0.8), "{time:?}");
+            assert!(time <= Duration::from_secs(limit).mul_f64(0.9), "{time:?}");
             assert!(planned(&needed_for_all, quick, &none) < time);
         }
         for claim in &claims {

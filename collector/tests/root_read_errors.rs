@@ -22,7 +22,7 @@ use std::{
 
 /// Runs `connscope record` in this process, with these further options, and has the files that `which` knows by their
 /// lines in /proc/self/fdinfo lead nowhere after a while.
-fn recorded(file: &Path, options: &str, which: impl Fn(&str) -> bool + Send) -> Record {
+fn recorded(file: &Path, options: &str, which: impl Fn(&str) -> bool + Sync) -> Record {
     let server = Served::start("event-loop");
     let load = server.under_load("--connections 10 --rate 2000 --duration 20s");
     let words = format!(

@@ -25,7 +25,7 @@ pub(super) const FAMILY: Family = Family {
         method: "creations by clone flags while the program starts /bin/true ten times: those with an \
                  address space of their own (no CLONE_VM), of all; an exec follows each",
     }],
-    takes_ms: [1_500, 1_500],
+    takes_ms: [900, 900],
     take,
 };
 
