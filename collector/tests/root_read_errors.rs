@@ -37,7 +37,7 @@ fn recorded(file: &Path, options: &str, which: impl Fn(&str) -> bool + Sync) -> 
             let files = wait_for("descriptor", || {
                 Some(descriptors(&which)).filter(|files| !files.is_empty())
             });
-            thread::sleep(Duration::from_millis(1_500));
+            thread::sleep(Duration::from_secs(3));
             let nowhere = File::open("/dev/null").expect("it is there");
             for file in files {
                 // SAFETY: what has this number is closed by its owner, and is of no more use to it.
@@ -85,7 +85,7 @@ fn assert_unavailable(record: &Record, measure: &str, object: &str) {
     let run = &recording.runs[0];
     assert_eq!(recording.incomplete, None);
     let seconds = (run.end.at_ns - run.start.at_ns) as f64 / 1e9;
-    assert!(seconds >= 3.9, "the watch ended after {seconds} s");
+    assert!(seconds >= 5.9, "the watch ended after {seconds} s");
 }
 
 #[test]
@@ -99,12 +99,12 @@ fn stacks_that_cannot_be_read_any_more_are_kept_as_far_as_they_go() {
             maps.any(|map| map.id() == id && map.name_as_str() == Some("stack_counts"))
         })
     };
-    let record = recorded(&file, "--duration 4s --stacks", is_stacks);
+    let record = recorded(&file, "--duration 6s --stacks", is_stacks);
     for measure in ["on_cpu_stacks", "off_cpu_stacks"] {
         assert_unavailable(&record, measure, "stack_counts");
     }
     let stacks = record.stacks.expect("those before it");
-    assert!(stacks.length_ns() < 3_500_000_000, "{}", stacks.length_ns());
+    assert!(stacks.length_ns() < 5_500_000_000, "{}", stacks.length_ns());
     assert!(stacks.books.is_none() && !stacks.seen.is_empty());
     let svg = folder.path().join("a.svg");
     let words = format!("report {} --flamegraph {}", file.display(), svg.display());
@@ -122,13 +122,13 @@ fn a_timeline_that_cannot_be_read_any_more_ends_early() {
             programs.any(|it| it.id() == id && it.name_as_str() == Some("on_standing"))
         })
     };
-    let record = recorded(&file, "--duration 4s --timeline 3s", is_standing);
+    let record = recorded(&file, "--duration 6s --timeline 4s", is_standing);
     assert_unavailable(&record, "timeline", "on_standing");
     let out = folder.path().join("run.pftrace");
     let words = format!("report {} --timeline {}", file.display(), out.display());
     let ended = Ended::of(connscope(&words)).exits(1);
     assert!(
-        ended.line().contains("; it ended early: after 3.") && ended.line().contains("on_standing"),
+        ended.line().contains("; it ended early: after 4.") && ended.line().contains("on_standing"),
         "{ended:#?}"
     );
     assert!(fs::metadata(out).expect("a trace").len() > 10_000);
