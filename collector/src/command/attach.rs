@@ -23,7 +23,11 @@ const LONGEST: Duration = Duration::from_secs(600);
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let flamegraph = args.flamegraph.as_ref();
-    let time = |usual| args.watched.duration.unwrap_or(usual).min(LONGEST);
+    // As long as the watch, which may end before its time too.
+    let time = |usual| match args.watched.duration {
+        Some(_) => LONGEST,
+        None => usual,
+    };
     let stacks = flamegraph.map(|_| time(STACKS));
     let timeline = args.timeline.as_ref().map(|_| time(TIMELINE));
     let watch = Watch::load(&args.watched, timeline, quiet)?.with_stacks(stacks)?;

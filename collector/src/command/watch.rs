@@ -123,8 +123,10 @@ impl<'a> Watch<'a> {
             sampler.count_events()?;
         }
         if !self.quiet && args.duration.is_none_or(|duration| duration >= TOLD_FROM) {
-            let stacks = self.stacks.map(|time| (TakingStacks::options(), time));
-            say(&expected(&args.extent, self.timeline, stacks));
+            let within = |time: Duration| time.min(args.duration.unwrap_or(time));
+            let stacks = self.stacks.map(within);
+            let stacks = stacks.map(|time| (TakingStacks::options(), time));
+            say(&expected(&args.extent, self.timeline.map(within), stacks));
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
