@@ -140,7 +140,7 @@ pub const OPERATIONS: &[Operation] = &[
         unit: "call",
         method: "fork(2) until it returns to the parent, whose memory is resident in 4 KB pages and not \
                  written between forks; the child ends at once and is waited for outside the time",
-        takes_ms: [8_000, 4_000],
+        takes_ms: [8_000, 1_800],
         measure: processes::fork,
     },
     Operation {
@@ -169,7 +169,7 @@ pub const OPERATIONS: &[Operation] = &[
         unit: "thread",
         method: "pthread_create(3) with default attributes, one thread at a time, and clone(2) with the \
                  flags of a thread and a stack used before; the new thread ends at once",
-        takes_ms: [1_000, 500],
+        takes_ms: [1_000, 200],
         measure: threads::thread_create,
     },
     Operation {

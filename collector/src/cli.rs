@@ -86,6 +86,26 @@ pub struct Output {
     pub out: Option<PathBuf>,
 }
 
+/// Where the reference servers are.
+#[derive(Clone, Debug, Args)]
+pub struct Servers {
+    /// The `connscope-target` binary; by default the one beside this program, or in PATH
+    #[arg(long, value_name = "FILE")]
+    pub target_binary: Option<PathBuf>,
+}
+
+/// What is too dear to be measured always, and for everybody.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Extent {
+    /// What is looked at in windows only
+    #[command(flatten)]
+    pub windows: Windows,
+    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
+    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
+    #[arg(long)]
+    pub counters: bool,
+}
+
 /// The share of the time that measures too dear to run always are given.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Windows {
@@ -161,13 +181,9 @@ pub struct Watched {
     /// How long to watch; until Ctrl-C by default
     #[arg(long, value_name = "TIME", value_parser = measured_time)]
     pub duration: Option<Duration>,
-    /// What is looked at in windows only
+    /// What is looked at besides
     #[command(flatten)]
-    pub windows: Windows,
-    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
-    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
-    #[arg(long)]
-    pub counters: bool,
+    pub extent: Extent,
 }
 
 /// `connscope attach`
@@ -182,6 +198,7 @@ Examples:
   sudo connscope attach --postgres 5432 --postgres 5433 --pgbouncer 6432 --duration 1m
   sudo connscope attach --postgres /var/lib/postgresql/15/main --format json --out run.json
   sudo connscope attach --port 8080 --duration 10s --flamegraph busy.svg
+  sudo connscope attach --port 8080 --duration 5s --timeline run.pftrace
   sudo PGUSER=watch PGPASSWORD=... connscope attach --postgres 5432
   sudo connscope attach --pid 4711,4712")]
 pub struct Attach {
@@ -192,10 +209,14 @@ pub struct Attach {
     /// be measured (see docs/findings.md)
     #[arg(long)]
     pub explain: bool,
-    /// Take stacks of tasks that run and of those that leave a CPU, as long as it watches (30s without --duration),
-    /// and write them as flame graphs, for a browser (see docs/records.md)
+    /// Take stacks of tasks that run and of those that leave a CPU, as long as it watches (30s without --duration, 10min
+    /// at most), and write them as flame graphs, for a browser (see docs/records.md)
     #[arg(long, value_name = "SVG")]
     pub flamegraph: Option<PathBuf>,
+    /// Write what tasks do one by one for ui.perfetto.dev, as long as it watches (10s without --duration, 10min at most):
+    /// switches, creations, shootdowns; not together with stacks, since their programs would be in the times
+    #[arg(long, value_name = "OUT", conflicts_with = "flamegraph")]
+    pub timeline: Option<PathBuf>,
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,

@@ -33,9 +33,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) options: probe_ebpf::Options,
     /// Whether to open perf counters.
     pub(crate) counters: bool,
-    /// Share of the window that sampling own memory may take, after it.
-    pub(crate) own_budget: f64,
-    pub(crate) own_sampler: OwnSampler,
+    /// What samples own memory after the window, and the share of the window that it may take.
+    pub(crate) own: Option<(OwnSampler, f64)>,
 }
 
 /// What has been seen of a cell so far.
@@ -146,10 +145,12 @@ fn follow(
             Ok(Event::Measured) => {
                 let end = seen.end.insert(read(sampler)?);
                 // The connections are still open, and the generator waits.
-                let budget = plan.duration.mul_f64(bench.own_budget);
-                match bench.own_sampler.sample(end, budget, bench.interrupt) {
-                    Ok(sampled) => seen.own = Some(sampled),
-                    Err(unavailable) => seen.lacking = Some(unavailable),
+                if let Some((sampler, share)) = &bench.own {
+                    let budget = plan.duration.mul_f64(*share);
+                    match sampler.sample(end, budget, bench.interrupt) {
+                        Ok(sampled) => seen.own = Some(sampled),
+                        Err(unavailable) => seen.lacking = Some(unavailable),
+                    }
                 }
                 load.go_on();
             }

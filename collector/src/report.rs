@@ -3,7 +3,7 @@
 //!
 //! Times are in seconds and sizes in bytes. What could not be measured is none, never zero.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::snapshot::{Host, Recording, Run, TargetKind, Unavailable};
 
@@ -42,6 +42,7 @@ pub mod timeline;
 pub mod tlb;
 pub mod user_space;
 mod window;
+pub mod written;
 
 pub use error::{Error, Problem};
 pub use target::{Restart, Role, Target};
@@ -57,7 +58,7 @@ pub(crate) use window::totals_of;
 pub const SCHEMA: u32 = 1;
 
 /// What a recording says, in figures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -72,6 +73,7 @@ pub struct Report {
     /// One entry for each target and number of connections.
     pub targets: Vec<Target>,
     /// The order of the servers compared; none of fewer than two, or of running processes.
+    #[serde(skip_deserializing)]
     pub ranking: Option<Ranking>,
     /// What could not be measured, and why.
     pub unavailable: Vec<Unavailable>,
@@ -80,8 +82,10 @@ pub struct Report {
     /// What watching cost.
     pub observer: Observer,
     /// What stands out, of running servers.
+    #[serde(skip_deserializing)]
     pub findings: Vec<Finding>,
     /// Each rule that could have found something, of each target, and what it looked at.
+    #[serde(skip_deserializing)]
     pub rules: Vec<Examined>,
 }
 

@@ -203,6 +203,13 @@ impl Sampler {
         of_watch.chain(self.lacking.iter().cloned()).collect()
     }
 
+    /// Why a measure cannot be had, if that is so.
+    fn why_not(&self, measure: &str) -> Option<String> {
+        let unavailable = self.unavailable().into_iter();
+        let mut reasons = unavailable.filter(|it| it.measure == measure);
+        reasons.next().map(|it| it.reason)
+    }
+
     fn lacks(&mut self, unavailable: Unavailable) {
         if !self.lacking.contains(&unavailable) {
             self.lacking.push(unavailable);

@@ -156,7 +156,7 @@ fn a_timeline_ends_by_itself_and_the_record_goes_on() {
         file.display()
     );
     let said = Ended::of(connscope(&words)).exits(0).stderr;
-    let line = "connscope: the timeline of 300ms is complete; the record goes on";
+    let line = "connscope: the timeline of 300ms is complete; the watch goes on";
     assert!(said.lines().any(|it| it == line), "{said}");
     let (trace, _) = drawn(&file, 0);
     let (from, to) = trace.window();
@@ -234,4 +234,44 @@ fn what_cannot_be_drawn_is_said() {
     draw("with", &out).exits(0);
     pftrace::read(&fs::read(out).expect("a trace"));
     drop(server);
+}
+
+/// `attach` keeps one and draws it at once, beside its report.
+#[test]
+fn attach_draws_the_timeline_of_its_own_window() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("run.pftrace");
+    let server = Served::start("thread-per-connection");
+    let load = server.under_load("--connections 20 --rate 2000 --duration 20s");
+    let words = format!(
+        "attach --pid {} --duration 1s --format json --timeline {}",
+        server.pid(),
+        out.display()
+    );
+    let ended = Ended::of(connscope(&words)).exits(0);
+    let trace = pftrace::read(&fs::read(&out).expect("a trace"));
+    let (from, to) = trace.window();
+    let window = (to - from) as f64 / 1e9;
+    assert!((0.9..1.5).contains(&window), "{window} s");
+    assert_eq!(trace.threads.len(), 21);
+    let drawn: u64 = trace
+        .states
+        .keys()
+        .flat_map(|tid| trace.time_in_state(*tid, to))
+        .filter(|(state, _)| *state == RUNNING)
+        .map(|(_, ns)| ns)
+        .sum();
+    let told = reported(&ended.report(), |it| &it["running_seconds"]);
+    assert_sums("running", drawn, told, to - from);
+    let last = ended.stderr.lines().last().expect("a line");
+    assert!(
+        last.contains("none lost; open ") && last.ends_with("at https://ui.perfetto.dev"),
+        "{last}"
+    );
+    let both = format!(
+        "{words} --flamegraph {}",
+        folder.path().join("a.svg").display()
+    );
+    Ended::of(connscope(&both)).exits(2);
+    drop(load);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
-/* No program: its BTF carries the layouts of abi.h to the skeleton that src/abi.rs is made of. */
+/* No program: its BTF carries the layouts of abi.h and abi_*.h to the skeleton that src/abi.rs is made of. */
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
-#include "abi.h"
+#include "abi_stacks.h"
+#include "abi_timeline.h"
 
 struct {
 	struct task_record task_record;

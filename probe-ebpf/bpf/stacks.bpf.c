@@ -47,9 +47,9 @@ static __always_inline void account(struct off_cpu *was, __u64 asleep, __u64 wai
 	COUNT_STACK_LOSS(time, asleep + waiting);
 }
 
-/* The time before a task that is new first ran: it has no stack yet. */
-static __always_inline void account_new(struct task_struct *task, struct task_entry *entry,
-					struct stack_control *control)
+/* The time that a task which is new waited until it first ran: it has no stack yet. */
+static __always_inline void account_new(struct task_struct *task, struct task_entry *entry, __u64 waiting,
+					__u64 turn)
 {
 	struct off_cpu was = {
 		.stack = STACK_NEW,
@@ -59,9 +59,7 @@ static __always_inline void account_new(struct task_struct *task, struct task_en
 		.of = STACK_PREEMPTED,
 	};
 
-	if (entry->base_pcount || entry->pcount > 1 + entry->unseen)
-		return;
-	account(&was, 0, entry->runnable, control->turn);
+	account(&was, 0, waiting, turn);
 }
 
 /* Remembers where the task leaves its CPU. */
@@ -103,8 +101,8 @@ int BPF_PROG(on_stack_switch, bool preempt, struct task_struct *prev)
 
 		if (reason < REASONS)
 			account(was, entry->blocked[reason], entry->runnable, control->turn);
-	} else {
-		account_new(prev, entry, control);
+	} else if (!entry->base_pcount && entry->pcount <= 1 + entry->unseen) {
+		account_new(prev, entry, entry->runnable, control->turn);
 	}
 	if (prev->__state & TASK_DEAD) {
 		bpf_map_delete_elem(&off_cpu, &key);
@@ -193,13 +191,14 @@ static __always_inline __u64 sleeping_stack(struct task_struct *task)
 	return keep_stack(&sleeping);
 }
 
-/*
- * int bpf_iter_task(struct bpf_iter_meta *meta, struct task_struct *task)
- *
- * Seen on 6.1, 6.12, 6.18. Run once stacks are taken: notes the books of the tasks that have not left a CPU since.
- */
-SEC("iter/task")
-int on_stacks_begin(struct bpf_iter__task *ctx)
+/* Whether it was created under watch, and has not left a CPU since. */
+static __always_inline bool is_new(struct task_entry *entry)
+{
+	return !entry->end;
+}
+
+/* Notes the books of a task that has not left a CPU since stacks are taken. */
+static __always_inline void note(struct bpf_iter__task *ctx, bool new_ones)
 {
 	struct task_struct *task = ctx->task;
 	struct control *control = control_block();
@@ -208,10 +207,10 @@ int on_stacks_begin(struct bpf_iter__task *ctx)
 	__u64 key = (__u64)task;
 
 	if (!task || !control)
-		return 0;
+		return;
 	entry = look(ctx, task, control);
-	if (!entry || task->exit_state)
-		return 0;
+	if (!entry || task->exit_state || (is_new(entry) && !new_ones))
+		return;
 	now.started = task->start_time;
 	now.stack = sleeping_stack(task);
 	now.image = image_of(task);
@@ -223,6 +222,25 @@ int on_stacks_begin(struct bpf_iter__task *ctx)
 	now.waiting = books.runnable;
 	if (bpf_map_update_elem(&off_cpu, &key, &now, BPF_NOEXIST) && !bpf_map_lookup_elem(&off_cpu, &key))
 		COUNT_STACK_LOSS(tasks, 1);
+}
+
+/*
+ * int bpf_iter_task(struct bpf_iter_meta *meta, struct task_struct *task)
+ *
+ * Seen on 6.1, 6.12, 6.18. Run once stacks are taken. What new tasks have waited by then is before.
+ */
+SEC("iter/task")
+int on_stacks_begin(struct bpf_iter__task *ctx)
+{
+	note(ctx, true);
+	return 0;
+}
+
+/* int bpf_iter_task(...): the same. Run as tasks come to the watch later; of new ones all time counts. */
+SEC("iter/task")
+int on_stacks_added(struct bpf_iter__task *ctx)
+{
+	note(ctx, false);
 	return 0;
 }
 
@@ -233,15 +251,22 @@ int on_stacks_end(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct control *control = control_block();
 	struct stack_control *stack_control = stack_control_block();
+	struct task_entry *entry;
 	struct off_cpu *was;
 	__u64 key = (__u64)task;
 	__u32 reason;
 
-	if (!task || !control || !stack_control || !look(ctx, task, control))
+	if (!task || !control || !stack_control)
+		return 0;
+	entry = look(ctx, task, control);
+	if (!entry)
 		return 0;
 	was = bpf_map_lookup_elem(&off_cpu, &key);
-	if (!was || was->started != task->start_time)
+	if (!was || was->started != task->start_time) {
+		if (is_new(entry))
+			account_new(task, entry, books.runnable, stack_control->turn);
 		return 0;
+	}
 	reason = was->reason;
 	if (reason < REASONS)
 		account(was, books.blocked[reason], books.runnable, stack_control->turn);

@@ -4,6 +4,7 @@
 #define CONNSCOPE_STACKS_H
 
 #include "watch.h"
+#include "abi_stacks.h"
 #include "pids.h"
 
 /* So many stacks may come at once before the budget is asked. */

@@ -7,6 +7,7 @@
  * records of a task that follow each other have its time between them by state. If one is lost, the next has it.
  */
 #include "watch.h"
+#include "abi_timeline.h"
 #include "pids.h"
 
 /* TASK_UNINTERRUPTIBLE, include/linux/sched.h */

@@ -1,4 +1,4 @@
-//! The layouts shared with the kernel half, generated from the BTF of `bpf/abi.h`.
+//! The layouts shared with the kernel half, generated from the BTF of `bpf/abi.h` and `bpf/abi_*.h`.
 
 #[allow(
     missing_docs,

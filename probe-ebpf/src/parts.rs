@@ -100,6 +100,12 @@ impl Parts {
             });
     }
 
+    /// Gives a probe up that fails, one of these or one that was asked for beside them.
+    pub(crate) fn give_up(&mut self, failed: &'static Probe, error: &Error) {
+        self.working.retain(|(probe, _)| probe.name != failed.name);
+        self.unavailable.extend(left_out(failed, error));
+    }
+
     /// What cannot be measured, and why.
     pub(crate) fn unavailable(&self) -> &[Unavailable] {
         &self.unavailable

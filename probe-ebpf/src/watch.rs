@@ -9,8 +9,13 @@ use crate::{
     loader::Loaded,
     parts::{Parts, Starting},
     placing::Placing,
-    probes::{self, Measure, PROBES, creations, sched, stacks::Stacks, tasks, timeline::Timeline},
-    sample::{self, GroupSample, Sample, Unavailable},
+    probes::{
+        self, Measure, PROBES, creations, sched,
+        stacks::Stacks,
+        tasks,
+        timeline::{self, Timeline},
+    },
+    sample::{self, GroupSample, Sample, Unavailable, timeline::Events},
     settling::{Settling, Unsettled},
     statistics::{Counted, Counting},
 };
@@ -58,7 +63,7 @@ pub struct Options {
     /// Hooks that are not used even where they work, such as `tp_btf/sched_exit_tp`: what needs one is
     /// then measured by the next best method. For tests.
     pub without: &'static [&'static str],
-    /// Of the probes that the main job does not need, only those of these names. For tests.
+    /// Of the probes that the main job does not need, only those of these names.
     pub only: Option<&'static [&'static str]>,
 }
 
@@ -70,6 +75,12 @@ impl Options {
         timeline_bytes: None,
         without: &[],
         only: None,
+    };
+
+    /// The books of tasks and their creations, and nothing that the main job does not need.
+    pub const BOOKS: Self = Self {
+        only: Some(&[]),
+        ..Self::NO_WINDOWS
     };
 }
 
@@ -168,6 +179,7 @@ impl Watch {
             0 => Err(Error::NoSuchProcess { pid: process.pid }),
             added => {
                 LazyLock::force_mut(&mut self.parts).added(&process, &processes);
+                self.added_to_stacks();
                 Ok(added)
             }
         }
@@ -217,6 +229,16 @@ impl Watch {
     /// What tasks do one by one, where [`Options::timeline_bytes`] asks for it and it works here.
     pub fn timeline(&mut self) -> Option<&mut Timeline> {
         LazyLock::force_mut(&mut self.parts).timeline()
+    }
+
+    /// What tasks have done one by one since the last time; none where there is no timeline. One that cannot be read
+    /// is given up, and the rest go on: [`unavailable`](Self::unavailable) says why.
+    pub fn take_timeline(&mut self) -> Option<Events> {
+        let parts = LazyLock::force_mut(&mut self.parts);
+        let taken = parts.timeline()?.take();
+        taken
+            .map_err(|error| parts.give_up(&timeline::PROBE, &error))
+            .ok()
     }
 
     /// The tasks whose group may still change, as they were last read.

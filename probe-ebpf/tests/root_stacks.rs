@@ -4,7 +4,7 @@
 mod workload;
 
 use probe_ebpf::{
-    Watch,
+    Assignment, Watch,
     sample::Totals,
     stack_sample::{StackCount, StackId, StackLosses, StackOf, StackOptions, TakenStacks},
 };
@@ -217,4 +217,88 @@ fn stacks_without_room_are_counted_and_their_time_is_kept() {
     assert!(lost > 0, "{:?}", seen.counts);
     // At most one for each reading.
     assert!(seen.kept.len() <= 6, "{:?}", seen.kept);
+}
+
+/// A process that sleeps as it comes to the watch, and goes on sleeping: it never leaves a CPU.
+#[test]
+fn the_time_of_tasks_that_are_added_later_counts_from_then_on() {
+    let [first, later] = [(); 2].map(|()| Workload::new(|| || {}));
+    let mut watch = watch_books(first.pid);
+    watch
+        .load_stacks(&StackOptions::default())
+        .expect("the programs load");
+    watch.begin_stacks().expect("they are attached");
+    thread::sleep(Duration::from_millis(300));
+    let group = THREAD as u32;
+    let later = Assignment {
+        pid: later.pid,
+        main_group: group,
+        thread_group: group,
+        process_group: group,
+        unsettled: false,
+    };
+    watch.add(later).expect("it is there");
+    thread::sleep(TIME);
+    let sample = watch.read().expect("read");
+    let taken = watch.end_stacks().expect("read");
+    let books: u64 = sample.groups[THREAD]
+        .tasks
+        .iter()
+        .map(|task| task.totals.all_blocked())
+        .sum();
+    assert_near("books", books as f64, TIME.as_nanos() as f64, 0.05);
+    let counts = taken.counts.iter().filter(|count| count.group == group);
+    let asleep: u64 = counts.map(|count| count.asleep_ns).sum();
+    assert_near("asleep", asleep as f64, books as f64, 0.02);
+    assert_eq!(taken.losses, StackLosses::default());
+}
+
+/// A task that was created under watch and has had no CPU when it ends.
+#[test]
+fn the_wait_of_a_task_that_has_not_run_yet_counts() {
+    let mut workload = Workload::new(|| {
+        pin(0);
+        move || {
+            thread::spawn(|| busy_for(10 * TIME));
+            // SAFETY: it only asks.
+            let parent = unsafe { libc::getpid() };
+            for _ in 0..10 {
+                // Behind the other, which wants all of the CPU.
+                // SAFETY: the child runs nothing but this.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    // SAFETY: it only asks.
+                    while unsafe { libc::getppid() } == parent {}
+                    // SAFETY: ends the child.
+                    unsafe { libc::_exit(0) };
+                }
+                let idle = libc::sched_param { sched_priority: 0 };
+                // SAFETY: a child of this process.
+                unsafe { libc::sched_setscheduler(child, libc::SCHED_IDLE, &raw const idle) };
+            }
+        }
+    });
+    let mut watch = watch_books(workload.pid);
+    watch
+        .load_stacks(&StackOptions {
+            budget_hz: 0,
+            ..StackOptions::default()
+        })
+        .expect("the programs load");
+    watch.begin_stacks().expect("they are attached");
+    let first = sum(&watch.read().expect("read"));
+    workload.start();
+    thread::sleep(Duration::from_millis(300));
+    let sample = watch.read().expect("read");
+    let taken = watch.end_stacks().expect("read");
+    let after = watch.read().expect("read");
+    let books = |sample| since(sum(sample), &first).runnable as f64;
+    let (least, most) = (books(&sample), books(&after));
+    assert!(least > 1e9, "{least} ns waited by ten children");
+    let waited: u64 = taken.counts.iter().map(|count| count.waiting_ns).sum();
+    // They go on waiting, ten at once, between the readings.
+    assert!(
+        waited as f64 >= 0.99 * least && waited as f64 <= 1.01 * most,
+        "{waited} is not in {least} to {most}"
+    );
 }

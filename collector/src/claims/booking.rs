@@ -28,7 +28,7 @@ pub(super) const FAMILY: Family = Family {
             method: "the same: from when a customer was due to the answer, median",
         },
     ],
-    takes_ms: [2_700, 1_800],
+    takes_ms: [2_700, 1_400],
     take,
 };
 

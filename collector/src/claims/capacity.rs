@@ -29,7 +29,7 @@ pub(super) const FAMILY: Family = Family {
                      request is due to the answer, median",
         },
     ],
-    takes_ms: [10_000, 2_600],
+    takes_ms: [10_000, 1_700],
     take,
 };
 

@@ -27,7 +27,7 @@ pub(super) const FAMILY: Family = Family {
             method: "the same: from the beginning of connecting to the answer, 99th percentile",
         },
     ],
-    takes_ms: [5_800, 1_800],
+    takes_ms: [5_800, 1_200],
     take,
 };
 

@@ -14,7 +14,7 @@ pub(super) const FAMILY: Family = Family {
                  server's tasks run or wait for a CPU, a second, as a share of the CPUs; what others of the host \
                  take is in it",
     }],
-    takes_ms: [4_200, 1_800],
+    takes_ms: [4_200, 1_200],
     take,
 };
 

@@ -64,7 +64,7 @@ pub(super) const FAMILY: Family = Family {
                      meanwhile, median, as a share of that",
         },
     ],
-    takes_ms: [13_500, 9_500],
+    takes_ms: [13_500, 7_000],
     take,
 };
 

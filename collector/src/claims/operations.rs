@@ -100,6 +100,7 @@ fn of_operation(operation: &'static Operation) -> Measurement {
         name: operation.title,
         figures: std::iter::once(own).chain(others).collect(),
         takes_ms: [operation.takes(QUICK).as_millis() as u64; 2],
+        database: None,
         take: Box::new(move |round| {
             let series = measure(operation, round)?;
             for series in &series {

@@ -1,6 +1,6 @@
 //! The rounds in which all is measured, and what each tells.
 
-use super::{Measurement, known, servers::Setting};
+use super::{Databases, Measurement, known, servers::Setting};
 use crate::{
     figures::{Figure, Missing, Point, Round as Samples, Timed},
     progress::Progress,
@@ -21,6 +21,7 @@ pub(super) struct NotHere(pub(super) String);
 /// One round of one measurement.
 pub(super) struct Round<'a> {
     pub(super) setting: &'a Setting<'a>,
+    pub(super) databases: &'a Databases,
     number: u32,
     told: &'a mut Vec<Figure>,
     missing: &'a mut Vec<Missing>,
@@ -97,26 +98,39 @@ impl Round<'_> {
     }
 }
 
-/// Makes all these measurements, round after round.
+/// How long all these measurements are expected to take, of a quiet host.
 #[must_use]
-pub fn take(measurements: &[&Measurement], setting: &Setting<'_>, quiet: bool) -> Taken {
+pub fn planned(measurements: &[&Measurement], quick: bool, databases: &Databases) -> Duration {
+    let each = measurements.iter().map(|it| it.takes(quick, databases));
+    each.sum::<Duration>() * ROUNDS[usize::from(quick)]
+}
+
+/// Makes all these measurements, round after round. The databases are left as they were.
+#[must_use]
+pub fn take(
+    measurements: &[&Measurement],
+    setting: &Setting<'_>,
+    databases: Databases,
+    quiet: bool,
+) -> Taken {
     let rounds = ROUNDS[usize::from(setting.quick)];
-    let each: Duration = measurements.iter().map(|it| it.takes(setting.quick)).sum();
-    let progress = Progress::new(each * rounds, quiet);
+    let takes = |it: &Measurement| it.takes(setting.quick, &databases);
+    let all = planned(measurements, setting.quick, &databases);
+    let progress = Progress::new(all, quiet);
     let mut taken = Taken {
         figures: without_points(measurements),
         measurements: measurements
             .iter()
-            .map(|it| it.timed(setting.quick))
+            .map(|it| it.timed(takes(it) * rounds))
             .collect(),
         rounds,
         ..Taken::default()
     };
     let mut failures = vec![0; measurements.len()];
     for number in 1..=rounds {
-        let mut expected = each * (number - 1);
+        let mut expected = all / rounds * (number - 1);
         for (place, (measurement, failures)) in measurements.iter().zip(&mut failures).enumerate() {
-            let takes = measurement.takes(setting.quick);
+            let takes = takes(measurement);
             let what = format!("round {number} of {rounds}: {}", measurement.name);
             progress.begin(what, expected, takes);
             expected += takes;
@@ -124,7 +138,7 @@ pub fn take(measurements: &[&Measurement], setting: &Setting<'_>, quiet: bool) -
                 continue;
             }
             let begun = Instant::now();
-            let outcome = taken.round(measurement, setting, number);
+            let outcome = taken.round(measurement, setting, &databases, number);
             taken.measurements[place].took_ns += begun.elapsed().as_nanos() as u64;
             if let Some(signal) = setting.interrupt.signal() {
                 let incomplete = format!("interrupted by {signal} in round {number} of {rounds}");
@@ -158,10 +172,12 @@ impl Taken {
         &mut self,
         measurement: &Measurement,
         setting: &Setting<'_>,
+        databases: &Databases,
         number: u32,
     ) -> anyhow::Result<()> {
         (measurement.take)(&mut Round {
             setting,
+            databases,
             number,
             told: &mut self.figures,
             missing: &mut self.missing,

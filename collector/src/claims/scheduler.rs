@@ -42,7 +42,7 @@ pub(super) const FAMILY: Family = Family {
             method: "involuntary switches of the two, a second",
         },
     ],
-    takes_ms: [1_100, 700],
+    takes_ms: [1_100, 600],
     take,
 };
 

@@ -1,9 +1,6 @@
 //! What the measurements share: the host, and runs of the reference servers under load.
 
-use super::{
-    databases::{Kind, Login},
-    round::NotHere,
-};
+use super::round::NotHere;
 use crate::{
     attach::{
         cgroup::Hierarchy,
@@ -12,7 +9,6 @@ use crate::{
     interrupt::Interrupt,
     load::{Event, Load, Plan},
     measure::{Bench, measure},
-    own::OwnSampler,
     report::{self, Target},
     sample::Sampler,
     snapshot::{Client, Host, Recording, Run},
@@ -42,18 +38,12 @@ pub struct Setting<'a> {
     /// Why nothing can be watched, if that is so.
     no_probes: Option<String>,
     hierarchy: Option<Hierarchy>,
-    logins: Vec<(Kind, Login)>,
 }
 
 impl<'a> Setting<'a> {
     /// Looks at what the host allows. Nothing is refused here: what lacks is said of what needs it.
     #[must_use]
-    pub fn new(
-        quick: bool,
-        interrupt: &'a Interrupt,
-        target_binary: Option<&Path>,
-        logins: Vec<(Kind, Login)>,
-    ) -> Self {
+    pub fn new(quick: bool, interrupt: &'a Interrupt, target_binary: Option<&Path>) -> Self {
         let missing = platform::missing_capabilities();
         Self {
             quick,
@@ -62,16 +52,7 @@ impl<'a> Setting<'a> {
             no_probes: (!missing.is_empty())
                 .then(|| format!("without {}; run with sudo", missing.join(" and "))),
             hierarchy: Hierarchy::find().ok(),
-            logins,
         }
-    }
-
-    /// How to log in to the database of that kind, if one was given.
-    pub(super) fn login(&self, kind: Kind) -> Option<&Login> {
-        let mut given = self.logins.iter();
-        given
-            .find(|(given, _)| *given == kind)
-            .map(|(_, login)| login)
     }
 
     /// # Errors
@@ -107,10 +88,9 @@ impl<'a> Setting<'a> {
             binary: self.servers()?,
             hierarchy: self.hierarchy.as_ref(),
             interrupt: self.interrupt,
-            options: Options::NO_WINDOWS,
+            options: Options::BOOKS,
             counters: false,
-            own_budget: 0.0,
-            own_sampler: OwnSampler::load(),
+            own: None,
         };
         let (run, _) = measure(&bench, model, 1, plan).with_context(|| model.to_owned())?;
         if let Some(trouble) = &run.incomplete {

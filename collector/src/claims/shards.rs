@@ -18,7 +18,7 @@ pub(super) const FAMILY: Family = Family {
         method: "two event-loop servers at once, with 100 connections and 2,000 requests a second each, of what one has \
                  with 200 and 4,000",
     }],
-    takes_ms: [2_700, 1_800],
+    takes_ms: [2_700, 1_300],
     take,
 };
 

@@ -38,7 +38,7 @@ pub(super) const FAMILY: Family = Family {
                      server's tasks sleep on locks, of that and of what they run or wait for a CPU",
         },
     ],
-    takes_ms: [5_800, 3_600],
+    takes_ms: [5_800, 2_500],
     take,
 };
 

@@ -25,7 +25,7 @@ pub(super) const FAMILY: Family = Family {
         method: "creations by clone flags while the program starts /bin/true ten times: those with an \
                  address space of their own (no CLONE_VM), of all; an exec follows each",
     }],
-    takes_ms: [1_500, 1_500],
+    takes_ms: [900, 900],
     take,
 };
 
@@ -153,7 +153,7 @@ fn of_child(round: &Round<'_>, child: &mut Child) -> Result<f64> {
 }
 
 fn watch(pid: u32) -> Result<Sampler> {
-    let mut sampler = Sampler::load(&[&roles::OF_ANY], &probe_ebpf::Options::NO_WINDOWS)?;
+    let mut sampler = Sampler::load(&[&roles::OF_ANY], &probe_ebpf::Options::BOOKS)?;
     sampler.add(0, pid)?;
     Ok(sampler)
 }

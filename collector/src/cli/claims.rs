@@ -1,6 +1,6 @@
 //! Folklore, put to the test.
 
-use super::{Output, Recorded};
+use super::{Output, Recorded, Servers};
 use clap::{Args, builder::NonEmptyStringValueParser};
 use std::path::PathBuf;
 
@@ -37,9 +37,9 @@ pub struct Claims {
     /// Three rounds instead of five, and shorter windows: two minutes, and wider intervals
     #[arg(long)]
     pub quick: bool,
-    /// The `connscope-target` binary; by default the one beside this program, or in PATH
-    #[arg(long, value_name = "FILE")]
-    pub target_binary: Option<PathBuf>,
+    /// Where the servers are
+    #[command(flatten)]
+    pub servers: Servers,
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,

@@ -1,8 +1,8 @@
 //! The main job.
 
-use super::{Output, Recorded, Windows, measured_time, time_within};
+use super::{Extent, Output, Recorded, Servers, measured_time, time_within};
 use clap::Args;
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 /// `connscope compare`
 #[derive(Clone, Debug, Args)]
@@ -47,16 +47,12 @@ pub struct Compare {
     /// Try at the very end what a handler that crashes takes with it, and when the server serves again
     #[arg(long)]
     pub crash: bool,
-    /// What is looked at in windows only
+    /// What is looked at besides
     #[command(flatten)]
-    pub windows: Windows,
-    /// Count with the kernel's and the CPU's perf counters too: an event on each task, which costs each of
-    /// its context switches some 0.4 us while it is measured (see docs/measures.md)
-    #[arg(long)]
-    pub counters: bool,
-    /// The `connscope-target` binary; by default the one beside this program, or in PATH
-    #[arg(long, value_name = "FILE")]
-    pub target_binary: Option<PathBuf>,
+    pub extent: Extent,
+    /// Where the servers are
+    #[command(flatten)]
+    pub servers: Servers,
     /// Where the report goes
     #[command(flatten)]
     pub output: Output,

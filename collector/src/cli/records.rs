@@ -56,8 +56,8 @@ fn bounded_time(text: &str) -> Result<Duration, String> {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 FILE is what `connscope record` or `--record FILE` has written, on this or another host. No privileges are needed.
-Several of `calibrate`, or of `compare`, are laid side by side, a column for each host. Of different kinds one page can
-be written, with a chapter for each. See docs/records.md.
+Several of `calibrate`, or of `compare`, are laid side by side, a column for each host; their reports in JSON too. Of
+different kinds one page can be written, with a chapter for each. See docs/records.md.
 
 Examples:
   connscope report run.connscope
@@ -68,7 +68,7 @@ Examples:
   connscope report run.connscope --flamegraph run.svg
   connscope report run.connscope --timeline run.pftrace")]
 pub struct Report {
-    /// The record to read; several for one report of all
+    /// The record to read; several for one report of all, or reports of `compare` or `calibrate` in JSON
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Write one page for a browser, which needs nothing besides itself: --format html --out PAGE

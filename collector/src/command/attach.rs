@@ -3,15 +3,18 @@
 use super::{
     keeping::Keeping,
     output::{Sink, conclude},
-    report,
+    report, timeline,
     watch::Watch,
 };
 use crate::{cli::Attach, interrupt::Interrupt};
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use std::{process::ExitCode, time::Duration};
 
-/// How long stacks are taken where the watch has no end.
+/// How long stacks are taken, and a timeline is kept, where the watch has no end.
 const STACKS: Duration = Duration::from_secs(30);
+const TIMELINE: Duration = Duration::from_secs(10);
+/// And at most.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Watches processes until the time is over, a signal comes, or all of them have ended.
 ///
@@ -20,16 +23,30 @@ const STACKS: Duration = Duration::from_secs(30);
 pub fn run(args: &Attach, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let flamegraph = args.flamegraph.as_ref();
-    let stacks = flamegraph.map(|_| args.watched.duration.unwrap_or(STACKS));
-    let watch = Watch::load(&args.watched, None, quiet)?.with_stacks(stacks)?;
+    // As long as the watch, which may end before its time too.
+    let time = |usual| match args.watched.duration {
+        Some(_) => LONGEST,
+        None => usual,
+    };
+    let stacks = flamegraph.map(|_| time(STACKS));
+    let timeline = args.timeline.as_ref().map(|_| time(TIMELINE));
+    let watch = Watch::load(&args.watched, timeline, quiet)?.with_stacks(stacks)?;
     let sink = Sink::open(&args.output)?;
     let svg = flamegraph.map(|svg| Sink::open_at(svg)).transpose()?;
-    let mut keeping = Keeping::open(args.recorded.record.as_deref())?;
+    let trace = args.timeline.as_ref();
+    let trace = trace
+        .map(|out| Ok::<_, Error>((Sink::open_at(out)?, out)))
+        .transpose()?;
+    let keeping = Keeping::open(args.recorded.record.as_deref())?;
+    let mut keeping = keeping.drawing(trace.is_some());
     let end = watch.keep("attach", None, &mut keeping, &interrupt)?;
-    let kept = keeping.end(end)?;
+    let mut kept = keeping.end(end)?;
     report::write(&kept.record, args.explain, sink, &args.output)?;
     if let Some(svg) = svg {
         report::write_stacks(&kept.record, svg)?;
+    }
+    if let Some((drawing, (sink, out))) = kept.drawing.take().zip(trace) {
+        timeline::put(drawing, sink, out)?;
     }
     Ok(kept.conclude(conclude(&kept.record.troubles())))
 }

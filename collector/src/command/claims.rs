@@ -3,11 +3,14 @@
 use super::{
     Usage,
     keeping::Keeping,
-    output::{Sink, print},
+    output::{Sink, print, say},
     report,
 };
 use crate::{
-    claims::{Kind, Login, Setting, Taken, known, measurements, needed, rows::Rows, take},
+    claims::{
+        Databases, Kind, Login, Measurement, Setting, Taken, known, measurements, needed, planned,
+        rows::Rows, take,
+    },
     cli::Claims,
     figures::{Claim, ClaimsRun, Described},
     host,
@@ -15,7 +18,11 @@ use crate::{
     record::Entry,
 };
 use anyhow::{Context, Result};
-use std::{fmt::Write, process::ExitCode, time::Instant};
+use std::{
+    fmt::Write,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// Measures what the claims that were asked for are judged by, judges them and reports.
 ///
@@ -31,7 +38,8 @@ pub fn run(args: &Claims, quiet: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let claims = chosen(&rows.claims, &args.only)?;
-    let logins = logins(args)?;
+    let databases = databases(args)?;
+    let needed = needed(&all, &claims);
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let sink = Sink::open(&args.output)?;
     let mut keeping = Keeping::open(args.recorded.record.as_deref())?;
@@ -40,16 +48,18 @@ pub fn run(args: &Claims, quiet: bool) -> Result<ExitCode> {
     let setting = Setting::new(
         args.quick,
         &interrupt,
-        args.target_binary.as_deref(),
-        logins,
+        args.servers.target_binary.as_deref(),
     );
+    if !quiet {
+        say(&plan(&needed, args.quick, &databases));
+    }
     let Taken {
         figures,
         missing,
         measurements,
         rounds,
         incomplete,
-    } = take(&needed(&all, &claims), &setting, quiet);
+    } = take(&needed, &setting, databases, quiet);
     let run = ClaimsRun {
         host: host.clone(),
         claims,
@@ -68,7 +78,16 @@ pub fn run(args: &Claims, quiet: bool) -> Result<ExitCode> {
     report::end(keeping, incomplete, sink, &args.output)
 }
 
-fn logins(args: &Claims) -> Result<Vec<(Kind, Login)>, Usage> {
+/// What is said before.
+fn plan(measurements: &[&Measurement], quick: bool, databases: &Databases) -> String {
+    let time = planned(measurements, quick, databases).as_secs_f64();
+    format!(
+        "this takes some {} on a quiet host, longer on a busy one",
+        humantime::format_duration(Duration::from_secs(time.ceil() as u64))
+    )
+}
+
+fn databases(args: &Claims) -> Result<Databases, Usage> {
     let given = [
         (Kind::Postgresql, &args.postgres),
         (Kind::Mysql, &args.mysql),
@@ -80,7 +99,7 @@ fn logins(args: &Claims) -> Result<Vec<(Kind, Login)>, Usage> {
         Ok(login) => Ok((kind, login)),
         Err(error) => Err(Usage(format!("{error:#}"))),
     };
-    given.map(login).collect()
+    Ok(Databases::new(given.map(login).collect::<Result<_, _>>()?))
 }
 
 fn chosen(claims: &[Claim], only: &[String]) -> Result<Vec<Claim>, Usage> {

@@ -44,11 +44,11 @@ struct Cell<'a> {
 /// cannot be written.
 pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let binary = TargetBinary::find(args.target_binary.as_deref())?;
+    let binary = TargetBinary::find(args.servers.target_binary.as_deref())?;
     let models = chosen_models(args, &binary)?;
     check_load(args, &binary)?;
     check_descriptors(args)?;
-    let options = args.windows.options();
+    let options = args.extent.windows.options();
     let trial = Sampler::load(&[&crate::roles::OF_ANY], &options)?;
     let hierarchy = Hierarchy::find();
     let methods = methods(&trial, hierarchy.as_ref().ok());
@@ -62,9 +62,8 @@ pub fn run(args: &Compare, quiet: bool) -> Result<ExitCode> {
         hierarchy: hierarchy.as_ref().ok(),
         interrupt: &interrupt,
         options,
-        counters: args.counters,
-        own_budget: args.windows.own_memory_budget,
-        own_sampler: OwnSampler::load(),
+        counters: args.extent.counters,
+        own: Some((OwnSampler::load(), args.extent.windows.own_memory_budget)),
     };
 
     let cgroup = bench.hierarchy.map(|hierarchy| hierarchy.version.name());

@@ -1,7 +1,8 @@
 //! What watching is expected to cost, said before it begins: the limits of `docs/cost.md`, above any of
 //! which the benchmarks fail. What it did cost is in the report.
 
-use crate::cli::Windows;
+use crate::cli::{Extent, Windows};
+use probe_ebpf::stack_sample::StackOptions;
 use std::time::Duration;
 
 /// A context switch of a watched task, and of others, in nanoseconds.
@@ -12,17 +13,28 @@ const WINDOWS: &str = "1 %";
 /// The share of the time in which they are, for faults and for switches.
 const DEFAULT_SHARES: (f64, f64) = (0.02, 0.01);
 
-/// In one line.
-pub(super) fn expected(windows: &Windows, counters: bool, timeline: Option<Duration>) -> String {
+/// In one line; a timeline and stacks each for so long at most.
+pub(super) fn expected(
+    extent: &Extent,
+    timeline: Option<Duration>,
+    stacks: Option<(StackOptions, Duration)>,
+) -> String {
     let parts = [
         Some(format!(
             "at most {SWITCH_NS} ns for each context switch of what is watched, {OTHER_SWITCH_NS} ns for others"
         )),
-        looked_through(windows),
+        looked_through(&extent.windows),
         Some("2 to 3 us for each fork and pthread_create".to_owned()),
-        counters.then(|| "some 0.4 us for each context switch by --counters".to_owned()),
+        extent.counters.then(|| "some 0.4 us for each context switch by --counters".to_owned()),
         timeline.map(|time| {
             format!("some 0.3 us for each context switch of what is watched by --timeline, for {time:?} at most")
+        }),
+        stacks.map(|(options, time)| {
+            let StackOptions { rate_hz, budget_hz, .. } = options;
+            format!(
+                "some 1.3 us for each context switch of what is watched by stacks, of which at most {budget_hz} are taken \
+                 in a second of each CPU, and {rate_hz} samples, for {time:?} at most"
+            )
         }),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -51,11 +63,14 @@ fn looked_through(windows: &Windows) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn windows(fault_windows: f64, switch_windows: f64) -> Windows {
-        Windows {
-            fault_windows,
-            switch_windows,
-            own_memory_budget: 0.01,
+    fn extent(fault_windows: f64, switch_windows: f64) -> Extent {
+        Extent {
+            windows: Windows {
+                fault_windows,
+                switch_windows,
+                own_memory_budget: 0.01,
+            },
+            counters: false,
         }
     }
 
@@ -75,18 +90,20 @@ mod tests {
 
     #[test]
     fn it_is_one_line_that_knows_what_was_asked_for() {
-        let usual = expected(&windows(0.02, 0.01), false, None);
+        let usual = expected(&extent(0.02, 0.01), None, None);
         assert!(usual.contains("1 % of a core for windows"), "{usual}");
-        assert!(
-            !usual.contains("--counters") && !usual.contains('\n'),
-            "{usual}"
-        );
-        let none = expected(&windows(0.0, 0.0), true, None);
+        let others = ["--counters", "--timeline", "stacks", "\n"];
+        assert!(!others.iter().any(|it| usual.contains(it)), "{usual}");
+        let counting = Extent {
+            counters: true,
+            ..extent(0.0, 0.0)
+        };
+        let none = expected(&counting, None, None);
         assert!(
             !none.contains("windows") && none.contains("--counters"),
             "{none}"
         );
-        let long = expected(&windows(1.0, 0.01), false, Some(Duration::from_secs(10)));
+        let long = expected(&extent(1.0, 0.01), Some(Duration::from_secs(10)), None);
         assert!(
             long.ends_with("by --timeline, for 10s at most; what it did cost is in the report"),
             "{long}"
@@ -95,5 +112,9 @@ mod tests {
             long.contains("in 100 % of the time") && long.contains("in 1 %"),
             "{long}"
         );
+        let taken = (StackOptions::default(), Duration::from_secs(20));
+        let stacks = expected(&extent(0.02, 0.01), None, Some(taken));
+        let cost = "by stacks, of which at most 5000 are taken in a second of each CPU, and 99 samples, for 20s";
+        assert!(stacks.contains(cost), "{stacks}");
     }
 }

@@ -1,6 +1,9 @@
 //! What a run finds, on its way to the report and, where that is asked for, to a file as well.
 
-use super::output::{cannot, open_stream, say};
+use super::{
+    output::{cannot, open_stream, say},
+    timeline::Drawing,
+};
 use crate::{
     host,
     record::{End, Entry, Error, Gathered, Origin, Reader, Record, Writer},
@@ -20,6 +23,8 @@ use std::{
 pub(super) struct Keeping {
     gathered: Gathered,
     file: Option<RecordFile>,
+    /// In memory: what is drawn of a timeline is bounded.
+    drawing: Option<Drawing<Vec<u8>>>,
     trouble: Option<String>,
 }
 
@@ -30,8 +35,17 @@ impl Keeping {
         Ok(Self {
             gathered: Gathered::default(),
             file: path.map(RecordFile::open).transpose()?,
+            drawing: None,
             trouble: None,
         })
+    }
+
+    /// The same; draws the timeline too, if that is asked for.
+    pub(super) fn drawing(self, draws: bool) -> Self {
+        Self {
+            drawing: draws.then(|| Drawing::begin(Vec::new())),
+            ..self
+        }
     }
 
     /// Takes in the next entry. A file that cannot be written to ends there; the rest goes on.
@@ -44,6 +58,10 @@ impl Keeping {
                 cannot(&file.path, &error)
             ));
             self.file = None;
+        }
+        if let Some(drawing) = &mut self.drawing {
+            // Memory takes it all.
+            let _ = drawing.take(&entry);
         }
         self.gathered.take(entry);
     }
@@ -78,6 +96,7 @@ impl Keeping {
         let Self {
             gathered,
             file,
+            drawing,
             mut trouble,
         } = self;
         if let Some(file) = file {
@@ -89,6 +108,7 @@ impl Keeping {
         Ok(Kept {
             snapshots: gathered.snapshots(),
             record: gathered.whole()?,
+            drawing,
             trouble,
         })
     }
@@ -109,6 +129,8 @@ pub(super) struct Kept {
     pub(super) record: Record,
     /// Snapshots among it.
     pub(super) snapshots: u64,
+    /// What was drawn of a timeline, if that was asked for.
+    pub(super) drawing: Option<Drawing<Vec<u8>>>,
     /// Why not all of it is in the file.
     trouble: Option<String>,
 }

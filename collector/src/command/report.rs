@@ -17,6 +17,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow, bail};
 use std::{
+    fmt::Display,
     fs::File,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -63,15 +64,20 @@ fn only_one<'a>(files: &'a [PathBuf], option: &str) -> Result<&'a Path> {
 ///
 /// # Errors
 /// If it is none, or damaged, or holds nothing to report on.
-pub(super) fn read(path: &Path) -> Result<Record> {
-    let read = || -> Result<Record, Error> {
-        let mut gathered = Gathered::default();
-        for entry in Reader::begin(File::open(path)?)? {
-            gathered.take(entry?);
-        }
-        gathered.whole()
-    };
-    read().map_err(|error| anyhow!("cannot read {}: {error}", path.display()))
+fn read(path: &Path) -> Result<Record> {
+    gather(path).map_err(|error| unreadable(path, &error))
+}
+
+fn gather(path: &Path) -> Result<Record, Error> {
+    let mut gathered = Gathered::default();
+    for entry in Reader::begin(File::open(path)?)? {
+        gathered.take(entry?);
+    }
+    gathered.whole()
+}
+
+fn unreadable(path: &Path, why: &dyn Display) -> anyhow::Error {
+    anyhow!("cannot read {}: {why}", path.display())
 }
 
 /// The flame graphs of the stacks that were recorded, live or before.

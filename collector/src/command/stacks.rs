@@ -63,6 +63,9 @@ impl TakingStacks {
     }
 
     /// Does what is due; whether there is more to come.
+    ///
+    /// # Errors
+    /// If the watch itself cannot be read.
     pub(super) fn step(
         &mut self,
         sampler: &mut Sampler,
@@ -70,8 +73,7 @@ impl TakingStacks {
         quiet: bool,
     ) -> Result<bool> {
         if self.begun.elapsed() >= self.time {
-            self.end(sampler, keeping)?;
-            if !quiet {
+            if self.end(sampler, keeping, quiet)? && !quiet {
                 say(&format!(
                     "stacks were taken for {:.1?}; the rest is watched without",
                     self.begun.elapsed()
@@ -81,19 +83,35 @@ impl TakingStacks {
         }
         if self.read.elapsed() >= READ {
             self.read = Instant::now();
-            self.gathering.take(sampler.take_stacks()?);
+            match sampler.take_stacks() {
+                Some(taken) => self.gathering.take(taken),
+                None => {
+                    self.break_off(sampler, keeping, quiet);
+                    return Ok(false);
+                }
+            }
         }
         if self.kept.elapsed() >= KEEP {
             self.kept = Instant::now();
-            let until = now_ns(ClockId::Monotonic);
-            keeping.take(Entry::Stacks(Box::new(self.gathering.chunk(until))));
+            self.keep(keeping);
         }
         Ok(true)
     }
 
-    /// Takes no more of them.
-    pub(super) fn end(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
-        let rest = sampler.end_stacks()?;
+    /// Takes no more of them; whether all could be read.
+    ///
+    /// # Errors
+    /// If the watch itself cannot be read.
+    pub(super) fn end(
+        &mut self,
+        sampler: &mut Sampler,
+        keeping: &mut Keeping,
+        quiet: bool,
+    ) -> Result<bool> {
+        let Some(rest) = sampler.end_stacks() else {
+            self.break_off(sampler, keeping, quiet);
+            return Ok(false);
+        };
         // At once: books and stacks are of the same time.
         let last = sampler.read()?;
         self.gathering.take(rest);
@@ -103,6 +121,22 @@ impl TakingStacks {
             ..self.gathering.chunk(until)
         };
         keeping.take(Entry::Stacks(Box::new(stacks)));
-        Ok(())
+        Ok(true)
+    }
+
+    /// Keeps those that there are of stacks that can be read no more; the watch goes on.
+    fn break_off(&mut self, sampler: &Sampler, keeping: &mut Keeping, quiet: bool) {
+        self.keep(keeping);
+        if !quiet {
+            say(&format!(
+                "no more stacks are taken: {}; the rest is watched without",
+                sampler.no_stacks().unwrap_or_default()
+            ));
+        }
+    }
+
+    fn keep(&mut self, keeping: &mut Keeping) {
+        let until = now_ns(ClockId::Monotonic);
+        keeping.take(Entry::Stacks(Box::new(self.gathering.chunk(until))));
     }
 }

@@ -1,9 +1,9 @@
-//! What watched tasks do one by one, for `record --timeline`: beside the watch, for a bounded time and number of
-//! switches; and `report --timeline`, which draws it.
+//! What watched tasks do one by one, for `--timeline` of `record` and `attach`: beside the watch, for a bounded time and
+//! number of switches; and how it is drawn, by `attach` and by `report --timeline`.
 
 mod draw;
 
-pub(super) use draw::draw;
+pub(super) use draw::{Drawing, draw, put};
 
 use super::{keeping::Keeping, output::say};
 use crate::{
@@ -56,7 +56,7 @@ impl Timeline {
                     begun: Instant::now(),
                     events: 0,
                 });
-                timeline.take(sampler, keeping)?;
+                timeline.take(sampler, keeping);
             }
             None => timeline.say(&format!(
                 "there is no timeline: {}",
@@ -74,59 +74,53 @@ impl Timeline {
         }
     }
 
-    /// Takes what was done meanwhile, and ends if that is enough.
+    /// Takes what was done meanwhile, and ends if that is enough, or if it can be read no more.
     ///
     /// # Errors
-    /// If the kernel refuses to be read.
+    /// If the watch itself cannot be read.
     pub(super) fn turn(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
         let Some(going) = &self.going else {
             return Ok(());
         };
         let (time, after) = (going.time, going.begun.elapsed());
-        let early = (going.events >= EVENTS_MAX).then(|| {
-            format!(
-                "after {after:.1?} of {time:?}, since no more than {EVENTS_MAX} events are kept"
-            )
-        });
-        if early.is_none() && after < time {
-            return self.take(sampler, keeping);
+        let mut why = (going.events >= EVENTS_MAX)
+            .then(|| format!("no more than {EVENTS_MAX} events are kept"));
+        if why.is_none() && after < time {
+            if self.take(sampler, keeping) {
+                return Ok(());
+            }
+            why = sampler.no_timeline();
         }
-        self.close(sampler, keeping)?;
+        self.close(sampler, keeping);
         let last = sampler.read()?;
-        let rest = self.stop(sampler)?;
+        let rest = self.stop(sampler);
+        let why = why.or_else(|| sampler.no_timeline());
+        let early = why.map(|why| format!("after {after:.1?} of {time:?}, since {why}"));
         keeping.take(Entry::Snapshots(last));
         self.say(&match &early {
-            Some(early) => format!("the timeline ends {early}; the record goes on"),
-            None => format!("the timeline of {time:?} is complete; the record goes on"),
+            Some(early) => format!("the timeline ends {early}; the watch goes on"),
+            None => format!("the timeline of {time:?} is complete; the watch goes on"),
         });
         self.end(rest, early, keeping);
         Ok(())
     }
 
     /// Before the snapshots of its end are read.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub(super) fn close(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
-        if self.going.is_none() {
-            return Ok(());
+    pub(super) fn close(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) {
+        if self.going.is_some() {
+            sampler.look_for_timeline();
+            self.take(sampler, keeping);
+            keeping.take(Entry::Timeline(Part::Closing));
         }
-        sampler.look_for_timeline();
-        self.take(sampler, keeping)?;
-        keeping.take(Entry::Timeline(Part::Closing));
-        Ok(())
     }
 
     /// As soon as they are read: what is left to be kept behind them.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub(super) fn stop(&mut self, sampler: &mut Sampler) -> Result<Events> {
+    pub(super) fn stop(&mut self, sampler: &mut Sampler) -> Events {
         if self.going.is_none() {
-            return Ok(Events::default());
+            return Events::default();
         }
         sampler.end_timeline();
-        Ok(sampler.timeline_events()?)
+        sampler.timeline_events().unwrap_or_default()
     }
 
     /// When they are kept. `early`: why before its time.
@@ -137,8 +131,11 @@ impl Timeline {
         }
     }
 
-    fn take(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> Result<()> {
-        let events = sampler.timeline_events()?;
+    /// Whether they could be read.
+    fn take(&mut self, sampler: &mut Sampler, keeping: &mut Keeping) -> bool {
+        let Some(events) = sampler.timeline_events() else {
+            return false;
+        };
         if let Some(going) = &mut self.going {
             going.events +=
                 events.switches.len() + events.creations.len() + events.shootdowns.len();
@@ -146,7 +143,7 @@ impl Timeline {
         if !events.is_empty() {
             keeping.take(Entry::Timeline(Part::Events(events)));
         }
-        Ok(())
+        true
     }
 
     fn say(&self, line: &str) {

@@ -70,7 +70,7 @@ impl<'a> Watch<'a> {
         untold.extend(hidden_switches(&targets));
         let options = Options {
             timeline_bytes: timeline.map(|_| ring_bytes()),
-            ..args.windows.options()
+            ..args.extent.windows.options()
         };
         let sampler = load(&targets, &options)?;
         Ok(Self {
@@ -119,11 +119,14 @@ impl<'a> Watch<'a> {
             Some(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
             None => OwnSampler::load(),
         };
-        if args.counters {
+        if args.extent.counters {
             sampler.count_events()?;
         }
         if !self.quiet && args.duration.is_none_or(|duration| duration >= TOLD_FROM) {
-            say(&expected(&args.windows, args.counters, self.timeline));
+            let within = |time: Duration| time.min(args.duration.unwrap_or(time));
+            let stacks = self.stacks.map(within);
+            let stacks = stacks.map(|time| (TakingStacks::options(), time));
+            say(&expected(&args.extent, self.timeline.map(within), stacks));
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
@@ -150,16 +153,16 @@ impl<'a> Watch<'a> {
         };
         let ended_early = waiting.watch()?;
         if let Some(mut stacks) = waiting.stacks.take() {
-            stacks.end(&mut sampler, keeping)?;
+            stacks.end(&mut sampler, keeping, self.quiet)?;
         }
-        timeline.close(&mut sampler, keeping)?;
+        timeline.close(&mut sampler, keeping);
         let last = sampler.read()?;
-        let rest = timeline.stop(&mut sampler)?;
+        let rest = timeline.stop(&mut sampler);
         let (targets, logins) = following.end(&last);
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);
         keeping.take(Entry::Snapshots(last));
-        timeline.end(rest, None, keeping);
+        timeline.end(rest, sampler.no_timeline(), keeping);
         let targets = targets.into_iter().zip(owned);
         let targets = targets.map(|(target, own)| Run {
             own,
@@ -195,7 +198,7 @@ fn sample_own(
     interrupt: &Interrupt,
 ) -> (Vec<Option<OwnMemory>>, Option<Unavailable>) {
     let mut lacking = None;
-    let share = args.windows.own_memory_budget / last.len() as f64;
+    let share = args.extent.windows.own_memory_budget / last.len() as f64;
     let mut sample = |last: &Snapshot| {
         let watched = Duration::from_nanos(last.at_ns.saturating_sub(began_ns));
         sampler

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::window::Group;
 use crate::snapshot::REASONS;
 
 /// The sleeps that ended in the window.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Blocked {
     /// All of them.
     #[serde(flatten)]
     pub all: Distribution,
     /// By what the task slept on; reasons without a sleep are left out.
-    pub by_reason: BTreeMap<&'static str, Distribution>,
+    pub by_reason: BTreeMap<String, Distribution>,
 }
 
 impl Blocked {
@@ -27,7 +27,7 @@ impl Blocked {
         Self {
             all: figures(&group.blocked),
             by_reason: slept
-                .map(|(reason, samples)| (reason, figures(samples)))
+                .map(|(reason, samples)| (reason.to_owned(), figures(samples)))
                 .collect(),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::SCHEMA;
 use super::line::{Line, line};
@@ -11,7 +11,7 @@ use crate::series::{Calibration as Recording, Described, Finding, Missing, Sampl
 use crate::snapshot::Host;
 
 /// What `connscope calibrate` reports, field by field as `docs/json.md` describes it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -32,7 +32,7 @@ pub struct Calibration {
 }
 
 /// An operation and what it costs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
     /// Its name.
     pub name: String,
@@ -53,7 +53,7 @@ pub struct Operation {
 }
 
 /// What one variant costs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Which variant.
     pub variant: String,
@@ -78,7 +78,7 @@ pub struct Measured {
 }
 
 /// How samples are distributed, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quartiles {
     /// The smallest.
     pub min_seconds: f64,
@@ -93,7 +93,7 @@ pub struct Quartiles {
 }
 
 /// The straight line through the medians over resident memory.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
     /// What one more resident page of 4 KB adds, in seconds.
     pub seconds_per_page: f64,
@@ -108,7 +108,7 @@ pub struct Fit {
 }
 
 /// Where one more address space costs most.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The last number of address spaces before it.
     pub from: u64,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::error::{Problem, growth};
@@ -17,7 +17,7 @@ const SLOPE_CALLS_MIN: u64 = 10;
 const SLOPE_SPREAD_MIN: f64 = 0.05;
 
 /// The calls by what was asked for, from the beginning of the watch to the end of the window.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CreationLatency {
     /// `fork`.
     pub fork: CallLatency,
@@ -39,7 +39,7 @@ pub struct CreationLatency {
 }
 
 /// Calls of one kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallLatency {
     /// Of the calls that succeeded, as measured.
     #[serde(flatten)]

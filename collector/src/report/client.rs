@@ -1,13 +1,13 @@
 //! What clients saw.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::spread::median;
 use crate::snapshot::{self, ClientErrors, ClientLatency, Crash, Delays, SendLateness, Stall};
 
 /// What the load generator reported. Over several repeats, counts are summed, rates follow from
 /// the sums, and percentiles are the median of the repeats' percentiles.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Client {
     /// Work profile.
     pub workload: String,
@@ -66,7 +66,7 @@ pub struct Client {
 }
 
 /// Latency as clients saw it: a distribution, in seconds. Percentiles are none without samples.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Latency {
     pub count: u64,
@@ -88,7 +88,7 @@ pub struct Latency {
 }
 
 /// Failures by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct ErrorsByKind {
     pub refused: u64,

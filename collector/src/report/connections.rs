@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::snapshot::connections::Connection;
 use crate::snapshot::{Run, Task, Totals};
@@ -16,7 +16,7 @@ const PROCESSES: &str = "client";
 const IDLE: [&str; 2] = ["idle", "sleep"];
 
 /// How many connections there were when the window closed, and of how many it is known whose they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connected {
     /// All that clients held open.
     pub open: u64,

@@ -1,6 +1,6 @@
 //! Perf counters of a target: what they counted in the window, beside our own figures.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::{Problem, growth};
 use super::method::method;
@@ -8,7 +8,7 @@ use crate::snapshot::counters::{Counters, HARDWARE, Reading, SOFTWARE};
 use crate::snapshot::{Recording, Run};
 
 /// What the kernel's counters say.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct SoftwareCounters {
     pub context_switches: u64,
@@ -22,7 +22,7 @@ pub struct SoftwareCounters {
 }
 
 /// What the CPU's counters say; none of an event that it cannot count.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct HardwareCounters {
     pub cycles: Option<f64>,

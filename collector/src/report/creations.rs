@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calls::{Called, CreationLatency};
 use super::distribution::Distribution;
@@ -13,7 +13,7 @@ use crate::snapshot::Creation;
 pub(super) type Calls = BTreeMap<(u64, bool), u64>;
 
 /// Tasks created from before the first connection to the end of the window.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Creations {
     /// With an address space of their own: no `CLONE_VM`.
     pub process: Count,
@@ -39,14 +39,14 @@ pub struct Creations {
 }
 
 /// A number of calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// How many.
     pub count: u64,
 }
 
 /// Calls with one set of flags.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlagCount {
     /// Names of the flags, lowest bit first; a bit without a name as `0x...`.
     pub flags: Vec<String>,

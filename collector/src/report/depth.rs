@@ -1,12 +1,12 @@
 //! How many tasks a CPU had to choose from.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::rank;
 use super::histogram::last_filled;
 
 /// Runnable tasks on the CPU, the running one included, at each switch-out of a watched task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunQueueDepth {
     /// Switch-outs.
     pub samples: u64,

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::connections::{Who, label};
 use super::error::Problem;
@@ -15,7 +15,7 @@ use crate::snapshot::{Run, Task, Totals};
 const TASKS_MAX: usize = 10;
 
 /// One task and what it did in the window.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskDetail {
     /// Process id, in connscope's own PID namespace.
     pub pid: u32,
@@ -49,7 +49,7 @@ pub struct TaskDetail {
 }
 
 /// What one task did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskMeasures {
     /// How often it left a CPU.
     pub context_switches: Option<ContextSwitches>,
@@ -64,7 +64,7 @@ pub struct TaskMeasures {
 }
 
 /// Memory of one task, in bytes; that of its address space is listed with one of its threads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct TaskMemory {
     pub accounted: TaskAccounted,
@@ -73,7 +73,7 @@ pub struct TaskMemory {
 }
 
 /// See [`TaskMemory`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct TaskAccounted {
     pub anonymous_bytes: Option<u64>,

@@ -1,12 +1,12 @@
 //! Samples as figures: the one shape in which every distribution is reported.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::histogram::{Samples, bucket_edges};
 
 /// How many samples there were, and how they were spread. Percentiles follow the nearest-rank
 /// definition: the smallest sample that at least so many per cent of all samples do not exceed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
     /// Samples.
     pub count: u64,

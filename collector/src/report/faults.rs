@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::iter::Sum;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::error::{Problem, growth};
@@ -20,7 +20,7 @@ const PROBE: &str = "faults";
 pub(super) const CLASSES: &str = "fault_classes";
 
 /// Page faults of a group of tasks.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Faults {
     /// Handled without reading from a disk.
     pub minor: u64,
@@ -49,7 +49,7 @@ pub struct Faults {
 }
 
 /// The faults of one class.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Class {
     /// Seen in windows, from user mode.
     pub user: u64,

@@ -1,13 +1,13 @@
 //! What one more connection adds to the memory of a server, or to what it reserves: a straight line
 //! through what it had at rest with so many connections open.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::student::t_quantile;
 use crate::snapshot::MemoryPoint;
 
 /// The slope of memory over connections.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Marginal {
     /// Bytes that one more connection adds; none where there are too few points.
     pub value: Option<f64>,
@@ -26,7 +26,7 @@ pub struct Marginal {
 }
 
 /// What the target held with so many connections open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// Which of the repeats, from 1: each has an intercept of its own.
     pub repeat: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::blocked::Blocked;
 use super::client::Client;
@@ -23,7 +23,7 @@ use super::window::Group;
 use crate::snapshot::{REASONS, Recording, Totals};
 
 /// Everything that was measured of a target.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// What the kernel said.
     #[serde(flatten)]
@@ -40,7 +40,7 @@ pub struct Measures {
 
 /// What the kernel said of a group of tasks. A measure is none where it could not be had; the
 /// report's `unavailable` says why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelMeasures {
     /// How often tasks left a CPU, and why.
     pub context_switches: Option<ContextSwitches>,
@@ -73,7 +73,7 @@ pub struct KernelMeasures {
 }
 
 /// Times that tasks left a CPU, as the kernel counts them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContextSwitches {
     /// Because the task had to wait for something.
     pub voluntary: u64,
@@ -94,21 +94,21 @@ pub struct ContextSwitches {
 
 /// Where the time of the tasks went, summed over tasks, in seconds. The three add up to the time
 /// the tasks were watched within the window.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct TimeInState {
     pub running_seconds: f64,
     pub runnable_seconds: f64,
     pub blocked_seconds: f64,
     /// `blocked_seconds` by what the tasks slept on; every reason is there.
-    pub blocked_by_reason_seconds: BTreeMap<&'static str, f64>,
+    pub blocked_by_reason_seconds: BTreeMap<String, f64>,
     /// The time on locks for each right answer that arrived in the window, in seconds.
     pub blocked_on_locks_per_request_seconds: Option<f64>,
     pub method: String,
 }
 
 /// CPU time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
     /// CPU time as the kernel charges it to the tasks, in seconds.
     pub seconds: f64,
@@ -258,7 +258,8 @@ impl ContextSwitches {
 
 impl TimeInState {
     pub(super) fn of(totals: &Totals, basis: &Basis<'_>) -> Self {
-        let blocked_by_reason_seconds: BTreeMap<_, _> = REASONS
+        let blocked_by_reason_seconds: BTreeMap<String, _> = REASONS
+            .map(str::to_owned)
             .into_iter()
             .zip(totals.blocked_ns.map(seconds))
             .collect();

@@ -1,13 +1,13 @@
 //! Memory as the kernel accounts it to tasks: resident, and reserved.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::marginal::Marginal;
 use super::own::Own;
 use crate::snapshot::{Memory as AddressSpace, Task};
 
 /// Memory, by the figures that can be had of it. They are not to be mixed up: see each.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// What the kernel accounts to the tasks.
     pub accounted: Option<Accounted>,
@@ -23,7 +23,7 @@ pub struct Memory {
 }
 
 /// Resident memory of living tasks at the end of the window; over several repeats their mean.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accounted {
     /// Anonymous pages, summed over address spaces. A page still shared after `fork(2)` is in the
     /// account of each process. This and the next four: bytes; none where the account of no

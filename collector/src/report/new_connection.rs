@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calls::CallLatency;
 use super::distribution::Distribution;
@@ -12,7 +12,7 @@ use super::target::Role;
 use crate::snapshot::{OwnProcess, Run, TargetKind, Task};
 
 /// What is made for a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Made {
     /// A process, by `fork`.
@@ -32,7 +32,7 @@ impl Made {
 }
 
 /// What connections cost to make, and to have.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewConnection {
     /// What is made for each.
     pub made: Made,
@@ -59,7 +59,7 @@ pub struct NewConnection {
 }
 
 /// A time, of which there are samples.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Times {
     pub count: u64,
@@ -69,7 +69,7 @@ pub struct Times {
 }
 
 /// Pages copied on write.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CopiedPages {
     /// All of them, estimated from windows.
     pub estimated_total: f64,
@@ -82,7 +82,7 @@ pub struct CopiedPages {
 }
 
 /// What one connection holds: medians over those sampled.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionMemory {
     /// Processes that were sampled.
     pub sampled: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::{Problem, growth};
 use super::window::totals_of;
@@ -16,7 +16,7 @@ pub(crate) const IN_WINDOWS: [(&str, &str); 2] =
     [("faults", "faults"), ("switch_latency", "switches")];
 
 /// What connscope itself cost, from the first snapshot to the last of each run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observer {
     /// BPF programs, by name; none of them where the kernel's statistics cannot be switched on.
     pub programs: Vec<Program>,
@@ -38,7 +38,7 @@ pub struct Observer {
 }
 
 /// What a BPF program cost.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Program {
     /// Its name in the kernel.
     pub name: String,
@@ -53,7 +53,7 @@ pub struct Program {
 }
 
 /// What a BPF map takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Map {
     /// Its name in the kernel.
     pub name: String,

@@ -1,12 +1,12 @@
 //! What processes hold of their own, from those that were sampled.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::student::t_quantile;
 use crate::snapshot::{OwnMemory, OwnProcess, OwnRole};
 
 /// Memory of a process's own: mean over the processes sampled.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Own {
     /// Bytes of a process; none if none was sampled.
     pub mean: Option<f64>,
@@ -26,7 +26,7 @@ pub struct Own {
 }
 
 /// How many processes were not sampled, and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// More threads than one, or an address space shared with another: it is no single connection's.
     pub threaded: u64,

@@ -1,6 +1,6 @@
 //! How far repeats of the same measurement lay apart.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::percentile_ns;
 use super::marginal::slope;
@@ -8,7 +8,7 @@ use super::measures::{per_request, switches};
 use super::window::Window;
 
 /// The headline figures, one value for each repeat.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spreads {
     /// Right answers that arrived in the window, a second.
     pub throughput_per_second: Option<Spread>,
@@ -33,7 +33,7 @@ pub struct Spreads {
 }
 
 /// One figure over the repeats that have it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The smallest.
     pub min: f64,

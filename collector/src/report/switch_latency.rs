@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::error::Problem;
@@ -28,7 +28,7 @@ pub const MIN_SAMPLES: u64 = 100;
 const MIN_POINTS: usize = 3;
 
 /// How long a CPU took from one task to the next.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SwitchLatency {
     /// Between tasks that share an address space: threads of a process.
     pub same_address_space: Kind,
@@ -49,7 +49,7 @@ pub struct SwitchLatency {
 }
 
 /// Switches between two kinds of tasks.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kind {
     /// All of them.
     pub all: Figures,
@@ -60,7 +60,7 @@ pub struct Kind {
 }
 
 /// The figures of some switches.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// As recorded by the fewest events: by one, unless others record too.
     pub raw: Distribution,
@@ -75,7 +75,7 @@ pub struct Figures {
 }
 
 /// Percentiles less what recording adds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Corrected {
     pub p50_seconds: f64,
@@ -86,7 +86,7 @@ pub struct Corrected {
 }
 
 /// Switches that so many events recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Point {
     pub recording_events: u32,

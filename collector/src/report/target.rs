@@ -1,6 +1,6 @@
 //! One watched target in figures, its repeats merged.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::connections::{Connected, open};
@@ -29,7 +29,7 @@ const NO_CGROUP: &str = "no cgroup of its own was read";
 const NO_RAMP: &str = "no connections were added while it was watched";
 
 /// A target with so many connections. Counts and distributions are sums over its repeats.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// The concurrency model, or the name of the process.
     pub name: String,
@@ -69,7 +69,7 @@ pub struct Target {
 }
 
 /// A target that had ended, and was there again.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Restart {
     /// How long after the window had opened, in seconds.
     pub after_seconds: f64,
@@ -88,7 +88,7 @@ impl Restart {
 }
 
 /// The tasks of one role.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Role {
     /// Its name.
     pub role: String,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::error::{Problem, growth};
@@ -20,7 +20,7 @@ pub(super) struct TlbWindow {
 }
 
 /// Switches to tasks from another address space.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AddressSpaceSwitches {
     /// The entries of the new address space were still valid.
     pub tlb_kept: u64,
@@ -36,10 +36,10 @@ pub struct AddressSpaceSwitches {
 }
 
 /// Flushes of the TLB other than by a switch of tasks.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TlbFlushes {
     /// By why, every reason.
-    pub by_reason: BTreeMap<&'static str, Flushes>,
+    pub by_reason: BTreeMap<String, Flushes>,
     /// Pages named by flushes of all reasons.
     pub pages: u64,
     /// How they were counted.
@@ -47,7 +47,7 @@ pub struct TlbFlushes {
 }
 
 /// Flushes of one reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flushes {
     /// How many.
     pub count: u64,
@@ -118,7 +118,11 @@ impl AddressSpaceSwitches {
 impl TlbFlushes {
     pub(super) fn of(tlb: &TlbWindow, method: String) -> Self {
         Self {
-            by_reason: FLUSH_REASONS.into_iter().zip(tlb.flushes).collect(),
+            by_reason: FLUSH_REASONS
+                .map(str::to_owned)
+                .into_iter()
+                .zip(tlb.flushes)
+                .collect(),
             pages: tlb.flushes.iter().map(|flushes| flushes.pages).sum(),
             method,
         }

@@ -1,7 +1,7 @@
 //! What a target's scheduler in user space did in the window: the switches that are none of the
 //! kernel's.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::{Problem, growth};
 use super::measures::{Basis, per_request};
@@ -11,7 +11,7 @@ use crate::snapshot::user_space::{Scheduler, UserSpace};
 use crate::snapshot::{Run, Snapshot};
 
 /// Tasks and switches of a scheduler in user space.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserSpaceSwitches {
     /// What it counted; none if that could not be read in every repeat.
     pub counted: Option<Counted>,
@@ -22,7 +22,7 @@ pub struct UserSpaceSwitches {
 }
 
 /// What a scheduler counted.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     /// Tasks alive when the window closed; over repeats the (lower) median.
     pub tasks_alive: u64,

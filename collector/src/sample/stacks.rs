@@ -6,6 +6,9 @@ use probe_ebpf::{
     stack_sample::{StackOptions, TakenStacks},
 };
 
+/// One of their measures: they come and go together.
+const STACKS: &str = "off_cpu_stacks";
+
 impl Sampler {
     /// Loads what takes stacks, before the first reading: so its cost is counted with all others.
     ///
@@ -23,20 +26,21 @@ impl Sampler {
         self.watch.begin_stacks()
     }
 
-    /// What was seen of them since the last time.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub fn take_stacks(&mut self) -> Result<TakenStacks, Error> {
+    /// What was seen of them since the last time. None if they can be read no more, which are then
+    /// [`unavailable`](Self::unavailable).
+    pub fn take_stacks(&mut self) -> Option<TakenStacks> {
         self.watch.take_stacks()
     }
 
-    /// Takes no more stacks; returns the rest.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub fn end_stacks(&mut self) -> Result<TakenStacks, Error> {
+    /// Takes no more stacks; returns the rest. None likewise.
+    pub fn end_stacks(&mut self) -> Option<TakenStacks> {
         self.watch.end_stacks()
+    }
+
+    /// Why none are taken any more.
+    #[must_use]
+    pub fn no_stacks(&self) -> Option<String> {
+        self.why_not(STACKS)
     }
 
     /// Of each group of tasks, the number of the target and the role.

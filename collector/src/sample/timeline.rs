@@ -27,24 +27,17 @@ impl Sampler {
         }))
     }
 
-    /// Why there can be none.
+    /// Why there can be none, or no more.
     #[must_use]
     pub fn no_timeline(&self) -> Option<String> {
-        let unavailable = self.unavailable().into_iter();
-        let mut reasons = unavailable.filter(|it| it.measure == MEASURE);
-        reasons.next().map(|it| it.reason)
+        self.why_not(MEASURE)
     }
 
-    /// What was done since the last time. There is room for the switches of a fraction of a second.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub fn timeline_events(&mut self) -> Result<Events, Error> {
-        let taken = match self.watch.timeline() {
-            Some(timeline) => timeline.take()?,
-            None => probe::Events::default(),
-        };
-        Ok(self.plain(taken))
+    /// What was done since the last time. There is room for the switches of a fraction of a second. None if it can be
+    /// read no more, and is then [`unavailable`](Self::unavailable).
+    pub fn timeline_events(&mut self) -> Option<Events> {
+        let taken = self.watch.take_timeline()?;
+        Some(self.plain(taken))
     }
 
     /// What tasks are at that have not switched yet will be among the next events.

@@ -228,8 +228,11 @@ fn differences(sheets: &[Sheet<Report>]) -> Vec<Difference> {
     .collect()
 }
 
-/// The arguments, without those that say where the result goes.
+/// The arguments, without those that say where the result goes; of a report in JSON nobody knows them.
 fn options(command_line: &[String]) -> String {
+    if command_line.is_empty() {
+        return "unknown".to_owned();
+    }
     const ELSEWHERE: [&str; 4] = ["--record", "--out", "--format", "--target-binary"];
     let mut options: Vec<&str> = Vec::new();
     let mut words = command_line.iter().skip(1).map(String::as_str);

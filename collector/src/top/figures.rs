@@ -4,7 +4,7 @@
 use crate::report::histogram::Samples;
 use crate::report::measures::KernelMeasures;
 use crate::report::{Problem, Report, Target};
-use crate::snapshot::{Role, Run, Unavailable};
+use crate::snapshot::{REASONS, Role, Run, Unavailable};
 use std::time::Duration;
 
 /// The measures that it needs, as recordings call them.
@@ -251,8 +251,8 @@ impl Figures {
         let wait = measures.run_queue_wait.as_ref();
         let faults = measures.faults.as_ref();
         let reasons = time.map(|time| {
-            let reasons = time.blocked_by_reason_seconds.iter();
-            ranked(reasons.map(|(&reason, &seconds)| (reason, seconds)))
+            let times = &time.blocked_by_reason_seconds;
+            ranked(REASONS.into_iter().zip(REASONS.map(|reason| times[reason])))
         });
         let accounted = measures.memory.accounted.as_ref();
         let memory = accounted.map(|it| {

@@ -1,5 +1,7 @@
 //! What snapshots become for Prometheus.
 
+mod protobuf;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,10 +12,7 @@ use connscope::export::metrics::{budget, host, roles, targets};
 use connscope::export::prometheus::encode::encode;
 use connscope::export::prometheus::negotiate::Format;
 use connscope::snapshot::{Host, Snapshot, Unavailable};
-use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{
-    Histogram, MetricFamily,
-};
-use prost::Message as _;
+pub(super) use protobuf::{families_of, native_buckets};
 
 use super::sample::{MODELS, methods, run};
 
@@ -75,19 +74,6 @@ fn values(text: &str) -> BTreeMap<String, f64> {
     let values: BTreeMap<_, _> = values.into_iter().collect();
     assert_eq!(values.len(), count, "a series is there twice");
     values
-}
-
-fn families(exposition: &Arc<Exposition>) -> Vec<MetricFamily> {
-    families_of(&encode(exposition, Format::Protobuf).expect("it can be encoded"))
-}
-
-pub(super) fn families_of(bytes: &[u8]) -> Vec<MetricFamily> {
-    let mut rest = bytes;
-    let mut families = Vec::new();
-    while !rest.is_empty() {
-        families.push(MetricFamily::decode_length_delimited(&mut rest).expect("a family"));
-    }
-    families
 }
 
 #[test]
@@ -172,100 +158,6 @@ fn the_older_text_has_the_same_figures() {
             );
         }
     }
-}
-
-/// Samples of each bucket that has any, by its place.
-pub(super) fn native_buckets(histogram: &Histogram) -> Vec<(i32, u64)> {
-    let (mut index, mut count) = (0, 0);
-    let mut deltas = histogram.positive_delta.iter();
-    let mut buckets = Vec::new();
-    for span in &histogram.positive_span {
-        index += span.offset;
-        for delta in deltas.by_ref().take(span.length as usize) {
-            count += delta;
-            buckets.push((index, u64::try_from(count).expect("no less than none")));
-            index += 1;
-        }
-    }
-    assert_eq!(deltas.next(), None);
-    buckets
-}
-
-fn native_count(histogram: &Histogram) -> u64 {
-    let buckets = native_buckets(histogram);
-    buckets.iter().map(|it| it.1).sum::<u64>() + histogram.zero_count
-}
-
-#[test]
-fn native_histograms_count_what_classic_ones_do() {
-    let exposition = all();
-    let mut filled = 0;
-    for family in families(&exposition) {
-        for metric in &family.metric {
-            let Some(histogram) = &metric.histogram else {
-                continue;
-            };
-            assert_eq!((histogram.schema, histogram.sample_count_float), (2, 0.0));
-            assert!(histogram.zero_threshold > 0.0);
-            assert_eq!(
-                native_count(histogram),
-                histogram.sample_count,
-                "{}",
-                family.name
-            );
-            let last = histogram.bucket.last().expect("buckets");
-            assert_eq!(last.upper_bound, f64::INFINITY);
-            assert_eq!(
-                last.cumulative_count, histogram.sample_count,
-                "{}",
-                family.name
-            );
-            assert!(
-                histogram
-                    .bucket
-                    .is_sorted_by_key(|bucket| bucket.cumulative_count)
-            );
-            filled += u32::from(histogram.sample_count > 0);
-        }
-    }
-    assert!(filled >= 10, "{filled}");
-}
-
-#[test]
-fn protobuf_has_the_figures_of_the_text() {
-    let exposition = all();
-    let text = values(&text(&exposition, Format::Text));
-    let mut lines = 0;
-    for family in families(&exposition) {
-        for metric in &family.metric {
-            let labels = metric.label.iter().map(|label| {
-                let value = label.value.replace('\\', "\\\\").replace('"', "\\\"");
-                format!("{}=\"{value}\"", label.name)
-            });
-            let labels: Vec<_> = labels.collect();
-            let key = |suffix: &str| match labels.is_empty() {
-                true => format!("{}{suffix}", family.name),
-                false => format!("{}{suffix}{{{}}}", family.name, labels.join(",")),
-            };
-            match (&metric.counter, &metric.gauge, &metric.histogram) {
-                (Some(counter), ..) => {
-                    assert_eq!(Some(&counter.value), text.get(&key("")), "{}", key(""))
-                }
-                (_, Some(gauge), _) => {
-                    assert_eq!(Some(&gauge.value), text.get(&key("")), "{}", key(""));
-                }
-                (.., Some(histogram)) => {
-                    assert!(text.contains_key(&key("_count")), "{}", key("_count"));
-                    assert_eq!(histogram.sample_count as f64, text[&key("_count")]);
-                    assert_eq!(histogram.sample_sum, text[&key("_sum")]);
-                    lines += histogram.bucket.len() + 1;
-                }
-                _ => panic!("{family:?}"),
-            }
-            lines += 1;
-        }
-    }
-    assert_eq!(lines, text.len());
 }
 
 #[test]

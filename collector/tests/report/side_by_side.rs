@@ -1,8 +1,8 @@
 //! Several records: the figures are those of each by itself, and who is best is said where intervals allow it.
 
+mod command;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 
 use connscope::export::{Document, Format, Style, write};
 use connscope::record::{Content, Entry};
@@ -10,13 +10,11 @@ use connscope::report;
 use connscope::series::{Calibration as Samples, Finding};
 use connscope::side_by_side::{Calibrations, Comparisons, Sheet};
 use connscope::snapshot::Recording;
-use serde_json::Value;
 
 use super::calibration;
-use super::claims::shown::every_verdict;
 use super::documentation::{documented, fields, parts};
-use super::records::{end, of_runs, origin, read, written};
-use super::sample::{self, attach, compare};
+use super::records::{origin, read, written};
+use super::sample::{self, compare};
 use super::tables::same_as_file;
 
 /// What another host would have measured: everything but the system call takes three times as long.
@@ -379,134 +377,4 @@ fn every_field_is_documented_and_none_besides() {
     let stale: Vec<_> = documented_here.difference(&names).collect();
     assert!(missing.is_empty(), "not in docs/json.md: {missing:?}");
     assert!(stale.is_empty(), "in no report: {stale:?}");
-}
-
-/// A folder with a record of each kind, of two hosts where that makes sense.
-fn files() -> (tempfile::TempDir, impl Fn(&str) -> PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().to_owned();
-    let place = move |name: &str| path.join(name);
-    let claims = named(&sample::recording("claims", Vec::new()), "db1");
-    let watch = attach();
-    let mut of_watch = vec![origin(&watch)];
-    of_watch.extend(
-        watch
-            .runs
-            .iter()
-            .map(|run| Entry::Run(Box::new(run.clone()))),
-    );
-    of_watch.push(end(&watch));
-    for (name, bytes) in [
-        ("cal1", record_of(&calibration::recording(), "db1")),
-        ("cal2", record_of(&slower(), "db2")),
-        ("cmp1", written(&of_runs(&compare(1)))),
-        ("cmp2", written(&of_runs(&compared(2.0)))),
-        (
-            "claims",
-            written(&[claims, Entry::Claims(Box::new(every_verdict()))]),
-        ),
-        ("watch", written(&of_watch)),
-    ] {
-        std::fs::write(place(name), bytes).unwrap();
-    }
-    (folder, place)
-}
-
-fn reported(files: &[PathBuf], options: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_connscope"));
-    command
-        .arg("report")
-        .args(files)
-        .args(options)
-        .output()
-        .unwrap()
-}
-
-#[track_caller]
-fn refused(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(output.stdout.is_empty(), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(said.lines().count(), 1, "{said}");
-    said
-}
-
-#[test]
-fn records_of_one_kind_are_laid_side_by_side() {
-    let (_folder, place) = files();
-    for (files, of) in [
-        (["cal1", "cal2"], "calibrate"),
-        (["cmp1", "cmp2"], "compare"),
-    ] {
-        let output = reported(&files.map(&place), &["--format", "json"]);
-        assert!(output.status.success(), "{output:?}");
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(
-            (&report["command"], &report["of"]),
-            (&"report".into(), &of.into())
-        );
-        assert_eq!(report["hosts"].as_array().unwrap().len(), 2);
-    }
-}
-
-#[test]
-fn what_cannot_be_laid_side_by_side_is_refused_with_the_remedy() {
-    let (_folder, place) = files();
-    let said = refused(&reported(&["cal1", "cmp1"].map(&place), &[]));
-    assert!(
-        said.starts_with("connscope: cannot lay a calibration ("),
-        "{said}"
-    );
-    assert!(
-        said.contains("a comparison (") && said.trim_end().ends_with("--html PAGE"),
-        "{said}"
-    );
-    let said = refused(&reported(&["watch", "watch"].map(&place), &[]));
-    assert!(said.contains("connscope diff A B"), "{said}");
-    let said = refused(&reported(&["claims", "claims"].map(&place), &[]));
-    assert!(said.contains("connscope report FILE"), "{said}");
-    let said = refused(&reported(&["cal1", "cal2"].map(&place), &["--explain"]));
-    assert!(said.contains("--explain is of one record"), "{said}");
-}
-
-/// Who reports a claim that failed says so, as the live run did; the others on the page are whole.
-#[test]
-fn a_page_holds_a_chapter_of_each_kind() {
-    let (folder, place) = files();
-    let page = folder.path().join("page.html");
-    let options = ["--html", page.to_str().unwrap()];
-    let output = reported(&["cmp1", "cal1", "cal2", "claims"].map(&place), &options);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("claims: gone: a server died"), "{said}");
-    let page = std::fs::read_to_string(page).unwrap();
-    super::pages::stands_alone(&page);
-    let chapters = page.split("<h2 class=\"chapter\" id=\"").skip(1);
-    let chapters: Vec<&str> = chapters
-        .map(|it| it.split_once('>').unwrap().1.split_once('<').unwrap().0)
-        .collect();
-    assert_eq!(chapters, ["compare", "calibrate", "claims"]);
-    let ids: Vec<&str> = page
-        .split(" id=\"")
-        .skip(1)
-        .map(|it| it.split_once('"').unwrap().0)
-        .collect();
-    assert_eq!(
-        ids.iter().collect::<BTreeSet<_>>().len(),
-        ids.len(),
-        "{ids:?}"
-    );
-    let links = page.split("href=\"#").skip(1);
-    for link in links.map(|it| it.split_once('"').unwrap().0) {
-        assert!(ids.contains(&link), "{link}");
-    }
-    for words in [
-        "The TLB curve",
-        "Where the time goes",
-        "what is said of fork <code>fork</code>",
-        "does not hold, 59 times less",
-    ] {
-        assert!(page.contains(words), "{words}");
-    }
-    assert!(page.len() < 2_000_000, "{} bytes", page.len());
 }

@@ -75,6 +75,14 @@ impl Stacks {
         self.pass("on_stacks_begin")
     }
 
+    /// Tasks have come to the watch that may be asleep already: their time counts from now on too.
+    pub(crate) fn added(&self) -> Result<(), Error> {
+        match self.links.is_empty() {
+            true => Ok(()),
+            false => self.pass("on_stacks_added"),
+        }
+    }
+
     /// A clock of each CPU that ticks at the rate asked for, and not while the CPU is idle.
     fn clocks(&self) -> Result<Vec<std::os::fd::OwnedFd>, Error> {
         let mut attributes = perf::software(CPU_CLOCK);

@@ -6,6 +6,7 @@ use crate::{
     probes::stacks::{self, Stacks},
     stack_sample::{StackOptions, TakenStacks},
 };
+use std::sync::LazyLock;
 
 impl Watch {
     /// Loads the programs that take stacks, which do nothing yet. Before the first reading, so that their cost is
@@ -27,20 +28,31 @@ impl Watch {
     }
 
     /// What was seen since the last call. It is one call late: what programs may still be counting comes with
-    /// the next.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub fn take_stacks(&mut self) -> Result<TakenStacks, Error> {
-        self.loaded_stacks()?.take()
+    /// the next. None if it cannot be read: no more stacks are taken then, and the rest go on;
+    /// [`unavailable`](Self::unavailable) says why.
+    pub fn take_stacks(&mut self) -> Option<TakenStacks> {
+        let taken = self.stacks.as_mut()?.take();
+        self.given_up_on_error(taken)
     }
 
-    /// Takes no more stacks; returns all that was not returned yet, the sleeps that go on included.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub fn end_stacks(&mut self) -> Result<TakenStacks, Error> {
-        self.loaded_stacks()?.end()
+    /// Takes no more stacks; returns all that was not returned yet, the sleeps that go on included. None likewise.
+    pub fn end_stacks(&mut self) -> Option<TakenStacks> {
+        let rest = self.stacks.as_mut()?.end();
+        self.given_up_on_error(rest)
+    }
+
+    /// Tasks have come to the watch.
+    pub(super) fn added_to_stacks(&mut self) {
+        let added = self.stacks.as_ref().map_or(Ok(()), Stacks::added);
+        self.given_up_on_error(added);
+    }
+
+    fn given_up_on_error<T>(&mut self, done: Result<T, Error>) -> Option<T> {
+        done.map_err(|error| {
+            self.stacks = None;
+            LazyLock::force_mut(&mut self.parts).give_up(&stacks::PROBE, &error);
+        })
+        .ok()
     }
 
     fn loaded_stacks(&mut self) -> Result<&mut Stacks, Error> {

@@ -3,6 +3,7 @@
 
 use super::{
     client::{Client, Kind, Refused, Why},
+    patience::Patience,
     scratch::Scratch,
 };
 use crate::claims::round::Round;
@@ -126,10 +127,11 @@ const ANOMALIES: [Anomaly; 6] = [
 ];
 
 pub(super) fn take(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
+    let mut pair = scratch.wait(Pair::connect(scratch))?;
     for level in LEVELS {
         round.go_on()?;
         for anomaly in &ANOMALIES {
-            let seen = scratch.wait(try_once(scratch, level, anomaly))?;
+            let seen = scratch.wait(pair.try_once(level, anomaly))?;
             let at = format!("{}, {level}: {}", scratch.kind.name(), anomaly.name);
             round.tell_at(
                 "isolation_anomalies",
@@ -139,12 +141,7 @@ pub(super) fn take(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
             );
         }
     }
-    scratch.wait(async {
-        let mut session = scratch.connect().await?;
-        session.run("update accounts set v = 100").await?;
-        session.close().await;
-        Ok(())
-    })
+    scratch.wait(pair.close())
 }
 
 /// Begins a transaction at this level.
@@ -156,69 +153,74 @@ pub(super) async fn begin(session: &mut Client, kind: Kind, level: &str) -> Resu
     session.run(&set).await
 }
 
-async fn try_once(scratch: &Scratch, level: &str, anomaly: &Anomaly) -> Result<bool> {
-    let mut sessions = [scratch.connect().await?, scratch.connect().await?];
-    let [first, _] = &mut sessions;
-    first
-        .run("delete from accounts where id > 20; update accounts set v = case when id <= 2 then 100 else 1000 end")
-        .await?;
-    for session in &mut sessions {
-        have_no_patience(session, scratch.kind).await?;
-        begin(session, scratch.kind, level).await?;
-    }
-    let (mut looks, mut refused) = (Vec::new(), [false; 2]);
-    for step in anomaly.steps {
-        let (&(Run(who, _) | Look(who, ..)), outcome) = (
-            step,
-            match step {
-                // Whoever was refused something is done.
-                Run(who, _) | Look(who, ..) if refused[*who as usize] => continue,
-                Run(who, sql) => sessions[*who as usize].run(sql).await,
-                Look(who, what, from) => sessions[*who as usize]
-                    .number(what, from)
-                    .await
-                    .map(|number| looks.push(number)),
-            },
-        );
-        match outcome {
-            Ok(()) => {}
-            Err(error) if error.why == Why::Other => bail!("{} at {level}: {error}", anomaly.name),
-            // MySQL leaves the transaction open after a wait that was too long.
-            Err(_) => {
-                refused[who as usize] = true;
-                sessions[who as usize].run("rollback").await?;
-            }
-        }
-    }
-    let [mut last, other] = sessions;
-    other.close().await;
-    let left = [
-        last.number("v", ROW_1).await?,
-        last.number("v", ROW_2).await?,
-    ];
-    last.close().await;
-    Ok((anomaly.seen)(&Outcome {
-        looks,
-        left,
-        both_committed: refused == [false; 2],
-    }))
+/// The two sessions.
+struct Pair {
+    kind: Kind,
+    sessions: [Client; 2],
+    patience: Patience,
 }
 
-/// A session that the other's lock holds up gives up at once: the other one would go on only after it. MySQL, unlike
-/// MariaDB, knows no wait shorter than a second.
-async fn have_no_patience(session: &mut Client, kind: Kind) -> Result<(), Refused> {
-    if kind == Kind::Postgresql {
-        return session.run("set lock_timeout = '50ms'").await;
+impl Pair {
+    async fn connect(scratch: &Scratch) -> Result<Self> {
+        let mut sessions = [scratch.connect().await?, scratch.connect().await?];
+        Ok(Self {
+            kind: scratch.kind,
+            patience: Patience::of(scratch, &mut sessions).await?,
+            sessions,
+        })
     }
-    match session
-        .run("set session innodb_lock_wait_timeout = 0")
-        .await
-    {
-        Ok(()) => Ok(()),
-        Err(_) => {
-            session
-                .run("set session innodb_lock_wait_timeout = 1")
-                .await
+
+    async fn try_once(&mut self, level: &str, anomaly: &Anomaly) -> Result<bool> {
+        let clean = "delete from accounts where id > 20; update accounts set v = case when id <= 2 then 100 else 1000 end";
+        self.sessions[0].run(clean).await?;
+        for session in &mut self.sessions {
+            begin(session, self.kind, level).await?;
         }
+        let (mut looks, mut refused) = (Vec::new(), [false; 2]);
+        for step in anomaly.steps {
+            let (Run(who, _) | Look(who, ..)) = step;
+            let who = *who as usize;
+            if refused[who] {
+                // It is done.
+                continue;
+            }
+            let session = &mut self.sessions[who];
+            let outcome = match step {
+                Run(_, sql) => self.patience.with(who, session.run(sql)).await,
+                Look(_, what, from) => {
+                    let number = self.patience.with(who, session.number(what, from)).await;
+                    number.map(|number| looks.push(number))
+                }
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(error) if error.why == Why::Other => {
+                    bail!("{} at {level}: {error}", anomaly.name)
+                }
+                // MySQL leaves the transaction open after a wait that was too long.
+                Err(_) => {
+                    refused[who] = true;
+                    session.run("rollback").await?;
+                }
+            }
+        }
+        let [session, _] = &mut self.sessions;
+        let left = [
+            session.number("v", ROW_1).await?,
+            session.number("v", ROW_2).await?,
+        ];
+        Ok((anomaly.seen)(&Outcome {
+            looks,
+            left,
+            both_committed: refused == [false; 2],
+        }))
+    }
+
+    async fn close(self) -> Result<()> {
+        for session in self.sessions {
+            session.close().await;
+        }
+        self.patience.close().await;
+        Ok(())
     }
 }

@@ -110,7 +110,7 @@ pub(super) enum Why {
     Deadlock,
     /// Others' transactions leave it no order to be in.
     Conflict,
-    /// It waited too long for a lock.
+    /// It waited too long for a lock, as the server found or one of us.
     Waited,
     /// Anything else.
     Other,
@@ -133,7 +133,7 @@ impl From<sqlx::Error> for Refused {
             .map(|error| error.number());
         let why = match (state.as_deref(), number) {
             (Some("40P01"), _) | (_, Some(1213)) => Why::Deadlock,
-            (Some("55P03"), _) | (_, Some(1205)) => Why::Waited,
+            (Some("55P03"), _) | (_, Some(1205 | 1317)) => Why::Waited,
             // MariaDB: the row has changed since it was read (innodb_snapshot_isolation).
             (Some("40001"), _) | (_, Some(1020)) => Why::Conflict,
             _ => Why::Other,

@@ -35,7 +35,8 @@ fn of_postgresql(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
         }
         // Through the shared buffers.
         sessions[0]
-            .run("create table filled as select g as id, repeat('x', 500) as t from generate_series(1, 20000) g; \
+            .run("drop table if exists filled; create table filled with (autovacuum_enabled = false) as \
+                  select g as id, repeat('x', 500) as t from generate_series(1, 20000) g; \
                   update filled set t = repeat('y', 500)")
             .await?;
         Ok((backends(&mut sessions).await, sessions))

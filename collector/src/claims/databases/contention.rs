@@ -20,8 +20,9 @@ use tokio::{task::JoinSet, time::sleep};
 
 /// Clients of the isolation levels' workload.
 const CLIENTS: u32 = 8;
-/// Clients that want locks: on one row, and on one of their own each.
-const CROWDS: [u32; 3] = [2, 16, 64];
+/// Clients that want locks: on one row, and on one of their own each. With --quick the first two numbers alone.
+const CROWDS: [u32; 3] = [2, 64, 16];
+const FEW: usize = 2;
 /// How often it is looked who waits.
 const LOOK: Duration = Duration::from_millis(5);
 /// How long it may take until all clients work.
@@ -49,7 +50,7 @@ enum Work {
 
 pub(super) fn isolation(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
     let name = scratch.kind.name();
-    let window = round.setting.window(600, 400);
+    let window = round.setting.window(600, 300);
     let mut crowd = scratch.wait(Crowd::of(scratch, CLIENTS))?;
     scratch.wait(crowd.watch(round))?;
     let mut rates = Vec::new();
@@ -93,9 +94,10 @@ pub(super) fn isolation(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> 
 
 pub(super) fn lock_waits(scratch: &Scratch, round: &mut Round<'_>) -> Result<()> {
     let window = round.setting.window(400, 250);
-    let most = CROWDS.into_iter().max().unwrap_or(0);
+    let crowds = round.setting.some(&CROWDS, FEW);
+    let most = crowds.iter().copied().max().unwrap_or(0);
     let mut crowd = scratch.wait(Crowd::of(scratch, most))?;
-    for clients in CROWDS {
+    for &clients in crowds {
         round.go_on()?;
         for (own, rows) in [(false, "one row"), (true, "a row each")] {
             let done = scratch.wait(crowd.work(clients, Work::Update { own }, window))?;

@@ -3,7 +3,7 @@
 use super::client::{Client, Kind, Login};
 use crate::claims::round::NotHere;
 use anyhow::{Context, Result};
-use std::{future::Future, mem::ManuallyDrop};
+use std::future::Future;
 use tokio::runtime::{Builder, Runtime};
 
 /// What our databases are called, with the pid of who made it behind it.
@@ -15,10 +15,10 @@ pub(super) const ROWS: u32 = 20;
 pub(super) struct Scratch {
     pub(super) kind: Kind,
     runtime: Runtime,
+    /// To the database that was given.
+    outside: Login,
     /// To the scratch database.
-    login: Login,
-    /// In the database that was given.
-    outside: ManuallyDrop<Client>,
+    inside: Login,
     pub(super) name: String,
 }
 
@@ -26,47 +26,50 @@ impl Scratch {
     pub(super) fn create(login: &Login, kind: Kind) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot start the executor")?;
-        let outside = runtime.block_on(login.connect());
-        let mut outside = outside
-            .map_err(|error| NotHere(format!("cannot log in by {}: {error}", kind.option())))?;
         let name = format!("{PREFIX}{}", std::process::id());
-        runtime.block_on(remove_leftovers(&mut outside, kind));
-        let created = runtime.block_on(outside.run(&format!("create database {name}")));
-        created.map_err(|error| NotHere(format!("no scratch database may be made: {error}")))?;
-        let scratch = Self {
+        runtime.block_on(async {
+            let outside = login.connect().await;
+            let mut outside = outside
+                .map_err(|error| NotHere(format!("cannot log in by {}: {error}", kind.option())))?;
+            remove_leftovers(&mut outside, kind).await;
+            let created = outside.run(&format!("create database {name}")).await;
+            outside.close().await;
+            created.map_err(|error| NotHere(format!("no scratch database may be made: {error}")))
+        })?;
+        Ok(Self {
             kind,
-            login: login.to_database(&name),
-            outside: ManuallyDrop::new(outside),
+            inside: login.to_database(&name),
+            outside: login.clone(),
             runtime,
             name,
+        })
+    }
+
+    /// Makes the table anew. No autovacuum of it, which would give PostgreSQL another plan in the middle of a
+    /// measurement.
+    pub(super) fn begin(&self) -> Result<()> {
+        let options = match self.kind {
+            Kind::Postgresql => "with (autovacuum_enabled = false)",
+            Kind::Mysql => "engine = innodb",
         };
-        scratch.wait(async {
-            let mut session = scratch.connect().await?;
-            let engine = if kind == Kind::Mysql {
-                " engine = innodb"
-            } else {
-                ""
-            };
+        let rows = (1..=ROWS).map(|id| format!("({id}, 100)"));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        self.wait(async {
+            let mut session = self.connect().await?;
             session
                 .run(&format!(
-                    "create table accounts (id integer primary key, v integer){engine}"
+                    "drop table if exists accounts; create table accounts (id integer primary key, v integer) {options}; \
+                     insert into accounts values {rows}"
                 ))
-                .await?;
-            let rows = (1..=ROWS)
-                .map(|id| format!("({id}, 100)"))
-                .collect::<Vec<_>>();
-            session
-                .run(&format!("insert into accounts values {}", rows.join(", ")))
                 .await?;
             session.close().await;
             Ok(())
-        })?;
-        Ok(scratch)
+        })
     }
 
     /// A session in it.
     pub(super) async fn connect(&self) -> Result<Client> {
-        let connected = self.login.connect().await;
+        let connected = self.inside.connect().await;
         connected.with_context(|| format!("cannot connect to {}", self.name))
     }
 
@@ -78,25 +81,24 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // SAFETY: taken once, here; nobody uses it afterwards.
-        let mut outside = unsafe { ManuallyDrop::take(&mut self.outside) };
-        let force = if self.kind == Kind::Postgresql {
-            " with (force)"
-        } else {
-            ""
-        };
-        self.runtime.block_on(async {
-            let removed = outside
+        let removed = self.wait(async {
+            let mut outside = self.outside.connect().await?;
+            let force = match self.kind {
+                Kind::Postgresql => " with (force)",
+                Kind::Mysql => "",
+            };
+            outside
                 .run(&format!("drop database {}{force}", self.name))
-                .await;
-            if let Err(error) = removed {
-                crate::command::say(&format!(
-                    "cannot remove the database {}: {error}",
-                    self.name
-                ));
-            }
+                .await?;
             outside.close().await;
+            Ok(())
         });
+        if let Err(error) = removed {
+            crate::command::say(&format!(
+                "cannot remove the database {}: {error:#}",
+                self.name
+            ));
+        }
     }
 }
 

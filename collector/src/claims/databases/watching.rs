@@ -16,8 +16,7 @@ impl Watched {
             Kind::Postgresql => backends(sessions).await?,
             Kind::Mysql => vec![server(sessions.first_mut()?).await?],
         };
-        let mut sampler =
-            Sampler::load(&[&roles::OF_ANY], &probe_ebpf::Options::NO_WINDOWS).ok()?;
+        let mut sampler = Sampler::load(&[&roles::OF_ANY], &probe_ebpf::Options::BOOKS).ok()?;
         for pid in pids {
             sampler.add(0, pid).ok()?;
         }

@@ -1,4 +1,4 @@
-//! `connscope report --timeline`: from a record to a trace for Perfetto, part by part.
+//! A timeline, drawn as a trace for Perfetto, part by part: of a record, or as it comes.
 
 use super::super::output::{Sink, say};
 use crate::{
@@ -13,6 +13,61 @@ use std::{
     path::Path,
     process::ExitCode,
 };
+
+/// A trace that is drawn of entries as they come.
+pub(in crate::command) struct Drawing<W: Write> {
+    timeline: Timeline,
+    writer: Writer<W>,
+}
+
+impl<W: Write> Drawing<W> {
+    pub(in crate::command) fn begin(out: W) -> Self {
+        Self {
+            timeline: Timeline::default(),
+            writer: Writer::begin(out),
+        }
+    }
+
+    /// Draws what the next entry tells.
+    ///
+    /// # Errors
+    /// Those of what it is drawn to.
+    pub(in crate::command) fn take(&mut self, entry: &Entry) -> io::Result<()> {
+        let marks = match entry {
+            Entry::Watched(targets) => {
+                self.timeline.targets(targets);
+                return Ok(());
+            }
+            Entry::Snapshots(snapshots) => self.timeline.snapshots(snapshots),
+            Entry::Timeline(part) => self.timeline.part(part),
+            _ => return Ok(()),
+        };
+        self.writer.put(&marks)
+    }
+
+    /// What it is drawn to, and what there is to see; none if there was no timeline.
+    fn finish(mut self) -> io::Result<Option<(W, Summary)>> {
+        if !self.timeline.has_begun() {
+            return Ok(None);
+        }
+        let (marks, summary) = self.timeline.end();
+        self.writer.put(&marks)?;
+        Ok(Some((self.writer.finish()?, summary)))
+    }
+}
+
+/// Puts what was drawn of a watch in its place, and says what there is to see.
+///
+/// # Errors
+/// If there was no timeline, or it cannot be written.
+pub(in crate::command) fn put(drawing: Drawing<Vec<u8>>, sink: Sink, out: &Path) -> Result<()> {
+    let Some((trace, drawn)) = drawing.finish()? else {
+        bail!("cannot write {}: there is no timeline", out.display());
+    };
+    sink.stream(|file| file.write_all(&trace).map(|()| true))?;
+    say(&told(&drawn, out));
+    Ok(())
+}
 
 /// Reads a record and draws the timeline in it.
 ///
@@ -61,27 +116,13 @@ fn write(
     entries: impl Iterator<Item = Result<Entry, Error>>,
     out: &mut dyn Write,
 ) -> Result<Option<Summary>, Failed> {
-    let mut timeline = Timeline::default();
-    let mut writer = Writer::begin(out);
+    let mut drawing = Drawing::begin(out);
     for entry in entries {
-        let marks = match entry.map_err(Failed::Reading)? {
-            Entry::Watched(targets) => {
-                timeline.targets(&targets);
-                continue;
-            }
-            Entry::Snapshots(snapshots) => timeline.snapshots(&snapshots),
-            Entry::Timeline(part) => timeline.part(&part),
-            _ => continue,
-        };
-        writer.put(&marks).map_err(Failed::Writing)?;
+        let entry = entry.map_err(Failed::Reading)?;
+        drawing.take(&entry).map_err(Failed::Writing)?;
     }
-    if !timeline.has_begun() {
-        return Ok(None);
-    }
-    let (marks, summary) = timeline.end();
-    writer.put(&marks).map_err(Failed::Writing)?;
-    writer.finish().map_err(Failed::Writing)?;
-    Ok(Some(summary))
+    let finished = drawing.finish().map_err(Failed::Writing)?;
+    Ok(finished.map(|(_, summary)| summary))
 }
 
 fn told(drawn: &Summary, out: &Path) -> String {

@@ -26,7 +26,7 @@ const PARTS: [Part; 5] = [
 
 fn asleep_on(it: &TimeInState, reasons: &[&str]) -> f64 {
     let all = it.blocked_by_reason_seconds.iter();
-    all.filter(|(reason, _)| reasons.contains(*reason))
+    all.filter(|(reason, _)| reasons.contains(&reason.as_str()))
         .map(|(_, seconds)| seconds)
         .sum()
 }

@@ -19,7 +19,7 @@ pub(super) struct Clients<'a> {
 pub(super) struct Times {
     pub(super) running: f64,
     pub(super) waiting: f64,
-    by_reason: Vec<(&'static str, f64)>,
+    by_reason: Vec<(String, f64)>,
 }
 
 impl<'a> Clients<'a> {
@@ -84,14 +84,14 @@ impl Times {
         self.by_reason.extend(
             by_reason
                 .iter()
-                .map(|(reason, seconds)| (*reason, *seconds)),
+                .map(|(reason, seconds)| (reason.clone(), *seconds)),
         );
     }
 
     /// Time slept on these.
     pub(super) fn slept(&self, reasons: &[&str]) -> f64 {
         let slept = self.by_reason.iter();
-        let slept = slept.filter(|(reason, _)| reasons.contains(reason));
+        let slept = slept.filter(|(reason, _)| reasons.contains(&reason.as_str()));
         slept.map(|(_, seconds)| seconds).sum()
     }
 }
