@@ -1,5 +1,6 @@
 //! Watching processes: the probes loaded together, and what they saw.
 
+mod socket_waiters;
 mod stacks;
 
 use crate::{
@@ -9,7 +10,10 @@ use crate::{
     loader::Loaded,
     parts::{Parts, Starting},
     placing::Placing,
-    probes::{self, Measure, PROBES, creations, sched, stacks::Stacks, tasks, timeline::Timeline},
+    probes::{
+        self, Measure, PROBES, creations, sched, socket_waiters::SocketWaiters, stacks::Stacks,
+        tasks, timeline::Timeline,
+    },
     sample::{self, GroupSample, Sample, Unavailable},
     settling::{Settling, Unsettled},
     statistics::{Counted, Counting},
@@ -92,6 +96,7 @@ pub struct Watch {
     parts: Starting,
     /// If they are asked for.
     stacks: Option<Stacks>,
+    socket_waiters: Option<SocketWaiters>,
     /// Maps of these programs, as far as they were read.
     maps: (Vec<u32>, Vec<MapCost>),
     /// It, too, has the maps of the watch list, as all of them have.
@@ -133,6 +138,7 @@ impl Watch {
             // Meanwhile tasks can be put on the watch list, which takes time of one CPU.
             parts: Parts::start(&lists, groups, *options),
             stacks: None,
+            socket_waiters: None,
             maps: Default::default(),
             groups,
             epoch: 0,
@@ -237,7 +243,12 @@ impl Watch {
     pub fn measures(&self) -> Vec<Measure> {
         let always = PROBES.iter().filter(|probe| probe.start.is_none());
         let always = always.flat_map(|probe| probe.measures.iter().copied());
-        always.chain(self.parts.measures()).collect()
+        let waiters = self.socket_waiters.iter();
+        let waiters = waiters.flat_map(|_| probes::socket_waiters::PROBE.measures);
+        always
+            .chain(self.parts.measures())
+            .chain(waiters.copied())
+            .collect()
     }
 
     /// What cannot be measured, and why; grows if a probe fails later.
@@ -292,7 +303,12 @@ impl Watch {
         let loaded = [&self.tasks, &self.creations, &self.sched];
         let own = loaded.into_iter().flat_map(Loaded::program_ids);
         let stacks = self.stacks.iter().flat_map(Stacks::program_ids);
-        own.chain(self.parts.program_ids()).chain(stacks).collect()
+        let waiters = self.socket_waiters.iter();
+        let waiters = waiters.flat_map(SocketWaiters::program_ids);
+        own.chain(self.parts.program_ids())
+            .chain(stacks)
+            .chain(waiters)
+            .collect()
     }
 
     /// Reads the groups' counters; histograms only with the later of the two kinds, so that they

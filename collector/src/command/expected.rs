@@ -7,13 +7,20 @@ use std::time::Duration;
 /// A context switch of a watched task, and of others, in nanoseconds.
 const SWITCH_NS: u32 = 100;
 const OTHER_SWITCH_NS: u32 = 10;
+/// A sleep of a watched task on a socket, where that is noted.
+const SOCKET_SLEEP_NS: u32 = 200;
 /// All windows together, where they are open for as long as by default, as a share of a core.
 const WINDOWS: &str = "1 %";
 /// The share of the time in which they are, for faults and for switches.
 const DEFAULT_SHARES: (f64, f64) = (0.02, 0.01);
 
 /// In one line.
-pub(super) fn expected(windows: &Windows, counters: bool, timeline: Option<Duration>) -> String {
+pub(super) fn expected(
+    windows: &Windows,
+    counters: bool,
+    busy_connections: bool,
+    timeline: Option<Duration>,
+) -> String {
     let parts = [
         Some(format!(
             "at most {SWITCH_NS} ns for each context switch of what is watched, {OTHER_SWITCH_NS} ns for others"
@@ -21,6 +28,9 @@ pub(super) fn expected(windows: &Windows, counters: bool, timeline: Option<Durat
         looked_through(windows),
         Some("2 to 3 us for each fork and pthread_create".to_owned()),
         counters.then(|| "some 0.4 us for each context switch by --counters".to_owned()),
+        busy_connections.then(|| {
+            format!("{SOCKET_SLEEP_NS} ns for each sleep of what is watched by --busy-connections")
+        }),
         timeline.map(|time| {
             format!("some 0.3 us for each context switch of what is watched by --timeline, for {time:?} at most")
         }),
@@ -75,18 +85,21 @@ mod tests {
 
     #[test]
     fn it_is_one_line_that_knows_what_was_asked_for() {
-        let usual = expected(&windows(0.02, 0.01), false, None);
+        let usual = expected(&windows(0.02, 0.01), false, false, None);
         assert!(usual.contains("1 % of a core for windows"), "{usual}");
+        assert!(!usual.contains("by --") && !usual.contains('\n'), "{usual}");
+        let none = expected(&windows(0.0, 0.0), true, true, None);
         assert!(
-            !usual.contains("--counters") && !usual.contains('\n'),
-            "{usual}"
-        );
-        let none = expected(&windows(0.0, 0.0), true, None);
-        assert!(
-            !none.contains("windows") && none.contains("--counters"),
+            !none.contains("windows") && none.contains("by --counters"),
             "{none}"
         );
-        let long = expected(&windows(1.0, 0.01), false, Some(Duration::from_secs(10)));
+        assert!(none.contains("by --busy-connections"), "{none}");
+        let long = expected(
+            &windows(1.0, 0.01),
+            false,
+            false,
+            Some(Duration::from_secs(10)),
+        );
         assert!(
             long.ends_with("by --timeline, for 10s at most; what it did cost is in the report"),
             "{long}"

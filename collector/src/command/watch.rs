@@ -72,7 +72,7 @@ impl<'a> Watch<'a> {
             timeline_bytes: timeline.map(|_| ring_bytes()),
             ..args.windows.options()
         };
-        let sampler = load(&targets, &options)?;
+        let sampler = load(&args.targets, &targets, &options)?;
         Ok(Self {
             args,
             timeline,
@@ -123,7 +123,8 @@ impl<'a> Watch<'a> {
             sampler.count_events()?;
         }
         if !self.quiet && args.duration.is_none_or(|duration| duration >= TOLD_FROM) {
-            say(&expected(&args.windows, args.counters, self.timeline));
+            let busy = args.targets.busy_connections;
+            say(&expected(&args.windows, args.counters, busy, self.timeline));
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
@@ -155,7 +156,8 @@ impl<'a> Watch<'a> {
         timeline.close(&mut sampler, keeping)?;
         let last = sampler.read()?;
         let rest = timeline.stop(&mut sampler)?;
-        let (targets, logins) = following.end(&last);
+        let waiters = sampler.socket_waiters()?;
+        let (targets, logins) = following.end(&last, waiters.as_ref());
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);
         keeping.take(Entry::Snapshots(last));
