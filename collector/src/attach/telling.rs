@@ -2,6 +2,7 @@
 
 use super::choice::Chosen;
 use super::databases::of_kind;
+use super::runtimes;
 use super::sockets::connections_of_any;
 use crate::roles::{self, Roles};
 use crate::sample::Sampler;
@@ -22,7 +23,9 @@ pub trait Telling {
 /// The roles of a target.
 #[must_use]
 pub fn roles_of(target: &Chosen) -> &'static Roles {
-    of_kind(target.kind).map_or(&roles::OF_ANY, |database| database.roles)
+    let of_database = of_kind(target.kind).map(|database| database.roles);
+    let found = of_database.or_else(|| runtimes::roles_of(target));
+    found.unwrap_or(&roles::OF_ANY)
 }
 
 /// Who the connections of a target are, as a snapshot that was just taken shows it; `None` if its kind
@@ -47,8 +50,10 @@ pub fn connections_of(
 }
 
 fn telling_of(target: &Chosen) -> Option<Box<dyn Telling>> {
-    let telling = of_kind(target.kind)?.telling?;
-    Some(telling(*target.pids.last()?))
+    match of_kind(target.kind) {
+        Some(database) => Some((database.telling?)(*target.pids.last()?)),
+        None => runtimes::telling_of(target),
+    }
 }
 
 /// Asks the tasks of all targets.
