@@ -74,6 +74,8 @@ mod tests {
         let document = include_str!("../../../docs/cost.md");
         let limit = format!("| {SWITCH_NS} ns, {OTHER_SWITCH_NS} ns |");
         assert!(document.contains(&limit), "{limit}");
+        let limit = format!("at most {SOCKET_SLEEP_NS} ns for each sleep");
+        assert!(document.contains(&limit), "{limit}");
         let row = document
             .lines()
             .find(|line| line.starts_with("| `switch_windows` |"));
