@@ -170,6 +170,10 @@ pub struct Targets {
     /// The same for MySQL and MariaDB; without a DSN, as ~/.my.cnf and MYSQL_PWD say
     #[arg(long, value_name = "DSN", num_args = 0..=1, default_missing_value = "")]
     pub mysql_dsn: Vec<String>,
+    /// Name the connections of MySQL and MariaDB that are at work too, without a login, by the socket that each
+    /// thread was seen to wait at before (see docs/attach.md)
+    #[arg(long)]
+    pub busy_connections: bool,
 }
 
 /// Whom to watch, for how long, and what of it.

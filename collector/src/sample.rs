@@ -16,6 +16,7 @@ use conversions::{loss, role, window};
 use probe_ebpf::{
     Assignment, Error, GroupRule, Options, Unsettled, Watch,
     cost::{MapCost, ProgramCost},
+    probes::socket_waiters::{self, WaitersBySocket},
     sample,
 };
 use std::{collections::HashSet, ops::Range};
@@ -104,6 +105,25 @@ impl Sampler {
     /// Reads from now on what the scheduler in user space of that target does, if it has one.
     pub fn add_user_space(&mut self, target: usize, source: Option<user_space::Source>) {
         self.targets[target].user_space = source;
+    }
+
+    /// Notes from now on which tasks wait at which sockets, so that it is known whom they serve while they are at work.
+    /// If that cannot be had, it is [`unavailable`](Self::unavailable).
+    pub fn note_socket_waiters(&mut self) {
+        if let Err(error) = self.watch.note_socket_waiters() {
+            self.lacks(Unavailable {
+                measure: socket_waiters::PROBE.measures[0].name.into(),
+                reason: error.to_string(),
+            });
+        }
+    }
+
+    /// Those that were noted so far; `None` where it was not asked for.
+    ///
+    /// # Errors
+    /// If the kernel refuses to be read.
+    pub fn socket_waiters(&self) -> Result<Option<WaitersBySocket>, Error> {
+        self.watch.socket_waiters()
     }
 
     /// Opens perf counters of all that is watched now, and of what that creates later.

@@ -29,22 +29,6 @@ const WAVE: usize = 40;
 const SLEEPING: &str =
     "select count(*) from information_schema.processlist where info = 'select sleep(600)'";
 
-/// What the server says of its connections: the port of each client, by the thread that serves it.
-fn truth(kind: Kind, asks: &mut Client) -> BTreeMap<u32, String> {
-    let rows = match kind {
-        Kind::Mysql => asks.query(
-            "select t.thread_os_id, p.host from performance_schema.threads t
-             join information_schema.processlist p on p.id = t.processlist_id where p.host like '%:%'",
-        ),
-        _ => asks.query("select tid, host from information_schema.processlist where host like '%:%'"),
-    };
-    let by_thread = rows.iter().filter_map(|row| {
-        let (_, port) = row[1].rsplit_once(':')?;
-        Some((row[0].parse().ok()?, port.to_owned()))
-    });
-    by_thread.collect()
-}
-
 fn connected(asks: &mut Client) -> u64 {
     let rows = asks.query("show status like 'Threads_connected'");
     rows[0][1].parse().expect("a figure")
@@ -64,7 +48,6 @@ fn assert_none_wrong(
     many: usize,
     busy: usize,
 ) -> (usize, usize) {
-    let kind = server.kind();
     let first = clients.len();
     clients.extend((first..many).map(|_| server.connect()));
     let rested = &mut clients[first..];
@@ -79,10 +62,10 @@ fn assert_none_wrong(
     // The connection that asked before this one goes on for a moment.
     let all = (many + 1) as u64;
     wait_for("its end", || (connected(&mut asks) == all).then_some(()));
-    let truth = truth(kind, &mut asks);
+    let truth = server.ports_by_thread(&mut asks);
     // As long as nobody asks for more, threads come to rest: one look, as at the end of a watch.
     thread::sleep(WATCH);
-    let told = mysql::connections(server.pid()).expect("it runs");
+    let told = mysql::connections(server.pid(), None).expect("it runs");
     assert_eq!((told.open, connected(&mut asks)), (all, all));
     assert_eq!(told.unnamed, told.open - told.named.len() as u64);
     for connection in &told.named {
@@ -130,7 +113,7 @@ fn counts_are_the_servers_own_through_a_thousand_connects_and_disconnects() {
             // The server's part of a connection goes on for a moment after the client has gone.
             wait_for("equal counts", || {
                 let own = connected(&mut asks);
-                let told = mysql::connections(server.pid()).expect("it runs");
+                let told = mysql::connections(server.pid(), None).expect("it runs");
                 (own == expected as u64 && told.open == own).then_some(())
             });
         };

@@ -18,6 +18,7 @@ use connscope::{
 };
 use procfs::process::Process;
 use program::*;
+use serde_json::Value;
 use servers::load::redis_benchmark;
 use std::net::TcpStream;
 use std::ops::Sub;
@@ -63,6 +64,49 @@ impl Sub for Account {
     }
 }
 
+/// The names of a process's threads, but of the first.
+#[track_caller]
+fn names(pid: u32) -> Vec<String> {
+    let process = Process::new(pid as i32).expect("it runs");
+    let threads = process.tasks().expect("its threads").flatten();
+    let others = threads.filter(|thread| thread.tid != thread.pid);
+    let names = others.filter_map(|thread| Some(thread.stat().ok()?.comm));
+    names.collect()
+}
+
+/// Java's threads have roles by their names, which Go gives to none. Some are made, and end, at any time.
+#[track_caller]
+fn assert_roles(target: &Value, names: &[String], model: &str) {
+    let roles = target["roles"].as_array().expect("roles");
+    let tasks = |name: &str| {
+        let role = roles.iter().find(|role| role["role"] == name);
+        role.and_then(|role| role["tasks"].as_u64()).unwrap_or(0)
+    };
+    let called = |starts: &[&str]| {
+        let is_one = |name: &&String| starts.iter().any(|start| name.starts_with(start));
+        names.iter().filter(is_one).count() as u64
+    };
+    assert_eq!(tasks("main"), 1, "{model}");
+    if model == "goroutines" {
+        assert!(tasks("thread") > 2, "{roles:#?}");
+        assert_eq!(roles.len(), ["main", "thread", "child"].len(), "{roles:#?}");
+        return;
+    }
+    for (role, starts) in [
+        ("carrier", &["ForkJoinPool-"][..]),
+        ("compiler", &["C1 CompilerThre", "C2 CompilerThre"]),
+        ("vm", &["VM ", "Signal Dispatch", "Finalizer"]),
+    ] {
+        let (told, called) = (tasks(role), called(starts));
+        assert!(
+            called > 0 && told.abs_diff(called) <= 2 || role == "vm" && told >= called,
+            "{role}: {told} of {called} in {names:?}"
+        );
+    }
+    // It is started with the collector that has no threads of its own.
+    assert_eq!(tasks("gc"), called(&["GC Thread#", "G1 "]), "{names:?}");
+}
+
 #[test]
 fn go_and_java() {
     for (model, tasks) in [
@@ -90,6 +134,7 @@ fn go_and_java() {
             let sockets = sockets(&[pid]).expect("it runs");
             (sockets.clients.len() == held.len()).then_some(())
         });
+        let names = names(pid);
         let report = attached.report();
         let most = Account::of(pid) - before_all;
 
@@ -101,6 +146,7 @@ fn go_and_java() {
             (4.0..f64::from(CONNECTIONS)).contains(&threads),
             "{model}: {threads} threads"
         );
+        assert_roles(target, &names, model);
         let connected = ["open", "named", "unnamed"].map(|it| target["connected"][it].as_u64());
         let all = u64::from(CONNECTIONS);
         assert_eq!(connected, [all, 0, all].map(Some), "{model}");

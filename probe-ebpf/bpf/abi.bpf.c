@@ -18,6 +18,7 @@ struct {
 	struct losses losses;
 	struct task_identity task_identity;
 	struct process_sockets process_sockets;
+	struct socket_waiter socket_waiter;
 	struct fault_window fault_window;
 	struct fault_counts fault_counts;
 	enum fault_class fault_class;

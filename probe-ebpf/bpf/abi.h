@@ -256,6 +256,14 @@ struct process_sockets {
 	__u32 unread_files; /* open files, of any kind, that were not looked at */
 };
 
+/* The task that was the first to wait at a socket. */
+struct socket_waiter {
+	__u64 task;   /* where it is */
+	__u64 started;
+	__u32 tid;    /* in the reader's PID namespace */
+	__u32 shared; /* others have waited there too */
+};
+
 /* Calls that create tasks, by what the caller asked the C library for. */
 enum call_kind { CALL_FORK, CALL_SPAWN, CALL_THREAD, CALL_CLONE, CALL_KINDS };
 

@@ -27,6 +27,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -129,6 +130,7 @@ struct bpf_local_storage;
 /* arch/x86/include/asm/ptrace.h; ax is -1 in orig_ax after an exception */
 struct pt_regs___call {
 	unsigned long di;
+	unsigned long si;
 	unsigned long orig_ax;
 };
 
@@ -142,6 +144,7 @@ struct super_block {
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 	struct super_block *i_sb;
 };
 

@@ -120,6 +120,17 @@ static __always_inline enum reason reason_of_file(struct file *file)
 	return REASON_OTHER;
 }
 
+/* The address of the file behind a descriptor of a task, 0 if there is none. */
+static __always_inline __u64 file_at(struct task_struct *task, __u32 descriptor)
+{
+	struct files_struct *files = untrusted(task)->files;
+	struct fdtable *table = files ? files->fdt : NULL;
+
+	if (!table || descriptor >= table->max_fds)
+		return 0;
+	return READ_AT(llist_head, table->fd + descriptor, first);
+}
+
 /*
  * The reason by the file behind a descriptor. What f_op points to is of one kind of file only, so
  * for the kind of file that the task slept on last the answer is there. To remember is for the task's
@@ -128,14 +139,9 @@ static __always_inline enum reason reason_of_file(struct file *file)
 static __always_inline enum reason reason_by_file(struct task_struct *task, struct task_entry *entry,
 						  __u32 descriptor, bool remember)
 {
-	struct files_struct *files = untrusted(task)->files;
-	struct fdtable *table = files ? files->fdt : NULL;
-	__u64 file, operations;
+	__u64 file = file_at(task, descriptor);
+	__u64 operations = file ? READ_AT(file, file, f_op) : 0;
 
-	if (!table || descriptor >= table->max_fds)
-		return REASON_OTHER;
-	file = READ_AT(llist_head, table->fd + descriptor, first);
-	operations = READ_AT(file, file, f_op);
 	if (!operations)
 		return REASON_OTHER;
 	if (!remember)

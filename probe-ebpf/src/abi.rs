@@ -15,8 +15,8 @@ pub use generated::types::{
     assignment, call, call_kind, call_losses, call_stats, control, creation_key, ended,
     ended_totals, fault_class, fault_counts, fault_mode, fault_window, flush_reason, flushes,
     group_calls, group_number, group_rule, group_stats, histogram, histogram_shape,
-    kernel_type_ids, loss, losses, own_call, process_sockets, reason, settlement, space,
-    stack_control, stack_count, stack_frames, stack_id, stack_key, stack_losses, stack_of,
+    kernel_type_ids, loss, losses, own_call, process_sockets, reason, settlement, socket_waiter,
+    space, stack_control, stack_count, stack_frames, stack_id, stack_key, stack_losses, stack_of,
     stamp_counts, switch_flag, switch_kind, switch_record, task_identity, task_key, task_record,
     task_state, timeline_counts, timeline_creation, timeline_kind, timeline_left,
     timeline_shootdown, timeline_switch, tlb_stats, totals, wide,
@@ -58,6 +58,7 @@ plain!(
     own_call,
     process_sockets,
     settlement,
+    socket_waiter,
     stack_control,
     stack_count,
     stack_frames,
@@ -201,6 +202,12 @@ mod tests {
             bytes,
             pid,
             unread_files
+        });
+        assert_layout!(socket_waiter {
+            task,
+            started,
+            tid,
+            shared
         });
         assert_layout!(switch_record {
             ns,

@@ -12,7 +12,7 @@ use crate::{
     sample::Loss,
     tracing::Tier,
 };
-use batch::take_all;
+use batch::{read_all, take_all};
 use libbpf_rs::{
     Link, Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, OpenProgramMut,
     Program, ProgramAttachType, ProgramInput,
@@ -279,6 +279,14 @@ impl Loaded {
         which: impl Fn(&K) -> bool,
     ) -> Result<Vec<(K, V)>, Error> {
         take_all(&self.map(name), which).map_err(|error| self.unreadable(name, error))
+    }
+
+    /// All entries of a hash map, which stay there.
+    pub(crate) fn entries<K: Plain, V: Plain>(
+        &self,
+        name: &'static str,
+    ) -> Result<Vec<(K, V)>, Error> {
+        read_all(&self.map(name), |_| true).map_err(|error| self.unreadable(name, error))
     }
 
     fn too_short(&self, object: &'static str) -> Error {

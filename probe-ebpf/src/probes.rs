@@ -16,6 +16,7 @@ pub mod kernel_clone;
 pub mod page_table_copy;
 pub mod sched;
 pub mod shootdown_latency;
+pub mod socket_waiters;
 pub mod stacks;
 pub mod switch_latency;
 pub mod tasks;
@@ -154,7 +155,7 @@ pub static PROBES: &[&Probe] = &[
 ];
 
 /// Those that a watch has where they are asked for.
-pub static ASKED_FOR: &[&Probe] = &[&stacks::PROBE];
+pub static ASKED_FOR: &[&Probe] = &[&stacks::PROBE, &socket_waiters::PROBE];
 
 /// Not a probe: the maps that all of them share.
 pub(crate) static LISTS: Probe = Probe {

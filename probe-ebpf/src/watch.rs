@@ -1,5 +1,6 @@
 //! Watching processes: the probes loaded together, and what they saw.
 
+mod socket_waiters;
 mod stacks;
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     placing::Placing,
     probes::{
         self, Measure, PROBES, creations, sched,
+        socket_waiters::SocketWaiters,
         stacks::Stacks,
         tasks,
         timeline::{self, Timeline},
@@ -103,6 +105,7 @@ pub struct Watch {
     parts: Starting,
     /// If they are asked for.
     stacks: Option<Stacks>,
+    socket_waiters: Option<SocketWaiters>,
     /// Maps of these programs, as far as they were read.
     maps: (Vec<ProgramId>, Vec<MapCost>),
     /// It, too, has the maps of the watch list, as all of them have.
@@ -144,6 +147,7 @@ impl Watch {
             // Meanwhile tasks can be put on the watch list, which takes time of one CPU.
             parts: Parts::start(&lists, groups, *options),
             stacks: None,
+            socket_waiters: None,
             maps: Default::default(),
             groups,
             epoch: 0,
@@ -259,7 +263,12 @@ impl Watch {
     pub fn measures(&self) -> Vec<Measure> {
         let always = PROBES.iter().filter(|probe| probe.start.is_none());
         let always = always.flat_map(|probe| probe.measures.iter().copied());
-        always.chain(self.parts.measures()).collect()
+        let waiters = self.socket_waiters.iter();
+        let waiters = waiters.flat_map(|_| probes::socket_waiters::PROBE.measures);
+        always
+            .chain(self.parts.measures())
+            .chain(waiters.copied())
+            .collect()
     }
 
     /// What cannot be measured, and why; grows if a probe fails later.
@@ -314,7 +323,12 @@ impl Watch {
         let loaded = [&self.tasks, &self.creations, &self.sched];
         let own = loaded.into_iter().flat_map(Loaded::programs);
         let stacks = self.stacks.iter().flat_map(Stacks::programs);
-        own.chain(self.parts.programs()).chain(stacks).collect()
+        let waiters = self.socket_waiters.iter();
+        let waiters = waiters.flat_map(SocketWaiters::programs);
+        own.chain(self.parts.programs())
+            .chain(stacks)
+            .chain(waiters)
+            .collect()
     }
 
     /// Reads the groups' counters; histograms only with the later of the two kinds, so that they

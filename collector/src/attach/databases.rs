@@ -7,9 +7,11 @@ use super::{mysql, pgbouncer, postgresql, redis};
 use crate::roles::Roles;
 use crate::snapshot::{TargetKind, connections::Connections};
 use anyhow::Result;
+use probe_ebpf::probes::socket_waiters::WaitersBySocket;
 
-/// Who the connections are of a server with that pid and all of these processes.
-pub type Connected = fn(u32, &[u32]) -> Result<Connections>;
+/// Who the connections are of a server with that pid and all of these processes; with what was seen of the threads that
+/// wait at sockets, where that was asked for.
+pub type Connected = fn(u32, &[u32], Option<&WaitersBySocket>) -> Result<Connections>;
 
 /// A kind of server that tells itself by its process.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Database {
     pub telling: Option<fn(u32) -> Box<dyn Telling>>,
     /// Who its connections are, if that can be known.
     pub connections: Option<Connected>,
+    /// Whether a thread serves each of them, so that those at work can be asked for.
+    pub has_threads: bool,
     /// How to log in to it, if it tells more then.
     pub login: Option<&'static Client>,
 }

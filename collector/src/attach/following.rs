@@ -11,6 +11,7 @@ use crate::roles::Roles;
 use crate::sample::Sampler;
 use crate::snapshot::{Restart, Snapshot, Unavailable, connections::Connections};
 use anyhow::Result;
+use probe_ebpf::probes::socket_waiters::WaitersBySocket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::time::ClockId;
@@ -144,15 +145,16 @@ impl Following {
         &self.logins
     }
 
-    /// Who the connections of the target of that number are, with a snapshot of it that was just taken; `None` if its
-    /// kind cannot tell.
+    /// Who the connections of the target of that number are, with a snapshot of it that was just taken, and what was seen
+    /// of the threads that wait at sockets; `None` if its kind cannot tell.
     pub fn connections(
         &mut self,
         number: usize,
         snapshot: &Snapshot,
+        waiters: Option<&WaitersBySocket>,
     ) -> Option<Result<Connections>> {
         let targets: Vec<_> = self.targets.iter().map(|target| &target.chosen).collect();
-        let mut connections = connections_of(targets[number], snapshot)?;
+        let mut connections = connections_of(targets[number], snapshot, waiters)?;
         if let Ok(connections) = &mut connections {
             self.logins.join(&targets, number, connections);
         }
@@ -162,13 +164,17 @@ impl Following {
     /// The targets as they are in the end, with a snapshot that was just taken of each; and the logins, of which some
     /// may have failed just now.
     #[must_use]
-    pub fn end(mut self, snapshots: &[Snapshot]) -> (Vec<Followed>, Logins) {
+    pub fn end(
+        mut self,
+        snapshots: &[Snapshot],
+        waiters: Option<&WaitersBySocket>,
+    ) -> (Vec<Followed>, Logins) {
         let numbered = snapshots.iter().enumerate();
         let connected: Vec<_> = numbered
             .map(|(number, snapshot)| {
                 let is_there = self.targets[number].gone.is_none();
                 is_there
-                    .then(|| self.connections(number, snapshot))
+                    .then(|| self.connections(number, snapshot, waiters))
                     .flatten()
             })
             .collect();

@@ -13,6 +13,7 @@ pub const DATABASE: Database = Database {
     is_one: |process| process.name == "pgbouncer",
     roles: &roles::OF_ANY,
     telling: None,
-    connections: Some(|_, processes| sockets::connections(processes)),
+    connections: Some(|_, processes, _| sockets::connections(processes)),
+    has_threads: false,
     login: None,
 };

@@ -21,7 +21,8 @@ pub const DATABASE: Database = Database {
     is_one: |process| ["postgres", "postmaster"].contains(&process.name.as_str()),
     roles: &telling::OF_POSTGRESQL,
     telling: Some(telling::Titles::of),
-    connections: Some(named),
+    connections: Some(|postmaster, processes, _| named(postmaster, processes)),
+    has_threads: false,
     login: Some(&login::CLIENT),
 };
 

@@ -9,9 +9,9 @@ mod tables;
 use super::running::network_of;
 use crate::snapshot::connections::Connections;
 use anyhow::{Context as _, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 use tables::Tables;
 
@@ -138,6 +138,36 @@ pub fn listening_paths(pid: u32) -> Vec<PathBuf> {
     };
     let listeners = tables.listeners(|inode| held.iter().any(|(it, _)| *it == inode));
     listeners.paths()
+}
+
+/// The inodes of what a process waits at by `epoll`, many at once, whichever of its threads does.
+///
+/// # Errors
+/// If it has ended, or we may not know what it holds.
+pub fn polled_together(pid: u32) -> Result<HashSet<u64>> {
+    let folder = format!("/proc/{pid}/fd");
+    let held = fs::read_dir(&folder).with_context(|| format!("cannot list {folder}"))?;
+    let mut polled = HashSet::new();
+    for entry in held.flatten() {
+        let is_epoll = |link: PathBuf| link == Path::new("anon_inode:[eventpoll]");
+        if !fs::read_link(entry.path()).is_ok_and(is_epoll) {
+            continue;
+        }
+        let number = entry.file_name().display().to_string();
+        // It may be closed by now.
+        let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
+        polled.extend(text.lines().filter_map(inode_polled));
+    }
+    Ok(polled)
+}
+
+/// Of a line like `tfd: 8 events: 19 data: ffffffff00000008  pos:0 ino:61af sdev:7` (`man 5 proc_pid_fdinfo`).
+fn inode_polled(line: &str) -> Option<u64> {
+    let words = line.strip_prefix("tfd:")?;
+    let inode = words
+        .split_whitespace()
+        .find_map(|it| it.strip_prefix("ino:"));
+    u64::from_str_radix(inode?, 16).ok()
 }
 
 /// Which of the sockets that are held are clients'.

@@ -2,17 +2,19 @@
 
 use super::choice::Chosen;
 use super::databases::of_kind;
+use super::runtimes;
 use super::sockets::connections_of_any;
 use crate::roles::{self, Roles};
 use crate::sample::Sampler;
 use crate::snapshot::{Snapshot, connections::Connections};
 use anyhow::Result;
-use probe_ebpf::{Error, Unsettled};
+use probe_ebpf::{Error, Unsettled, probes::socket_waiters::WaitersBySocket};
 
 /// Knows what the tasks of one server are.
 pub trait Telling {
-    /// Tasks are asked for anew from now on.
-    fn begin(&mut self) {}
+    /// Tasks are asked for anew from now on; with what was seen of those that wait at sockets, where that was asked
+    /// for.
+    fn begin(&mut self, _waiters: Option<&WaitersBySocket>) {}
 
     /// The role of a task, by its place among those of the server; `None` while that cannot be told.
     fn role_of(&mut self, task: &Unsettled) -> Option<usize>;
@@ -21,26 +23,37 @@ pub trait Telling {
 /// The roles of a target.
 #[must_use]
 pub fn roles_of(target: &Chosen) -> &'static Roles {
-    of_kind(target.kind).map_or(&roles::OF_ANY, |database| database.roles)
+    let of_database = of_kind(target.kind).map(|database| database.roles);
+    let found = of_database.or_else(|| runtimes::roles_of(target));
+    found.unwrap_or(&roles::OF_ANY)
 }
 
 /// Who the connections of a target are, as a snapshot that was just taken shows it; `None` if its kind
 /// cannot tell, or if it has none since it listens nowhere.
-pub fn connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Result<Connections>> {
+pub fn connections_of(
+    target: &Chosen,
+    snapshot: &Snapshot,
+    waiters: Option<&WaitersBySocket>,
+) -> Option<Result<Connections>> {
     let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
     let processes: Vec<u32> = tasks
         .filter(|task| task.tid == task.pid)
         .map(|task| task.pid)
         .collect();
     match of_kind(target.kind) {
-        Some(database) => Some((database.connections?)(*target.pids.last()?, &processes)),
+        Some(database) => {
+            let connections = database.connections?;
+            Some(connections(*target.pids.last()?, &processes, waiters))
+        }
         None => connections_of_any(&processes).transpose(),
     }
 }
 
 fn telling_of(target: &Chosen) -> Option<Box<dyn Telling>> {
-    let telling = of_kind(target.kind)?.telling?;
-    Some(telling(*target.pids.last()?))
+    match of_kind(target.kind) {
+        Some(database) => Some((database.telling?)(*target.pids.last()?)),
+        None => runtimes::telling_of(target),
+    }
 }
 
 /// Asks the tasks of all targets.
@@ -63,7 +76,9 @@ impl Tellers {
     /// # Errors
     /// If the kernel refuses to be told.
     pub fn tell(&mut self, sampler: &mut Sampler) -> Result<(), Error> {
-        self.0.iter_mut().flatten().for_each(|it| it.begin());
+        let waiters = sampler.socket_waiters()?;
+        let told = self.0.iter_mut().flatten();
+        told.for_each(|it| it.begin(waiters.as_ref()));
         sampler.tell(|target, task| self.0[target].as_mut()?.role_of(task))
     }
 }

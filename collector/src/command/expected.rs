@@ -8,6 +8,8 @@ use std::time::Duration;
 /// A context switch of a watched task, and of others, in nanoseconds.
 const SWITCH_NS: u32 = 100;
 const OTHER_SWITCH_NS: u32 = 10;
+/// A sleep of a watched task on a socket, where that is noted.
+const SOCKET_SLEEP_NS: u32 = 200;
 /// All windows together, where they are open for as long as by default, as a share of a core.
 const WINDOWS: &str = "1 %";
 /// The share of the time in which they are, for faults and for switches.
@@ -16,6 +18,7 @@ const DEFAULT_SHARES: (f64, f64) = (0.02, 0.01);
 /// In one line; a timeline and stacks each for so long at most.
 pub(super) fn expected(
     extent: &Extent,
+    busy_connections: bool,
     timeline: Option<Duration>,
     stacks: Option<(StackOptions, Duration)>,
 ) -> String {
@@ -26,6 +29,9 @@ pub(super) fn expected(
         looked_through(&extent.windows),
         Some("2 to 3 us for each fork and pthread_create".to_owned()),
         extent.counters.then(|| "some 0.4 us for each context switch by --counters".to_owned()),
+        busy_connections.then(|| {
+            format!("{SOCKET_SLEEP_NS} ns for each sleep of what is watched by --busy-connections")
+        }),
         timeline.map(|time| {
             format!("some 0.3 us for each context switch of what is watched by --timeline, for {time:?} at most")
         }),
@@ -79,6 +85,8 @@ mod tests {
         let document = include_str!("../../../docs/cost.md");
         let limit = format!("| {SWITCH_NS} ns, {OTHER_SWITCH_NS} ns |");
         assert!(document.contains(&limit), "{limit}");
+        let limit = format!("at most {SOCKET_SLEEP_NS} ns for each sleep");
+        assert!(document.contains(&limit), "{limit}");
         let row = document
             .lines()
             .find(|line| line.starts_with("| `switch_windows` |"));
@@ -90,20 +98,26 @@ mod tests {
 
     #[test]
     fn it_is_one_line_that_knows_what_was_asked_for() {
-        let usual = expected(&extent(0.02, 0.01), None, None);
+        let usual = expected(&extent(0.02, 0.01), false, None, None);
         assert!(usual.contains("1 % of a core for windows"), "{usual}");
-        let others = ["--counters", "--timeline", "stacks", "\n"];
+        let others = ["by --", "stacks", "\n"];
         assert!(!others.iter().any(|it| usual.contains(it)), "{usual}");
         let counting = Extent {
             counters: true,
             ..extent(0.0, 0.0)
         };
-        let none = expected(&counting, None, None);
+        let none = expected(&counting, true, None, None);
         assert!(
-            !none.contains("windows") && none.contains("--counters"),
+            !none.contains("windows") && none.contains("by --counters"),
             "{none}"
         );
-        let long = expected(&extent(1.0, 0.01), Some(Duration::from_secs(10)), None);
+        assert!(none.contains("by --busy-connections"), "{none}");
+        let long = expected(
+            &extent(1.0, 0.01),
+            false,
+            Some(Duration::from_secs(10)),
+            None,
+        );
         assert!(
             long.ends_with("by --timeline, for 10s at most; what it did cost is in the report"),
             "{long}"
@@ -113,7 +127,7 @@ mod tests {
             "{long}"
         );
         let taken = (StackOptions::default(), Duration::from_secs(20));
-        let stacks = expected(&extent(0.02, 0.01), None, Some(taken));
+        let stacks = expected(&extent(0.02, 0.01), false, None, Some(taken));
         let cost = "by stacks, of which at most 5000 are taken in a second of each CPU, and 99 samples, for 20s";
         assert!(stacks.contains(cost), "{stacks}");
     }

@@ -4,6 +4,7 @@ use super::Usage;
 use crate::{
     attach::{
         choice::{self, Chosen},
+        databases::of_kind,
         following::Following,
         login::{Asked, Logins},
     },
@@ -55,12 +56,22 @@ pub(super) fn log_in(args: &Targets, targets: &[Chosen]) -> Result<Logins> {
 }
 
 /// The probes for these targets, which watch nobody yet.
-pub(super) fn load(targets: &[Chosen], options: &Options) -> Result<Sampler> {
+pub(super) fn load(args: &Targets, targets: &[Chosen], options: &Options) -> Result<Sampler> {
+    let has_threads = |target: &Chosen| of_kind(target.kind).is_some_and(|it| it.has_threads);
+    if args.busy_connections && !targets.iter().any(has_threads) {
+        let problem = "--busy-connections: no server is watched that has a thread for each connection; choose one by \
+                       --mysql";
+        return Err(Usage(problem.to_owned()).into());
+    }
     let limit = raise_open_files();
     if limit < SPARE_DESCRIPTORS {
         bail!(too_few_files("load the probes", limit, SPARE_DESCRIPTORS));
     }
-    Ok(Sampler::load(&Following::roles(targets), options)?)
+    let mut sampler = Sampler::load(&Following::roles(targets), options)?;
+    if args.busy_connections {
+        sampler.note_socket_waiters();
+    }
+    Ok(sampler)
 }
 
 /// Whether a target has no tasks any more.

@@ -40,7 +40,7 @@ pub fn run(args: &Top) -> Result<ExitCode> {
     let targets = choose(&super::targets::asked(&args.targets)?)?;
     let mut state = State::new(targets.len());
     let logins = super::targets::log_in(&args.targets, &targets)?;
-    let mut watching = Watching::begin(targets, logins)?;
+    let mut watching = Watching::begin(&args.targets, targets, logins)?;
     state.frame = watching.nothing_yet();
     let mut shown = Shown {
         screen: Screen::take().context("cannot draw on this terminal")?,

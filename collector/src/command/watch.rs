@@ -72,7 +72,7 @@ impl<'a> Watch<'a> {
             timeline_bytes: timeline.map(|_| ring_bytes()),
             ..args.extent.windows.options()
         };
-        let sampler = load(&targets, &options)?;
+        let sampler = load(&args.targets, &targets, &options)?;
         Ok(Self {
             args,
             timeline,
@@ -126,7 +126,9 @@ impl<'a> Watch<'a> {
             let within = |time: Duration| time.min(args.duration.unwrap_or(time));
             let stacks = self.stacks.map(within);
             let stacks = stacks.map(|time| (TakingStacks::options(), time));
-            say(&expected(&args.extent, self.timeline.map(within), stacks));
+            let busy = args.targets.busy_connections;
+            let timeline = self.timeline.map(within);
+            say(&expected(&args.extent, busy, timeline, stacks));
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
@@ -158,7 +160,8 @@ impl<'a> Watch<'a> {
         timeline.close(&mut sampler, keeping);
         let last = sampler.read()?;
         let rest = timeline.stop(&mut sampler);
-        let (targets, logins) = following.end(&last);
+        let waiters = sampler.socket_waiters()?;
+        let (targets, logins) = following.end(&last, waiters.as_ref());
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);
         keeping.take(Entry::Snapshots(last));

@@ -42,6 +42,8 @@ pub struct NewConnection {
     pub created: u64,
     /// Of these, those that turned out to be something else, such as a worker.
     pub of_other_roles: u64,
+    /// Of those of other roles, those that helped a connection for a while: PostgreSQL's parallel workers.
+    pub helpers: u64,
     /// Of the others, those that ended, or the window did, before they told what they are: of PostgreSQL, parallel
     /// workers among them. 0 where tasks never tell.
     pub unsettled: u64,
@@ -103,6 +105,8 @@ pub(super) struct Parts {
     newborn: &'static [&'static str],
     /// What they are while they serve one.
     pub(super) serving: &'static [&'static str],
+    /// What those are that help it, which may end as soon as those that serve one.
+    helping: &'static [&'static str],
     made: Made,
 }
 
@@ -111,6 +115,7 @@ const POSTGRESQL: Parts = Parts {
     creator: "postmaster",
     newborn: &["starting", "client"],
     serving: &["starting", "client"],
+    helping: &["parallel_worker"],
     made: Made::Process,
 };
 /// Of MySQL, whose threads are `other` until they tell what they are; so are some of its own.
@@ -118,6 +123,7 @@ const MYSQL: Parts = Parts {
     creator: "main",
     newborn: &["other", "connection"],
     serving: &["connection"],
+    helping: &[],
     made: Made::Thread,
 };
 /// Of one whose tasks do not tell what they are.
@@ -125,12 +131,14 @@ const PROCESSES: Parts = Parts {
     creator: "main",
     newborn: &["child"],
     serving: &["child"],
+    helping: &[],
     made: Made::Process,
 };
 const THREADS: Parts = Parts {
     creator: "main",
     newborn: &["thread"],
     serving: &["thread"],
+    helping: &[],
     made: Made::Thread,
 };
 
@@ -182,6 +190,7 @@ impl NewConnection {
         });
         let others: u64 = runs.iter().map(|run| others(run, &parts)).sum();
         let others = others.min(created);
+        let helpers: u64 = runs.iter().map(|run| helpers(run, &parts)).sum();
         let connections = created - others;
         let unsettled: u64 = runs.iter().map(|run| unsettled(run, &parts)).sum();
         let watched = |run: &&Run| (run.end.at_ns - run.before.at_ns) as f64 / 1e9;
@@ -191,6 +200,7 @@ impl NewConnection {
             creator: parts.creator.to_owned(),
             created,
             of_other_roles: others,
+            helpers: helpers.min(others),
             unsettled: unsettled.min(connections),
             connections_per_second: (watched > 0.0).then(|| connections as f64 / watched),
             call: call.and_then(|call| Times::of_calls(call, share)),
@@ -218,6 +228,11 @@ impl NewConnection {
 fn others(run: &Run, parts: &Parts) -> u64 {
     let known = |name: &str| name == parts.creator || parts.newborn.contains(&name);
     made_in_roles(run, parts, |name| !known(name))
+}
+
+/// Those that told that they help a connection.
+fn helpers(run: &Run, parts: &Parts) -> u64 {
+    made_in_roles(run, parts, |name| parts.helping.contains(&name))
 }
 
 /// Those that never told what they are, where tasks tell.

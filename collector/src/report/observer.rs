@@ -43,6 +43,7 @@ pub struct Program {
     /// Its name in the kernel.
     pub name: String,
     /// The probe it belongs to.
+    #[serde(default)]
     pub probe: String,
     /// Times it ran.
     pub runs: u64,

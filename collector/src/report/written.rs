@@ -10,7 +10,7 @@ pub enum Written {
     /// Of `compare`.
     Comparison(Box<Report>),
     /// Of `calibrate`.
-    Calibration(Calibration),
+    Calibration(Box<Calibration>),
 }
 
 /// What every report has.
@@ -39,7 +39,7 @@ impl Written {
                 report.ranking = Ranking::of(&report.targets);
                 Ok(Self::Comparison(Box::new(report)))
             }
-            "calibrate" => Ok(Self::Calibration(whole(text)?)),
+            "calibrate" => Ok(Self::Calibration(Box::new(whole(text)?))),
             _ => Err(format!(
                 "it is a report of {command} in JSON; those of compare and of calibrate can be laid side by side"
             )),

@@ -236,7 +236,7 @@ impl Monitor {
         }
         if place.is_up || place.wanted.is_some() {
             let chosen = place.chosen.as_ref().filter(|_| place.is_up);
-            let connections = chosen.and_then(|it| connections_of(it, snapshot));
+            let connections = chosen.and_then(|it| connections_of(it, snapshot, None));
             let shown = Shown {
                 kind: place.kind_name(),
                 left_out,

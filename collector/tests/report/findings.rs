@@ -3,11 +3,11 @@
 use connscope::export::{Document, Format, write};
 use connscope::report::findings::{Confidence, Examined, RULES};
 use connscope::report::{self, Report};
-use connscope::snapshot::Run;
+use connscope::snapshot::{Role, Run};
 
 use super::rules::{CASES, clients};
 use super::sample::{attach, compare};
-use super::server::{CLIENT, STARTING, connect, own, server, troubled, watched};
+use super::server::{AUTOVACUUM, CLIENT, STARTING, connect, own, server, troubled, watched};
 use super::tables::{plain, same_as_file, table_of};
 
 fn of(run: Run) -> Report {
@@ -130,9 +130,10 @@ fn what_was_made_for_nobody_knows_whom_is_no_sure_finding() {
     let told = "parallel workers of queries: 400 of 400 ended before they told what they are";
     assert!(low.sentence.contains(told), "{}", low.sentence);
     // Most were seen to be clients, and a few to be workers.
+    let worker = add_role(&mut run, "parallel_worker");
     run.end.roles[CLIENT].ended_tasks = 300;
     run.end.roles[STARTING].ended_tasks = 90;
-    run.end.roles[3].ended_tasks = 10;
+    run.end.roles[worker].ended_tasks = 10;
     let sure = &of(run.clone()).findings[0];
     assert_eq!(sure.confidence, Confidence::High);
     // Workers, and nobody came.
@@ -144,9 +145,40 @@ fn what_was_made_for_nobody_knows_whom_is_no_sure_finding() {
     assert_eq!(seen.measured, Some(39.0));
     let reason = seen.reason.as_deref().unwrap();
     assert!(
-        reason.ends_with("more were workers than clients"),
+        reason.ends_with("more were parallel workers than clients"),
         "{reason}"
     );
+}
+
+/// Autovacuum comes by once a minute, whoever connects.
+#[test]
+fn a_worker_of_autovacuum_holds_no_finding_back() {
+    let mut run = server();
+    connect(&mut run, 400);
+    run.end.roles[STARTING].ended_tasks = 399;
+    run.end.roles[AUTOVACUUM].ended_tasks = 1;
+    let report = of(run);
+    let low = &report.findings[0];
+    assert_eq!(
+        (low.rule, low.confidence),
+        ("churn_processes", Confidence::Low)
+    );
+    let new = report.targets[0].new_connection.as_ref().unwrap();
+    assert_eq!(
+        (new.of_other_roles, new.helpers, new.unsettled),
+        (1, 0, 399)
+    );
+}
+
+/// Another role, which has no tasks; returns its place.
+fn add_role(run: &mut Run, name: &str) -> usize {
+    for snapshot in [&mut run.before, &mut run.start, &mut run.end] {
+        snapshot.roles.push(Role {
+            name: name.to_owned(),
+            ..snapshot.roles[AUTOVACUUM].clone()
+        });
+    }
+    run.end.roles.len() - 1
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(crate) const SWITCHES: u64 = 12_000;
 pub(crate) const MAIN: usize = 0;
 pub(crate) const STARTING: usize = 1;
 pub(crate) const CLIENT: usize = 2;
+pub(crate) const AUTOVACUUM: usize = 3;
 
 /// Places of what tasks sleep on.
 pub(crate) fn reason(name: &str) -> usize {

@@ -1,4 +1,4 @@
-//! Takes entries out of a hash map, many with each call of the kernel.
+//! Reads entries of a hash map and takes them out, many with each call of the kernel.
 
 use crate::abi::{self, Plain};
 use libbpf_rs::{
@@ -19,14 +19,7 @@ pub(super) fn take_all<K: Plain, V: Plain>(
     map: &Map<'_>,
     which: impl Fn(&K) -> bool,
 ) -> Result<Vec<(K, V)>, Error> {
-    let mut taken = Vec::new();
-    let mut place = None;
-    let mut more = true;
-    while more {
-        let batch;
-        (batch, more) = read_batch::<K, V>(map, &mut place)?;
-        taken.extend(batch.into_iter().filter(|(key, _)| which(key)));
-    }
+    let taken = read_all(map, which)?;
     for chunk in taken.chunks(AT_ONCE as usize) {
         let keys = chunk.iter().flat_map(|(key, _)| abi::to_bytes(key));
         let keys: Vec<u8> = keys.copied().collect();
@@ -37,6 +30,22 @@ pub(super) fn take_all<K: Plain, V: Plain>(
         }
     }
     Ok(taken)
+}
+
+/// The entries of these keys, which stay.
+pub(super) fn read_all<K: Plain, V: Plain>(
+    map: &Map<'_>,
+    which: impl Fn(&K) -> bool,
+) -> Result<Vec<(K, V)>, Error> {
+    let mut all = Vec::new();
+    let mut place = None;
+    let mut more = true;
+    while more {
+        let batch;
+        (batch, more) = read_batch::<K, V>(map, &mut place)?;
+        all.extend(batch.into_iter().filter(|(key, _)| which(key)));
+    }
+    Ok(all)
 }
 
 /// The next entries from that place on, and whether there may be more.

@@ -5,7 +5,7 @@ use super::threads::{CONNECTION, MAIN, OTHER, ROLES, role_of_thread};
 use crate::attach::telling::Telling;
 use crate::roles::Roles;
 use crate::snapshot::TargetKind;
-use probe_ebpf::Unsettled;
+use probe_ebpf::{Unsettled, probes::socket_waiters::WaitersBySocket};
 use std::collections::{HashMap, HashSet};
 
 /// What a thread of MySQL or MariaDB is; its processes, if it has any, are nothing of these.
@@ -28,6 +28,8 @@ pub struct Threads {
     kind: TargetKind,
     /// Those that serve connections, as far as they were looked for in this round.
     serving: Option<HashSet<u32>>,
+    /// Where it was asked for.
+    waiters: Option<WaitersBySocket>,
     round: u32,
     /// By thread, the round that it is looked at next, and how many were let pass before.
     due: HashMap<u32, (u32, u32)>,
@@ -51,6 +53,7 @@ impl Threads {
             pid,
             kind,
             serving: None,
+            waiters: None,
             round: 0,
             due: HashMap::new(),
         })
@@ -62,9 +65,9 @@ impl Threads {
         if self.round < round {
             return false;
         }
-        let pid = self.pid;
+        let (pid, waiters) = (self.pid, self.waiters.as_ref());
         let serving = self.serving.get_or_insert_with(|| {
-            let connections = connections(pid).unwrap_or_default();
+            let connections = connections(pid, waiters).unwrap_or_default();
             connections.named.iter().map(|it| it.tid).collect()
         });
         let serves = serving.contains(&tid);
@@ -79,8 +82,9 @@ impl Threads {
 }
 
 impl Telling for Threads {
-    fn begin(&mut self) {
+    fn begin(&mut self, waiters: Option<&WaitersBySocket>) {
         self.serving = None;
+        self.waiters = waiters.cloned();
         self.round += 1;
         // One that was not asked for when it was due has ended; its id may come to be another's.
         self.due.retain(|_, (due, _)| *due >= self.round);
@@ -120,12 +124,13 @@ mod tests {
             pid: 1,
             kind: TargetKind::Mariadb,
             serving: None,
+            waiters: None,
             round: 0,
             due: HashMap::new(),
         };
         let mut looked_at = Vec::new();
         for round in 1..=200 {
-            threads.begin();
+            threads.begin(None);
             let before = threads.due.get(&7).copied();
             threads.serving = Some(HashSet::new());
             assert!(!threads.serves(7));

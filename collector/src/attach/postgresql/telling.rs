@@ -7,7 +7,7 @@ use super::title::{
 use crate::attach::process::children;
 use crate::attach::telling::Telling;
 use crate::roles::Roles;
-use probe_ebpf::Unsettled;
+use probe_ebpf::{Unsettled, probes::socket_waiters::WaitersBySocket};
 use std::collections::HashSet;
 
 /// What a process of PostgreSQL is: the first is the postmaster, all others are starting until they have
@@ -50,7 +50,7 @@ impl Titles {
 }
 
 impl Telling for Titles {
-    fn begin(&mut self) {
+    fn begin(&mut self, _waiters: Option<&WaitersBySocket>) {
         self.serving = None;
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 fn own() -> Sockets {
@@ -62,13 +63,27 @@ fn a_client_is_known_with_its_descriptor_and_address() {
     let port = listener.local_addr().expect("its address");
     let client = TcpStream::connect(port).expect("a connection");
     let (accepted, peer) = listener.accept().expect("it is there");
-    let descriptor = std::os::fd::AsRawFd::as_raw_fd(&accepted);
+    let descriptor = accepted.as_raw_fd();
     let pid = std::process::id();
     let inode = socket_of(pid, descriptor).expect("a socket");
     let found = own().clients.remove(&inode).expect("a client");
     assert_eq!(found.holders, [(pid, descriptor)]);
     assert_eq!(found.peer.to_string(), peer.to_string());
     assert_eq!(client.local_addr().expect("its address"), peer);
+}
+
+#[test]
+fn what_is_polled_together() {
+    use rustix::event::epoll;
+    let (one, other) = UnixStream::pair().expect("two sockets");
+    let many = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
+    let none = epoll::EventFlags::empty();
+    epoll::add(&many, &one, epoll::EventData::new_u64(0), none).expect("it is added");
+    let pid = std::process::id();
+    let inode = |it: &UnixStream| socket_of(pid, it.as_raw_fd()).expect("a socket");
+    let polled = polled_together(pid).expect("our own");
+    assert!(polled.contains(&inode(&one)), "{polled:?}");
+    assert!(!polled.contains(&inode(&other)), "{polled:?}");
 }
 
 #[test]

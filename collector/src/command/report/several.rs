@@ -142,7 +142,7 @@ fn of_written(written: Written, path: &Path, file: String) -> (Sheet<Made>, Vec<
     };
     let report = match written {
         Written::Comparison(it) => Made::Report(it),
-        Written::Calibration(it) => Made::Calibration(it),
+        Written::Calibration(it) => Made::Calibration(*it),
     };
     let sheet = Sheet {
         file,

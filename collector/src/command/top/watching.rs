@@ -7,13 +7,14 @@ use crate::{
         following::{Event, Following, unknown_connections},
         login::Logins,
     },
+    cli::Targets,
     host, report,
     sample::Sampler,
     snapshot::{Host, Recording, Run, Snapshot, Unavailable},
     top::figures::{Frame, Watched, missing},
 };
 use anyhow::Result;
-use probe_ebpf::Options;
+use probe_ebpf::{Options, probes::socket_waiters::WaitersBySocket};
 use std::time::{Duration, Instant};
 
 /// Targets, and what was seen of them last.
@@ -34,9 +35,9 @@ pub(super) struct Watching {
 
 impl Watching {
     /// Begins it. What is looked at in windows only is in no figure of an interval: it is left out.
-    pub(super) fn begin(targets: Vec<Chosen>, logins: Logins) -> Result<Self> {
+    pub(super) fn begin(args: &Targets, targets: Vec<Chosen>, logins: Logins) -> Result<Self> {
         let untold = unasked(&targets);
-        let mut sampler = load(&targets, &Options::NO_WINDOWS)?;
+        let mut sampler = load(args, &targets, &Options::NO_WINDOWS)?;
         let following = Following::begin(targets, &mut sampler, logins)?;
         let ended = vec![false; following.targets().len()];
         let unknown = vec![None; ended.len()];
@@ -90,10 +91,11 @@ impl Watching {
             own_cpu: own_cpu(&self.before, &now),
             ..Frame::default()
         };
+        let waiters = self.sampler.socket_waiters()?;
         let before = std::mem::replace(&mut self.before, now);
         for (number, before) in before.into_iter().enumerate() {
             if !self.ended[number] {
-                self.look_at(number, before);
+                self.look_at(number, before, waiters.as_ref());
             }
         }
         frame.targets = self.shown.clone();
@@ -105,7 +107,7 @@ impl Watching {
     }
 
     /// Takes in the interval of one target; without figures of it, what was shown last stays.
-    fn look_at(&mut self, number: usize, before: Snapshot) {
+    fn look_at(&mut self, number: usize, before: Snapshot, waiters: Option<&WaitersBySocket>) {
         let now = &self.before[number];
         let Some(target) = self.following.targets().nth(number) else {
             return;
@@ -115,7 +117,8 @@ impl Watching {
             return;
         }
         let mut run = run(target, before, now);
-        let connected = self.following.connections(number, &run.end).transpose();
+        let connected = self.following.connections(number, &run.end, waiters);
+        let connected = connected.transpose();
         self.unknown[number] = connected
             .as_ref()
             .err()

@@ -76,7 +76,7 @@ fn churn(facts: &Facts<'_>, made: Made, calls: &str, advice: &str) -> Seen {
         _ => seen,
     };
     let seen = seen.unless(untold == Some(Untold::RatherWorkers), || {
-        "most that were made ended before they told what they are; of the others more were workers than clients"
+        "most that were made ended before they told what they are; of the others more were parallel workers than clients"
             .to_owned()
     });
     Ok(seen.unless(connections < CREATED_MIN, || {
@@ -92,12 +92,13 @@ enum Untold {
 }
 
 impl Untold {
-    /// By those that told, since they ran when they were asked; those do that run for long.
+    /// By those that told, since they ran when they were asked; those do that run for long. What else a postmaster makes
+    /// now and then, such as autovacuum, tells nothing of them.
     fn of(kind: TargetKind, new: &NewConnection) -> Option<Self> {
         let connections = new.created - new.of_other_roles;
         let clients = connections - new.unsettled;
         let dominate = kind == TargetKind::Postgresql && new.unsettled > clients;
-        dominate.then_some(match new.of_other_roles > clients {
+        dominate.then_some(match new.helpers > clients {
             true => Self::RatherWorkers,
             false => Self::RatherClients,
         })

@@ -5,6 +5,7 @@ use super::daemon::{Daemon, free_port};
 use super::data;
 use super::mysql_client::Client;
 use super::site::{Place, Site};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Kind {
         }
     }
 
-    fn program(self) -> &'static str {
+    pub fn program(self) -> &'static str {
         match self {
             Self::Mysql => "/usr/sbin/mysqld",
             Self::Mariadb | Self::MariadbPool => "/usr/sbin/mariadbd",
@@ -83,6 +84,8 @@ pub struct Mysql {
     // Before the folder, which it works in.
     daemon: Daemon,
     kind: Kind,
+    /// Beyond what all have.
+    settings: Vec<String>,
     site: Site,
 }
 
@@ -90,26 +93,35 @@ impl Mysql {
     /// Starts one with these settings, which come after those that make it quick to start.
     #[track_caller]
     pub fn start(kind: Kind, settings: &[(&str, &str)]) -> Self {
-        let site = Site::new(kind.place(), "mysql");
-        kind.initialise(&site);
+        let site = initialised(kind);
         let port = free_port();
+        let settings = settings.iter();
+        let settings = settings.map(|(name, value)| format!("--{name}={value}"));
+        let settings: Vec<_> = settings.collect();
         let mut command = site.command(kind.program(), libc::SIGKILL);
-        command
-            .arg("--no-defaults")
-            .arg(format!("--datadir={}", site.seen("data")))
-            .arg(format!("--tmpdir={}", site.seen("")))
-            .arg(format!("--socket={}", site.seen("socket")))
-            .arg(format!("--pid-file={}", site.seen("pid")))
-            .args(["--bind-address=127.0.0.1", &format!("--port={port}")])
-            .args(["--innodb-flush-log-at-trx-commit=0"])
-            .args(kind.settings());
-        for (name, value) in settings {
-            command.arg(format!("--{name}={value}"));
-        }
-        let answers = |port| Client::try_connect(port, "mysql").ok();
+        command.args(arguments(&site, kind, port, &settings));
         // All it has is in its folder: no need for an orderly end.
         let daemon = Daemon::start(&site, port, libc::SIGKILL, command, answers);
-        Self { daemon, kind, site }
+        Self {
+            daemon,
+            kind,
+            settings,
+            site,
+        }
+    }
+
+    /// Ends it by that signal, SIGTERM in order, and starts it again.
+    #[track_caller]
+    pub fn restart(&mut self, signal: i32) {
+        self.daemon.end_by(signal);
+        let mut command = self.site.command(self.kind.program(), libc::SIGKILL);
+        command.args(arguments(
+            &self.site,
+            self.kind,
+            self.port(),
+            &self.settings,
+        ));
+        self.daemon.again(command, answers);
     }
 
     pub fn pid(&self) -> u32 {
@@ -133,6 +145,12 @@ impl Mysql {
         self.kind
     }
 
+    /// What the server says of its connections: the port of each client, by the thread that serves it.
+    #[track_caller]
+    pub fn ports_by_thread(&self, asks: &mut Client) -> BTreeMap<u32, String> {
+        ports_by_thread(self.kind, asks)
+    }
+
     #[track_caller]
     pub fn connect(&self) -> Client {
         Client::connect(self.port(), "mysql")
@@ -143,4 +161,52 @@ impl Mysql {
     pub fn query(&self, sql: &str) -> Rows {
         self.connect().query(sql)
     }
+}
+
+/// The port of each client, by the thread that serves it, as the server numbers it.
+#[track_caller]
+pub fn ports_by_thread(kind: Kind, asks: &mut Client) -> BTreeMap<u32, String> {
+    let rows = asks.query(match kind {
+        Kind::Mysql => {
+            "select t.thread_os_id, p.host from performance_schema.threads t
+             join information_schema.processlist p on p.id = t.processlist_id where p.host like '%:%'"
+        }
+        _ => "select tid, host from information_schema.processlist where host like '%:%'",
+    });
+    let by_thread = rows.iter().filter_map(|row| {
+        let (_, port) = row[1].rsplit_once(':')?;
+        Some((row[0].parse().ok()?, port.to_owned()))
+    });
+    by_thread.collect()
+}
+
+/// A place for one, with a data directory.
+#[track_caller]
+pub fn initialised(kind: Kind) -> Site {
+    let site = Site::new(kind.place(), "mysql");
+    kind.initialise(&site);
+    site
+}
+
+/// Of a server in the folder of the site.
+pub fn arguments(site: &Site, kind: Kind, port: u16, settings: &[String]) -> Vec<String> {
+    let own = [
+        "--no-defaults".to_owned(),
+        format!("--datadir={}", site.seen("data")),
+        format!("--tmpdir={}", site.seen("")),
+        format!("--socket={}", site.seen("socket")),
+        format!("--pid-file={}", site.seen("pid")),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--port={port}"),
+        "--innodb-flush-log-at-trx-commit=0".to_owned(),
+    ];
+    let of_kind = kind.settings().iter().map(|it| (*it).to_owned());
+    own.into_iter()
+        .chain(of_kind)
+        .chain(settings.iter().cloned())
+        .collect()
+}
+
+fn answers(port: u16) -> Option<Client> {
+    Client::try_connect(port, "mysql").ok()
 }

@@ -99,6 +99,14 @@ impl Site {
         folder.join(name).display().to_string()
     }
 
+    /// The folder that is the root directory of what is run, as we see it.
+    pub fn root(&self) -> &Path {
+        match &self.place {
+            Place::Host => Path::new("/"),
+            Place::Unpacked(root) => root,
+        }
+    }
+
     /// A program's file, as we see it.
     #[track_caller]
     pub fn program(&self, name: &str) -> PathBuf {
