@@ -128,6 +128,8 @@ fn cost_in_order(work: Work, watched: bool, empty_first: bool) -> Option<f64> {
         true => watch(workload.pid),
         false => nobody(),
     };
+    // Its programs are attached in the background: whoever asks for them waits.
+    watch.costs().expect("costs");
     let empty = before_ours.unwrap_or_else(load_empty);
     let costs = || (watch.costs().expect("costs"), empty.costs().expect("costs"));
     let before = costs();

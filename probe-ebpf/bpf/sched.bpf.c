@@ -71,7 +71,8 @@ static __always_inline void follow_address_space(struct task_struct *task, struc
 	if (++last->switches < SWITCHES_TIMED)
 		return;
 	last->switches = 0;
-	last->next = (__u64)next;
+	if (!last->next)
+		last->next = TIMED_ONLY;
 	last->previous = (__u64)task;
 	last->group = entry->group;
 	last->began = bpf_ktime_get_ns();

@@ -40,6 +40,8 @@ static __noinline void change_address_space(unsigned long pages)
 	last->changed = 1;
 	last->flushed = !!pages;
 	time_switch(last, current);
+	if (last->next == TIMED_ONLY)
+		last->next = 0;
 }
 
 static __noinline void count_flush(__u32 reason, unsigned long pages)

@@ -123,12 +123,15 @@ struct {
 	__type(value, struct settlement);
 } settlements SEC(".maps");
 
+/* The task switched to is not watched, but this switch is timed. */
+#define TIMED_ONLY 1ULL
+
 /*
  * The last switch on this CPU: from the program at sched_switch, which knows whose it is, to the one at tlb_flush, which
  * knows whether the address space changed and the TLB was flushed, and back when the task leaves its CPU.
  */
 struct address_space_switch {
-	__u64 next;    /* the task switched to, if it may be watched or this switch is timed */
+	__u64 next;    /* the task switched to, if it may be watched, or TIMED_ONLY */
 	__u32 changed; /* whether that changed the address space */
 	__u32 flushed; /* and whether the entries of the new one were gone */
 	/* Of one switch in SWITCHES_TIMED: the task that left, its group, and CLOCK_MONOTONIC then. */
