@@ -9,9 +9,11 @@ mod servers;
 use program::*;
 use serde_json::Value;
 use servers::{
-    figure,
+    Rows, figure,
     mysql::{Kind, Mysql},
+    mysql_client::Client as MysqlClient,
     postgresql::{Postgresql, Version},
+    postgresql_client::Client as PostgresqlClient,
 };
 use std::collections::BTreeMap;
 
@@ -188,7 +190,7 @@ fn what_was_left_by_one_that_was_killed_is_removed_by_the_next() {
         )))
     };
     let scratch = |running: &Running| {
-        let name = format!("connscope_claims_{}", running.pid());
+        let name = format!("connscope_claims_{}_%", running.pid());
         wait_for("scratch database", || (named(&name) == 1).then_some(()));
     };
     let running = Running::start(connscope(&words));
@@ -200,9 +202,84 @@ fn what_was_left_by_one_that_was_killed_is_removed_by_the_next() {
             "select count(*) from pg_stat_activity where datname like 'connscope_claims_%'";
         (figure::<u32>(&postgresql.query(sessions)) == 0).then_some(())
     });
+    // As if that had been long ago: what is new may be of one that is about to connect.
+    let name: String = figure(
+        &postgresql.query("select datname from pg_database where datname like 'connscope%'"),
+    );
+    postgresql.query(&format!(
+        "alter database {name} rename to connscope_claims_1_1"
+    ));
     let running = Running::start(connscope(&words));
     scratch(&running);
     assert_eq!(named("connscope_claims_%"), 1, "that of the other is gone");
     running.end_by(libc::SIGINT).exits(1);
     assert_eq!(named("connscope_claims_%"), 0);
+}
+
+/// Of one that has somebody in it, however old, and of one that is new: neither is left over. And somebody is in ours all
+/// the time, the same one.
+#[test]
+fn one_leaves_the_scratch_databases_of_others_alone() {
+    let postgresql = Postgresql::start(Version::Installed, &[]);
+    let mariadb = Mysql::start(Kind::Mariadb, &[]);
+    let on_postgresql = |sql: &str| postgresql.query(sql);
+    let on_mariadb = |sql: &str| mariadb.query(sql);
+    let _in_postgresql = {
+        postgresql.query("create database connscope_claims_1_1");
+        PostgresqlClient::connect(postgresql.port(), "connscope_claims_1_1")
+    };
+    let _in_mariadb = {
+        mariadb.query("create database connscope_claims_1_1");
+        MysqlClient::connect(mariadb.port(), "connscope_claims_1_1")
+    };
+    stands_beside_others(
+        &format!("pg-connection --postgres {}", postgresql.port()),
+        "select count(*) from pg_database where datname like",
+        "select min(backend_start) from pg_stat_activity where datname like",
+        on_postgresql,
+    );
+    stands_beside_others(
+        &format!(
+            "deadlock --mysql mysql://root@127.0.0.1:{}/",
+            mariadb.port()
+        ),
+        "select count(*) from information_schema.schemata where schema_name like",
+        "select min(id) from information_schema.processlist where db like",
+        on_mariadb,
+    );
+}
+
+/// Beside a database `connscope_claims_1_1` with a session in it. `eldest`: who is in those of such a name the longest.
+#[track_caller]
+fn stands_beside_others(words: &str, count: &str, eldest: &str, query: impl Fn(&str) -> Rows) {
+    let words = format!("claims --quick --quiet --only {words}");
+    let named = |name: &str| figure::<u32>(&query(&format!("{count} '{name}'")));
+    let start = || {
+        let running = Running::start(connscope(&words));
+        let name = format!("connscope_claims_{}_%", running.pid());
+        wait_for("scratch database", || (named(&name) == 1).then_some(()));
+        (running, name)
+    };
+    query("create database connscope_claims_2_1");
+    let (first, name) = start();
+    assert_eq!(named("connscope_claims_2_1"), 0, "nobody was in that one");
+    assert_eq!(named("connscope_claims_1_1"), 1, "somebody was in that one");
+    let eldest = || figure::<String>(&query(&format!("{eldest} '{name}'")));
+    let somebody = wait_for("session", || {
+        let eldest = eldest();
+        (!eldest.is_empty() && eldest != "NULL").then_some(eldest)
+    });
+    let (second, _) = start();
+    assert_eq!(
+        named("connscope_claims_%"),
+        3,
+        "the first's, the second's and the old one"
+    );
+    for _ in 0..20 {
+        assert_eq!(eldest(), somebody);
+    }
+    second.end_by(libc::SIGINT).exits(1);
+    assert_eq!(named(&name), 1, "the first's stays");
+    first.end_by(libc::SIGINT).exits(1);
+    assert_eq!(named("connscope_claims_%"), 1, "the old one");
 }

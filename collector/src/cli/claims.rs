@@ -34,7 +34,7 @@ pub struct Claims {
     /// List the claims, and what there is to judge others by; measure nothing
     #[arg(long)]
     pub list: bool,
-    /// Three rounds instead of five, and shorter windows: two minutes, and wider intervals
+    /// Three rounds instead of five, and shorter windows: up to two minutes instead of six, and wider intervals
     #[arg(long)]
     pub quick: bool,
     /// Where the servers are

@@ -27,19 +27,22 @@ pub(super) struct Timeline {
 
 struct Going {
     time: Duration,
+    /// Planned, as far as the watch is to last.
+    planned: Duration,
     begun: Instant,
     /// Switches, creations and shootdowns that were kept.
     events: usize,
 }
 
 impl Timeline {
-    /// Begins it; the snapshots that are kept next are those of its beginning. Where there can be none, that is said, and
+    /// Begins it, in a watch that is to last so long; the snapshots that are kept next are those of its beginning. Where there can be none, that is said, and
     /// the rest goes on.
     ///
     /// # Errors
     /// If the kernel refuses to attach a program.
     pub(super) fn begin(
         asked: Option<Duration>,
+        watch: Option<Duration>,
         sampler: &mut Sampler,
         keeping: &mut Keeping,
         quiet: bool,
@@ -53,6 +56,7 @@ impl Timeline {
                 keeping.take(Entry::Timeline(Part::Begun(begun)));
                 timeline.going = Some(Going {
                     time,
+                    planned: watch.map_or(time, |watch| watch.min(time)),
                     begun: Instant::now(),
                     events: 0,
                 });
@@ -82,7 +86,7 @@ impl Timeline {
         let Some(going) = &self.going else {
             return Ok(());
         };
-        let (time, after) = (going.time, going.begun.elapsed());
+        let (time, planned, after) = (going.time, going.planned, going.begun.elapsed());
         let mut why = (going.events >= EVENTS_MAX)
             .then(|| format!("no more than {EVENTS_MAX} events are kept"));
         if why.is_none() && after < time {
@@ -95,7 +99,7 @@ impl Timeline {
         let last = sampler.read()?;
         let rest = self.stop(sampler);
         let why = why.or_else(|| sampler.no_timeline());
-        let early = why.map(|why| format!("after {after:.1?} of {time:?}, since {why}"));
+        let early = why.map(|why| format!("after {after:.1?} of {planned:?}, since {why}"));
         keeping.take(Entry::Snapshots(last));
         self.say(&match &early {
             Some(early) => format!("the timeline ends {early}; the watch goes on"),

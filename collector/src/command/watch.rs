@@ -132,7 +132,13 @@ impl<'a> Watch<'a> {
         }
         keeping.begin(command, host, methods(&sampler), sampler.unavailable());
         keeping.take(Entry::Watched(following.targets().map(target).collect()));
-        let mut timeline = Timeline::begin(self.timeline, &mut sampler, keeping, self.quiet)?;
+        let mut timeline = Timeline::begin(
+            self.timeline,
+            args.duration,
+            &mut sampler,
+            keeping,
+            self.quiet,
+        )?;
         let (first, stacks) = match self.stacks {
             Some(time) => {
                 let (first, stacks) = TakingStacks::begin(&mut sampler, time)?;

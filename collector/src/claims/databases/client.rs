@@ -95,6 +95,19 @@ impl Login {
             Self::Mysql(options) => Client::Mysql(options.connect().await?),
         })
     }
+
+    /// The same for a session that does nothing for long, which servers may be set to end.
+    pub(super) async fn connect_to_stay(&self) -> Result<Client> {
+        let mut session = self.connect().await?;
+        let stay = match session {
+            Client::Postgresql(_) => {
+                "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'"
+            }
+            Client::Mysql(_) => "set session wait_timeout = 86400",
+        };
+        session.run(stay).await?;
+        Ok(session)
+    }
 }
 
 /// A session.
@@ -182,6 +195,15 @@ impl Client {
             why: Why::Other,
             said: format!("no number is {expression} {from}"),
         })
+    }
+
+    /// The server's clock, in seconds since 1970.
+    pub(super) async fn now(&mut self) -> Result<i64, Refused> {
+        let clock = match self {
+            Self::Postgresql(_) => "extract(epoch from now())::bigint",
+            Self::Mysql(_) => "unix_timestamp()",
+        };
+        self.number(clock, "").await
     }
 
     /// A status variable of MySQL or MariaDB, which have it in different places.
