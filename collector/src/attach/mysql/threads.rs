@@ -80,8 +80,8 @@ mod tests {
         for (kind, comm, may) in [
             (TargetKind::Mysql, "connection", true),
             (TargetKind::Mysql, "mysqld", true),
-            (TargetKind::Mysql, "Ack_receiver", false),
-            (TargetKind::Mysql, "rpl_semi_ack", false),
+            (TargetKind::Mysql, "ss_ack", false),
+            (TargetKind::Mysql, "rpl_rca_io-1", false),
             (TargetKind::Mariadb, "mariadbd", true),
         ] {
             assert_eq!(may_serve(kind, comm), may, "{comm}");
