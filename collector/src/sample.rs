@@ -69,6 +69,12 @@ impl Sampler {
         })
     }
 
+    /// The roles of the target of that number.
+    #[must_use]
+    pub fn roles(&self, target: usize) -> &'static Roles {
+        self.targets[target].roles
+    }
+
     /// Watches a process as one of the target of that number; returns how many tasks it has.
     ///
     /// # Errors
@@ -97,8 +103,7 @@ impl Sampler {
         let targets = &self.targets;
         self.watch.settle(|task| {
             let number = targets.iter().position(|target| target.has(task.group))?;
-            let role = role_of(number, task)?;
-            Some(targets[number].group(role))
+            targets[number].told_group(role_of(number, task)?)
         })
     }
 
@@ -118,11 +123,9 @@ impl Sampler {
         }
     }
 
-    /// Those that were noted so far; `None` where it was not asked for.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub fn socket_waiters(&self) -> Result<Option<WaitersBySocket>, Error> {
+    /// Those that were noted so far; `None` where it was not asked for, or if they cannot be read, which is
+    /// [`unavailable`](Self::unavailable) from then on.
+    pub fn socket_waiters(&mut self) -> Option<WaitersBySocket> {
         self.watch.socket_waiters()
     }
 
@@ -286,6 +289,11 @@ impl Watched {
         (self.first_group + role) as u32
     }
 
+    /// The group of a role that a task has told; none if this target has no such role.
+    fn told_group(&self, role: usize) -> Option<u32> {
+        (role < self.roles.names.len()).then(|| self.group(role))
+    }
+
     fn groups(&self) -> Range<usize> {
         self.first_group..self.first_group + self.roles.names.len()
     }
@@ -348,5 +356,23 @@ impl Observer {
             cpu_ns: cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64,
             rss_bytes: rss.map_or(0, |statm| statm.resident * procfs::page_size()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roles::OF_ANY;
+
+    #[test]
+    fn a_role_that_a_target_lacks_is_no_group_of_the_next_one() {
+        let target = Watched {
+            roles: &OF_ANY,
+            first_group: 10,
+            counters: None,
+            user_space: None,
+        };
+        assert_eq!(target.told_group(2), Some(12));
+        assert_eq!(target.told_group(3), None);
     }
 }

@@ -2,6 +2,8 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/servers.rs"]
+mod servers;
 
 use clap::Parser;
 use connscope::{
@@ -11,6 +13,7 @@ use connscope::{
     snapshot::Unavailable,
 };
 use program::*;
+use servers::mysql::{Kind, Mysql};
 use std::{
     fs::{self, File},
     os::fd::AsRawFd,
@@ -88,18 +91,21 @@ fn assert_unavailable(record: &Record, measure: &str, object: &str) {
     assert!(seconds >= 5.9, "the watch ended after {seconds} s");
 }
 
+fn is_map(lines: &str, name: &str) -> bool {
+    let id = number(lines, "map_id:");
+    id.is_some_and(|id| {
+        let mut maps = aya::maps::loaded_maps().flatten();
+        maps.any(|map| map.id() == id && map.name_as_str() == Some(name))
+    })
+}
+
 #[test]
 fn stacks_that_cannot_be_read_any_more_are_kept_as_far_as_they_go() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("run.connscope");
-    let is_stacks = |lines: &str| {
-        let id = number(lines, "map_id:");
-        id.is_some_and(|id| {
-            let mut maps = aya::maps::loaded_maps().flatten();
-            maps.any(|map| map.id() == id && map.name_as_str() == Some("stack_counts"))
-        })
-    };
-    let record = recorded(&file, "--duration 6s --stacks", is_stacks);
+    let record = recorded(&file, "--duration 6s --stacks", |lines| {
+        is_map(lines, "stack_counts")
+    });
     for measure in ["on_cpu_stacks", "off_cpu_stacks"] {
         assert_unavailable(&record, measure, "stack_counts");
     }
@@ -132,4 +138,14 @@ fn a_timeline_that_cannot_be_read_any_more_ends_early() {
         "{ended:#?}"
     );
     assert!(fs::metadata(out).expect("a trace").len() > 10_000);
+}
+
+#[test]
+fn a_watch_goes_on_without_those_that_wait_at_sockets() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("run.connscope");
+    let server = Mysql::start(Kind::Mysql, &[]);
+    let words = format!("--duration 6s --mysql {} --busy-connections", server.port());
+    let record = recorded(&file, &words, |lines| is_map(lines, "socket_waiters"));
+    assert_unavailable(&record, "busy_connections", "socket_waiters");
 }

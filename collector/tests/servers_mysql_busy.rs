@@ -68,9 +68,9 @@ fn noting(server: &Mysql) -> Sampler {
 }
 
 #[track_caller]
-fn told(server: &Mysql, sampler: &Sampler) -> Connections {
-    let waiters = sampler.socket_waiters().expect("it is read");
-    mysql::connections(server.pid(), waiters.as_ref()).expect("it runs")
+fn told(server: &Mysql, sampler: &mut Sampler) -> Connections {
+    let waiters = sampler.socket_waiters();
+    mysql::connections(server.target_kind(), server.pid(), waiters.as_ref()).expect("it runs")
 }
 
 /// Each is served by the thread that the server says.
@@ -92,10 +92,11 @@ fn of_busy_connections_at_least_95_percent_are_named_and_none_wrong() {
         let server = started(kind);
         let mut asks = server.connect();
         let mut load = under_load(&server, &mut asks, MANY);
-        let sampler = noting(&server);
+        let mut sampler = noting(&server);
         thread::sleep(WATCH);
-        let told = told(&server, &sampler);
-        let at_rest = mysql::connections(server.pid(), None).expect("it runs");
+        let told = told(&server, &mut sampler);
+        let at_rest =
+            mysql::connections(server.target_kind(), server.pid(), None).expect("it runs");
         assert_none_wrong(&server, &mut asks, &told);
         let named = told.named.len();
         println!(
@@ -128,7 +129,7 @@ fn those_at_work_since_before_the_watch_are_counted_and_not_named() {
             .iter_mut()
             .for_each(|it| it.send("select sleep(600)"));
         sleeping(&mut asks, 10);
-        let sampler = noting(&server);
+        let mut sampler = noting(&server);
         // They wait for the next request after this, and are seen to.
         within.iter_mut().for_each(|it| drop(it.query("select 1")));
         thread::sleep(REST);
@@ -136,7 +137,7 @@ fn those_at_work_since_before_the_watch_are_counted_and_not_named() {
             .iter_mut()
             .for_each(|it| it.send("select sleep(600)"));
         sleeping(&mut asks, 20);
-        let told = told(&server, &sampler);
+        let told = told(&server, &mut sampler);
         assert_none_wrong(&server, &mut asks, &told);
         assert_eq!((told.open, told.unnamed), (21, 10), "{kind:?}: {told:?}");
         let waiting = told.named.iter().filter(|it| it.wait.is_some()).count();
@@ -149,13 +150,13 @@ fn those_at_work_since_before_the_watch_are_counted_and_not_named() {
 fn of_a_pool_none_is_named_wrong() {
     let server = started(Kind::MariadbPool);
     let mut asks = server.connect();
-    let sampler = noting(&server);
+    let mut sampler = noting(&server);
     let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
     let load = under_load(&server, &mut asks, MANY);
     for _ in 0..3 {
         thread::sleep(WATCH / 3);
         clients.iter_mut().for_each(|it| drop(it.query("select 1")));
-        let told = told(&server, &sampler);
+        let told = told(&server, &mut sampler);
         println!("{} of {} named", told.named.len(), told.open);
         assert_eq!((told.open, told.named.len()), (MANY as u64 + 51, 0));
     }

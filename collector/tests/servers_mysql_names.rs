@@ -65,7 +65,7 @@ fn assert_none_wrong(
     let truth = server.ports_by_thread(&mut asks);
     // As long as nobody asks for more, threads come to rest: one look, as at the end of a watch.
     thread::sleep(WATCH);
-    let told = mysql::connections(server.pid(), None).expect("it runs");
+    let told = mysql::connections(server.target_kind(), server.pid(), None).expect("it runs");
     assert_eq!((told.open, connected(&mut asks)), (all, all));
     assert_eq!(told.unnamed, told.open - told.named.len() as u64);
     for connection in &told.named {
@@ -113,7 +113,8 @@ fn counts_are_the_servers_own_through_a_thousand_connects_and_disconnects() {
             // The server's part of a connection goes on for a moment after the client has gone.
             wait_for("equal counts", || {
                 let own = connected(&mut asks);
-                let told = mysql::connections(server.pid(), None).expect("it runs");
+                let told =
+                    mysql::connections(server.target_kind(), server.pid(), None).expect("it runs");
                 (own == expected as u64 && told.open == own).then_some(())
             });
         };

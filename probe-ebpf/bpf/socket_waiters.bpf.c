@@ -34,9 +34,9 @@ static __always_inline int descriptor_of_call(struct task_struct *task)
 	if (call == CALL_POLL || call == CALL_PPOLL) {
 		void *list = (void *)READ_AT(pt_regs___call, regs, di);
 
-		/* It begins with the descriptor. */
-		if (READ_AT(pt_regs___call, regs, si) == 1)
-			bpf_probe_read_user(&descriptor, sizeof(descriptor), list);
+		/* It begins with the descriptor. What cannot be read is made 0, which is a descriptor too. */
+		if (READ_AT(pt_regs___call, regs, si) != 1 || bpf_probe_read_user(&descriptor, sizeof(descriptor), list))
+			return NO_DESCRIPTOR;
 		return descriptor;
 	}
 	reason = call < SYSCALLS ? reason_of_call[call] : 0;

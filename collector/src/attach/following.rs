@@ -91,10 +91,9 @@ impl Following {
     /// # Errors
     /// If none of a target's can be watched.
     pub fn begin(targets: Vec<Chosen>, sampler: &mut Sampler, logins: Logins) -> Result<Self> {
-        let tellers = Tellers::new(&targets);
         let mut following = Self {
+            tellers: Tellers::new(targets.len()),
             targets: Vec::new(),
-            tellers,
             logins,
             looked: Instant::now(),
             joined: Instant::now(),
@@ -102,6 +101,8 @@ impl Following {
         for (number, chosen) in targets.into_iter().enumerate() {
             let held = chosen.pids.iter().filter_map(|pid| hold(*pid)).collect();
             add(sampler, number, &chosen.pids)?;
+            let roles = sampler.roles(number);
+            following.tellers.follow(number, &chosen, roles);
             following.targets.push(Target {
                 lives_in: chosen.pids.first().copied().and_then(lives_in),
                 chosen,
@@ -248,7 +249,8 @@ impl Following {
             }
             target.held.push(held);
             target.chosen.pids.push(pid);
-            self.tellers.follow(number, &target.chosen);
+            let roles = sampler.roles(number);
+            self.tellers.follow(number, &target.chosen, roles);
             if target.gone.take().is_some() {
                 target.since = since_now();
                 target.chosen.restarts.push(Restart {

@@ -21,7 +21,7 @@ pub const MYSQL: Database = Database {
     is_one: |process| process.name == "mysqld" && !is_mariadb(process),
     roles: &telling::OF_MYSQL,
     telling: Some(telling::Threads::of_mysql),
-    connections: Some(|pid, _, waiters| connections(pid, waiters)),
+    connections: Some(|pid, _, waiters| connections(TargetKind::Mysql, pid, waiters)),
     has_threads: true,
     login: Some(&login::CLIENT),
 };
@@ -34,7 +34,7 @@ pub const MARIADB: Database = Database {
     is_one: is_mariadb,
     roles: &telling::OF_MYSQL,
     telling: Some(telling::Threads::of_mariadb),
-    connections: Some(|pid, _, waiters| connections(pid, waiters)),
+    connections: Some(|pid, _, waiters| connections(TargetKind::Mariadb, pid, waiters)),
     has_threads: true,
     login: Some(&login::CLIENT),
 };

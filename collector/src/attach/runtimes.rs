@@ -11,7 +11,7 @@ use crate::user_space::MEASURE;
 use object::read::elf::ElfFile64;
 use object::{Object as _, ReadCache};
 use std::fs::{self, File};
-use threads::Names;
+use threads::{Names, Threads};
 
 /// A runtime that is known by sight.
 struct Runtime {
@@ -19,10 +19,13 @@ struct Runtime {
     /// What it switches between.
     tasks: &'static str,
     /// Whether a process has it.
-    runs_in: fn(u32) -> bool,
+    runs_in: RunsIn,
     /// What its threads do, by their names, if it gives them any.
     threads: Option<&'static Names>,
 }
+
+/// Whether a process has a runtime, which it may come to have: what starts it may be a script.
+type RunsIn = fn(u32) -> bool;
 
 static RUNTIMES: [Runtime; 3] = [
     Runtime {
@@ -58,18 +61,19 @@ pub fn hidden_switches(targets: &[Chosen]) -> Vec<Unavailable> {
 /// The roles of a target whose runtime names its threads.
 #[must_use]
 pub fn roles_of(target: &Chosen) -> Option<&'static Roles> {
-    names_of(target).map(|names| names.roles)
+    // Of several, the first tells.
+    runtimes_of(target).find_map(|it| Some(it.threads?.roles))
 }
 
-/// Tells the tasks of such a target what they are.
+/// Tells the tasks of a target of these roles, with these processes, what they are. A process that does not have
+/// the runtime of the roles is asked again later.
 #[must_use]
-pub fn telling_of(target: &Chosen) -> Option<Box<dyn Telling>> {
-    names_of(target).map(|names| names.telling(&target.pids))
-}
-
-/// Of several processes with runtimes, the first that names threads tells.
-fn names_of(target: &Chosen) -> Option<&'static Names> {
-    runtimes_of(target).find_map(|it| it.threads)
+pub fn telling_of(roles: &Roles, pids: &[u32]) -> Option<Box<dyn Telling>> {
+    let mut naming = RUNTIMES
+        .iter()
+        .filter_map(|it| Some((it.threads?, it.runs_in)));
+    let (names, runs_in) = naming.find(|(names, _)| names.roles == roles)?;
+    Some(Box::new(Threads::of(names, runs_in, pids)))
 }
 
 fn runtimes_of(target: &Chosen) -> impl Iterator<Item = &'static Runtime> {
@@ -115,4 +119,20 @@ fn is_seastar(pid: u32) -> bool {
         let number = name.trim_end().strip_prefix("reactor-");
         number.is_some_and(|number| number.parse::<u32>().is_ok())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roles::OF_ANY;
+
+    #[test]
+    fn the_roles_say_by_which_names_a_target_is_told() {
+        // This process has none of these runtimes.
+        let pids = [std::process::id()];
+        assert!(telling_of(&OF_ANY, &pids).is_none());
+        for names in RUNTIMES.iter().filter_map(|it| it.threads) {
+            assert!(telling_of(names.roles, &pids).is_some(), "{names:?}");
+        }
+    }
 }

@@ -49,10 +49,10 @@ pub fn connections_of(
     }
 }
 
-fn telling_of(target: &Chosen) -> Option<Box<dyn Telling>> {
+fn telling_of(target: &Chosen, roles: &'static Roles) -> Option<Box<dyn Telling>> {
     match of_kind(target.kind) {
         Some(database) => Some((database.telling?)(*target.pids.last()?)),
-        None => runtimes::telling_of(target),
+        None => runtimes::telling_of(roles, &target.pids),
     }
 }
 
@@ -60,15 +60,16 @@ fn telling_of(target: &Chosen) -> Option<Box<dyn Telling>> {
 pub struct Tellers(Vec<Option<Box<dyn Telling>>>);
 
 impl Tellers {
-    /// Those of these targets.
+    /// Of so many targets, none of which has a process yet.
     #[must_use]
-    pub fn new(targets: &[Chosen]) -> Self {
-        Self(targets.iter().map(telling_of).collect())
+    pub fn new(targets: usize) -> Self {
+        Self((0..targets).map(|_| None).collect())
     }
 
-    /// The target of that number is its last process from now on.
-    pub fn follow(&mut self, number: usize, target: &Chosen) {
-        self.0[number] = telling_of(target);
+    /// The target of that number has these processes from now on; the roles are those that it has in the probes,
+    /// whatever a process that has come may look like.
+    pub fn follow(&mut self, number: usize, target: &Chosen, roles: &'static Roles) {
+        self.0[number] = telling_of(target, roles);
     }
 
     /// Gives each task that can tell what it is its role: from the next reading on.
@@ -76,7 +77,7 @@ impl Tellers {
     /// # Errors
     /// If the kernel refuses to be told.
     pub fn tell(&mut self, sampler: &mut Sampler) -> Result<(), Error> {
-        let waiters = sampler.socket_waiters()?;
+        let waiters = sampler.socket_waiters();
         let told = self.0.iter_mut().flatten();
         told.for_each(|it| it.begin(waiters.as_ref()));
         sampler.tell(|target, task| self.0[target].as_mut()?.role_of(task))

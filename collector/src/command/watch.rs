@@ -166,7 +166,7 @@ impl<'a> Watch<'a> {
         timeline.close(&mut sampler, keeping);
         let last = sampler.read()?;
         let rest = timeline.stop(&mut sampler);
-        let waiters = sampler.socket_waiters()?;
+        let waiters = sampler.socket_waiters();
         let (targets, logins) = following.end(&last, waiters.as_ref());
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);

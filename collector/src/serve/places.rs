@@ -2,13 +2,13 @@
 //! on counting. What roles a place has is settled when the probes are loaded.
 
 use super::config::{Config, Wanted};
-use crate::attach::choice::{Asked, Chosen, Found};
+use crate::attach::choice::{Asked, Chosen};
 use crate::attach::databases::DATABASES;
 use crate::attach::telling::{Tellers, roles_of};
 use crate::export::metrics::ledger::Seen;
 use crate::roles::{OF_ANY, Roles};
 use crate::sample::Sampler;
-use crate::snapshot::{Snapshot, TargetKind};
+use crate::snapshot::Snapshot;
 use anyhow::Result;
 use std::collections::HashSet;
 
@@ -80,7 +80,6 @@ impl Places {
             // Without a group there is no map to make.
             roles.push(&OF_ANY);
         }
-        let nobody: Vec<_> = roles.iter().map(|_| nobody()).collect();
         let place = |planned: Planned| Place {
             name: planned.wanted.as_ref().map(|wanted| wanted.name.clone()),
             wanted: planned.wanted,
@@ -93,7 +92,7 @@ impl Places {
         Ok(Self {
             sampler: Sampler::load(&roles, &config.options())?,
             places: planned.into_iter().map(place).collect(),
-            tellers: Tellers::new(&nobody),
+            tellers: Tellers::new(roles.len()),
             of_host: Seen::default(),
         })
     }
@@ -148,15 +147,5 @@ impl Place {
         if self.wanted.is_none() {
             self.name = None;
         }
-    }
-}
-
-fn nobody() -> Chosen {
-    Chosen {
-        name: String::new(),
-        kind: TargetKind::Process,
-        pids: Vec::new(),
-        found: Found::Pid,
-        restarts: Vec::new(),
     }
 }

@@ -102,7 +102,7 @@ impl Places {
         let place = &mut self.places[number];
         place.processes.extend(&added);
         if place.chosen.as_ref() != Some(chosen) {
-            self.tellers.follow(number, chosen);
+            self.tellers.follow(number, chosen, place.roles);
             place.chosen = Some(chosen.clone());
         }
         Ok(Taken::Watched(chosen.pids.clone()))

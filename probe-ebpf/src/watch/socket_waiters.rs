@@ -3,8 +3,9 @@
 use super::Watch;
 use crate::{
     Error,
-    probes::socket_waiters::{SocketWaiters, WaitersBySocket},
+    probes::socket_waiters::{self, SocketWaiters, WaitersBySocket},
 };
+use std::sync::LazyLock;
 
 impl Watch {
     /// Notes from now on at which sockets the tasks that are watched sleep. Before the first reading, so that
@@ -17,12 +18,14 @@ impl Watch {
         Ok(())
     }
 
-    /// Those that were seen so far; `None` where it was not asked for.
-    ///
-    /// # Errors
-    /// If the kernel refuses to be read.
-    pub fn socket_waiters(&self) -> Result<Option<WaitersBySocket>, Error> {
-        let noted = self.socket_waiters.as_ref();
-        noted.map(SocketWaiters::read).transpose()
+    /// Those that were seen so far; `None` where it was not asked for. None either if they cannot be read: they are
+    /// noted no more then, and the rest go on; [`unavailable`](Self::unavailable) says why.
+    pub fn socket_waiters(&mut self) -> Option<WaitersBySocket> {
+        let seen = self.socket_waiters.as_ref()?.read();
+        seen.map_err(|error| {
+            self.socket_waiters = None;
+            LazyLock::force_mut(&mut self.parts).give_up(&socket_waiters::PROBE, &error);
+        })
+        .ok()
     }
 }

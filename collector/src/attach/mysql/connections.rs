@@ -1,10 +1,14 @@
 //! Which thread of MySQL or MariaDB serves which connection: that which waits at its socket, or has waited there.
 
+use super::threads::may_serve;
 use super::waits::descriptor;
 use crate::attach::memory::Memory;
 use crate::attach::sockets::{Client, polled_together, socket_of, sockets};
 use crate::errors::in_words;
-use crate::snapshot::connections::{Connection, Connections};
+use crate::snapshot::{
+    TargetKind,
+    connections::{Connection, Connections},
+};
 use anyhow::{Context as _, Result, anyhow};
 use probe_ebpf::probes::socket_waiters::WaitersBySocket;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -29,9 +33,17 @@ type Pair = (u64, u32);
 ///
 /// # Errors
 /// If the server has ended, or we may not look into it.
-pub fn connections(pid: u32, waiters: Option<&WaitersBySocket>) -> Result<Connections> {
+pub fn connections(
+    kind: TargetKind,
+    pid: u32,
+    waiters: Option<&WaitersBySocket>,
+) -> Result<Connections> {
     let clients = sockets(&[pid])?.clients;
-    let threads = threads(pid)?;
+    let mut threads = threads(pid)?;
+    threads.retain(|tid| {
+        let comm = fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm"));
+        comm.is_ok_and(|comm| may_serve(kind, comm.trim_end()))
+    });
     let waiting = waiting(pid, &threads, &clients)?;
     let have_waited = match waiters {
         Some(waiters) => have_waited(pid, &threads, &clients, waiters)?,

@@ -2,11 +2,12 @@
 
 use super::connections::connections;
 use super::threads::{CONNECTION, MAIN, OTHER, ROLES, role_of_thread};
+use crate::attach::rounds::Rounds;
 use crate::attach::telling::Telling;
 use crate::roles::Roles;
 use crate::snapshot::TargetKind;
 use probe_ebpf::{Unsettled, probes::socket_waiters::WaitersBySocket};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// What a thread of MySQL or MariaDB is; its processes, if it has any, are nothing of these.
 pub static OF_MYSQL: Roles = Roles {
@@ -18,10 +19,6 @@ pub static OF_MYSQL: Roles = Roles {
     told_later: true,
 };
 
-/// To look which threads wait at clients' sockets takes milliseconds where there are many: a thread that was not
-/// seen to is looked at again after 1, 2, 4 rounds and so on, up to this many.
-const ROUNDS_MAX: u32 = 64;
-
 /// Knows the threads of one server.
 pub struct Threads {
     pid: u32,
@@ -30,9 +27,8 @@ pub struct Threads {
     serving: Option<HashSet<u32>>,
     /// Where it was asked for.
     waiters: Option<WaitersBySocket>,
-    round: u32,
-    /// By thread, the round that it is looked at next, and how many were let pass before.
-    due: HashMap<u32, (u32, u32)>,
+    /// Of threads: to look which wait at clients' sockets takes milliseconds where there are many.
+    rounds: Rounds,
 }
 
 impl Threads {
@@ -54,30 +50,21 @@ impl Threads {
             kind,
             serving: None,
             waiters: None,
-            round: 0,
-            due: HashMap::new(),
+            rounds: Rounds::default(),
         })
     }
 
     /// Whether a thread waits at a client's socket; not looked at if it is not due.
     fn serves(&mut self, tid: u32) -> bool {
-        let (round, passed) = self.due.get(&tid).copied().unwrap_or((self.round, 0));
-        if self.round < round {
-            return false;
-        }
-        let (pid, waiters) = (self.pid, self.waiters.as_ref());
-        let serving = self.serving.get_or_insert_with(|| {
-            let connections = connections(pid, waiters).unwrap_or_default();
-            connections.named.iter().map(|it| it.tid).collect()
-        });
-        let serves = serving.contains(&tid);
-        if serves {
-            self.due.remove(&tid);
-        } else {
-            let passed = (2 * passed).clamp(1, ROUNDS_MAX);
-            self.due.insert(tid, (self.round + passed, passed));
-        }
-        serves
+        let (pid, kind) = (self.pid, self.kind);
+        let (serving, waiters) = (&mut self.serving, self.waiters.as_ref());
+        self.rounds.find(tid, || {
+            let serving = serving.get_or_insert_with(|| {
+                let connections = connections(kind, pid, waiters).unwrap_or_default();
+                connections.named.iter().map(|it| it.tid).collect()
+            });
+            serving.contains(&tid)
+        })
     }
 }
 
@@ -85,9 +72,7 @@ impl Telling for Threads {
     fn begin(&mut self, waiters: Option<&WaitersBySocket>) {
         self.serving = None;
         self.waiters = waiters.cloned();
-        self.round += 1;
-        // One that was not asked for when it was due has ended; its id may come to be another's.
-        self.due.retain(|_, (due, _)| *due >= self.round);
+        self.rounds.begin();
     }
 
     fn role_of(&mut self, task: &Unsettled) -> Option<usize> {
@@ -116,28 +101,5 @@ mod tests {
     fn the_first_thread_is_the_main_one_and_others_begin_as_any() {
         let name = |place: usize| OF_MYSQL.names[place];
         assert_eq!((name(OF_MYSQL.main), name(OF_MYSQL.thread)), (MAIN, OTHER));
-    }
-
-    #[test]
-    fn a_thread_that_serves_nobody_is_looked_at_less_and_less() {
-        let mut threads = Threads {
-            pid: 1,
-            kind: TargetKind::Mariadb,
-            serving: None,
-            waiters: None,
-            round: 0,
-            due: HashMap::new(),
-        };
-        let mut looked_at = Vec::new();
-        for round in 1..=200 {
-            threads.begin(None);
-            let before = threads.due.get(&7).copied();
-            threads.serving = Some(HashSet::new());
-            assert!(!threads.serves(7));
-            if threads.due.get(&7).copied() != before {
-                looked_at.push(round);
-            }
-        }
-        assert_eq!(looked_at, [1, 2, 4, 8, 16, 32, 64, 128, 192]);
     }
 }

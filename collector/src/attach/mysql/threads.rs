@@ -63,9 +63,30 @@ pub fn role_of_thread(kind: TargetKind, comm: &str) -> Option<&'static str> {
         .filter(|_| kind == TargetKind::Mysql)
 }
 
+/// Whether a thread of that name may serve a connection, and not only wait at its socket as that does which hears of a
+/// semi-synchronous replica what has arrived. Names do not tell of one that has none of its own.
+#[must_use]
+pub(super) fn may_serve(kind: TargetKind, comm: &str) -> bool {
+    let role = role_of_thread(kind, comm);
+    role.is_none_or(|role| [CONNECTION, MAIN].contains(&role))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_that_may_serve_a_connection() {
+        for (kind, comm, may) in [
+            (TargetKind::Mysql, "connection", true),
+            (TargetKind::Mysql, "mysqld", true),
+            (TargetKind::Mysql, "ss_ack", false),
+            (TargetKind::Mysql, "rpl_rca_io-1", false),
+            (TargetKind::Mariadb, "mariadbd", true),
+        ] {
+            assert_eq!(may_serve(kind, comm), may, "{comm}");
+        }
+    }
 
     #[test]
     fn threads_of_mysql_by_name() {

@@ -91,7 +91,7 @@ impl Watching {
             own_cpu: own_cpu(&self.before, &now),
             ..Frame::default()
         };
-        let waiters = self.sampler.socket_waiters()?;
+        let waiters = self.sampler.socket_waiters();
         let before = std::mem::replace(&mut self.before, now);
         for (number, before) in before.into_iter().enumerate() {
             if !self.ended[number] {

@@ -5,6 +5,7 @@ use super::daemon::{Daemon, free_port};
 use super::data;
 use super::mysql_client::Client;
 use super::site::{Place, Site};
+use connscope::snapshot::TargetKind;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -130,6 +131,14 @@ impl Mysql {
 
     pub fn port(&self) -> u16 {
         self.daemon.port
+    }
+
+    /// As reports call it.
+    pub fn target_kind(&self) -> TargetKind {
+        match self.kind {
+            Kind::Mysql => TargetKind::Mysql,
+            Kind::Mariadb | Kind::MariadbPool => TargetKind::Mariadb,
+        }
     }
 
     /// As we see it.
