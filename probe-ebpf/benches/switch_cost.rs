@@ -1,5 +1,6 @@
 //! What the probes add to a context switch, and to a task's move to another CPU: run time of our programs above that
-//! of an empty one on the same hook, from the kernel's own statistics, over a ping-pong through pipes pinned to one CPU, between threads
+//! of an empty one on the same hook, from the kernel's own statistics, over a ping-pong through pipes pinned to one CPU,
+//! between threads
 //! and between processes, and over a task that has itself moved to and fro.
 
 #[path = "../tests/support/workload.rs"]
@@ -38,7 +39,7 @@ impl Work {
         self.hooks()[0]
     }
 
-    /// All hooks with a program of ours that the work goes through, as the names of the programs tell them: the kernel
+    /// Hooks that the work goes through and that have an empty program, as the names of the programs tell them: the kernel
     /// keeps 15 characters of a name.
     fn hooks(self) -> &'static [&'static str] {
         match self {
@@ -141,13 +142,24 @@ fn cost_in_order(work: Work, watched: bool, empty_first: bool) -> Option<f64> {
         return None;
     };
     assert!(hook.runs >= work.times(), "{} runs at the hook", hook.runs);
-    let above = work.hooks().iter().filter_map(|at| {
-        let ours = grown(&before.0, &after.0, at)?;
+    let programs = match work {
+        Work::Moves => work.hook(),
+        Work::Threads | Work::Processes => "",
+    };
+    let all = grown(&before.0, &after.0, programs)?;
+    let of_empty = |at: &str| {
         let empty = grown(&before.1, &after.1, at).expect("an empty program");
-        let of_empty = empty.run_ns as f64 / empty.runs.max(1) as f64;
-        Some(ours.run_ns as f64 - ours.runs as f64 * of_empty)
-    });
-    Some(above.sum::<f64>() / hook.runs as f64)
+        empty.run_ns as f64 / empty.runs.max(1) as f64
+    };
+    // A program at another hook, as those of windows, is set against the empty one where the times count.
+    let (mut elsewhere, mut of_empties) = (all.runs, 0.0);
+    for at in work.hooks() {
+        let runs = grown(&before.0, &after.0, at).map_or(0, |ours| ours.runs);
+        elsewhere -= runs;
+        of_empties += runs as f64 * of_empty(at);
+    }
+    of_empties += elsewhere as f64 * of_empty(work.hook());
+    Some((all.run_ns as f64 - of_empties) / hook.runs as f64)
 }
 
 /// Of the programs of a timeline at both ends of a switch, with nobody who empties the ring but the clock.
