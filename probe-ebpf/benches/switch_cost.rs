@@ -1,8 +1,10 @@
 //! What the probes add to a context switch, and to a task's move to another CPU: run time of our programs above that
 //! of an empty one on the same hook, from the kernel's own statistics, over a ping-pong through pipes pinned to one CPU,
-//! between threads
-//! and between processes, and over a task that has itself moved to and fro.
+//! between threads and between processes, over a token round a ring of eight processes, of which the TLB keeps no
+//! entries, and over a task that has itself moved to and fro.
 
+#[path = "../tests/support/ring.rs"]
+mod ring;
 #[path = "../tests/support/workload.rs"]
 mod workload;
 
@@ -16,11 +18,14 @@ use workload::*;
 
 const RUNS: usize = 5;
 const TRIPS: u32 = 250_000;
+const RING: usize = 8;
 const MOVES: u32 = 50_000;
 /// Nanoseconds above an empty program that a switch may cost, with all that is on by default.
 const WATCHED_LIMIT: f64 = 100.0;
 /// The same of tasks that are not watched.
 const OTHERS_LIMIT: f64 = 10.0;
+/// The same where the switch flushes the TLB, so that what is read must be found anew.
+const OTHERS_FLUSHED_LIMIT: f64 = 15.0;
 /// What a move may cost, of any task: one field of it is read.
 const MOVE_LIMIT: f64 = 10.0;
 /// What a timeline may add to a switch of a watched task, by all of its programs, while it is kept.
@@ -30,6 +35,8 @@ const TIMELINE_LIMIT: f64 = 400.0;
 enum Work {
     Threads,
     Processes,
+    /// More of them than x86 has tags for.
+    Ring,
     Moves,
 }
 
@@ -43,7 +50,7 @@ impl Work {
     /// keeps 15 characters of a name.
     fn hooks(self) -> &'static [&'static str] {
         match self {
-            Self::Threads | Self::Processes => &["sched_swi", "tlb_fl", "task_new"],
+            Self::Threads | Self::Processes | Self::Ring => &["sched_swi", "tlb_fl", "task_new"],
             Self::Moves => &["sched_mig"],
         }
     }
@@ -51,7 +58,7 @@ impl Work {
     /// It goes through that hook at least so often.
     fn times(self) -> u64 {
         match self {
-            Self::Threads | Self::Processes => u64::from(2 * TRIPS),
+            Self::Threads | Self::Processes | Self::Ring => u64::from(2 * TRIPS),
             Self::Moves => u64::from(MOVES),
         }
     }
@@ -60,6 +67,7 @@ impl Work {
         match self {
             Self::Threads => ping_pong_of_threads(TRIPS),
             Self::Processes => ping_pong_of_processes(TRIPS),
+            Self::Ring => Workload::new(|| ring::ring(RING, 2 * TRIPS / RING as u32)),
             Self::Moves => Workload::new(|| || (0..MOVES).for_each(|n| pin(n as usize % 2))),
         }
     }
@@ -79,6 +87,11 @@ fn main() -> ExitCode {
             "a switch between processes",
             Work::Processes,
             [WATCHED_LIMIT, OTHERS_LIMIT],
+        ),
+        (
+            "a switch that flushes the TLB",
+            Work::Ring,
+            [WATCHED_LIMIT, OTHERS_FLUSHED_LIMIT],
         ),
         ("a move to another CPU", Work::Moves, [MOVE_LIMIT; 2]),
     ] {
@@ -144,7 +157,7 @@ fn cost_in_order(work: Work, watched: bool, empty_first: bool) -> Option<f64> {
     assert!(hook.runs >= work.times(), "{} runs at the hook", hook.runs);
     let programs = match work {
         Work::Moves => work.hook(),
-        Work::Threads | Work::Processes => "",
+        Work::Threads | Work::Processes | Work::Ring => "",
     };
     let all = grown(&before.0, &after.0, programs)?;
     let of_empty = |at: &str| {

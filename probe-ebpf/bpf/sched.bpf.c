@@ -8,10 +8,10 @@
 #include "reasons.h"
 
 /*
- * One switch in so many has the time of its change of address space taken. A prime, so that tasks that
- * take turns, as two or a power of two of them do, all have theirs taken and not always the same one.
+ * One change of address space in so many has its time taken. A prime, so that tasks that take turns, as two
+ * or a power of two of them do, all have theirs taken and not always the same one.
  */
-enum { SWITCHES_TIMED = 61 };
+enum { CHANGES_TIMED = 61 };
 
 static __always_inline __u32 runnable_tasks(struct rq *rq)
 {
@@ -57,6 +57,7 @@ static __always_inline void follow_address_space(struct task_struct *task, struc
 						 struct task_entry *entry, struct group_stats *group)
 {
 	struct address_space_switch *last = switch_on_this_cpu();
+	__u64 *under_way;
 
 	if (!last)
 		return;
@@ -66,15 +67,18 @@ static __always_inline void follow_address_space(struct task_struct *task, struc
 		else
 			group->tlb.kept++;
 	}
-	expect_address_space(last, next);
-	last->began = 0;
-	if (++last->switches < SWITCHES_TIMED)
+	expect_address_space(last, task, next);
+	if (!last->changed || ++last->changes < CHANGES_TIMED)
 		return;
-	last->switches = 0;
-	if (!last->next)
-		last->next = TIMED_ONLY;
+	under_way = changes_timed();
+	if (!under_way)
+		return;
+	last->changes = 0;
 	last->previous = (__u64)task;
 	last->group = entry->group;
+	/* One whose end was not seen is still counted. */
+	if (!last->began)
+		__sync_fetch_and_add(under_way, 1);
 	last->began = bpf_ktime_get_ns();
 }
 
@@ -159,7 +163,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		struct address_space_switch *last = next->bpf_storage ? switch_on_this_cpu() : NULL;
 
 		if (last)
-			expect_address_space(last, next);
+			expect_address_space(last, prev, next);
 		return 0;
 	}
 	if (entry->unsettled)

@@ -8,40 +8,48 @@
 /* What the kernel passes for all pages: TLB_FLUSH_ALL. */
 #define ALL_PAGES (~0UL)
 
-/* From sched_switch of this task to here, if this is one of the switches that are timed. */
-static __always_inline void time_switch(struct address_space_switch *last, struct task_struct *previous)
+/* From sched_switch of the task that leaves, which is still the current one, to here. */
+static __always_inline void time_change(struct address_space_switch *last, struct task_struct *current,
+					bool flushed)
 {
+	__u64 *under_way = changes_timed();
 	struct group_stats *group;
 	__u64 time;
 
-	if (!last->began || last->previous != (__u64)previous)
+	if (!under_way || !last->began || last->previous != (__u64)current)
 		return;
 	time = bpf_ktime_get_ns() - last->began;
 	last->began = 0;
+	__sync_fetch_and_sub(under_way, 1);
 	group = bpf_map_lookup_elem(&groups, &last->group);
 	if (!group)
 		return;
-	if (last->flushed)
+	if (flushed)
 		histogram_add(&group->tlb.flushed_time, time);
 	else
 		histogram_add(&group->tlb.kept_time, time);
 }
 
-/* An address space is put in place. In a switch of tasks, the current one is still that which leaves. */
-static __noinline void change_address_space(unsigned long pages)
+/* A change of address space finds the TLB flushed. */
+static __noinline void count_flushed(struct address_space_switch *last)
 {
-	struct address_space_switch *last = switch_on_this_cpu();
 	struct task_struct *current = bpf_get_current_task_btf();
 
-	if (!last)
-		return;
 	if (last->next == (__u64)current) /* the same task, in a new address space: exec */
 		return;
+	time_change(last, current, true);
+	/* For a task that comes back to its own too, which had been flushed while a thread of the kernel borrowed it. */
 	last->changed = 1;
-	last->flushed = !!pages;
-	time_switch(last, current);
-	if (last->next == TIMED_ONLY)
-		last->next = 0;
+	last->flushed = 1;
+}
+
+/* Entries are kept in a change of address space while some are timed. */
+static __noinline void time_kept(void)
+{
+	struct address_space_switch *last = switch_on_this_cpu();
+
+	if (last)
+		time_change(last, bpf_get_current_task_btf(), false);
 }
 
 static __noinline void count_flush(__u32 reason, unsigned long pages)
@@ -74,15 +82,20 @@ SEC("tp_btf/tlb_flush")
 int BPF_PROG(on_tlb_flush, int reason, unsigned long pages)
 {
 	struct address_space_switch *last;
+	__u64 *under_way;
 
 	if (reason != FLUSH_TASK_SWITCH) {
 		count_flush(reason, pages);
-		return 0;
+	} else if (pages) {
+		last = switch_on_this_cpu();
+		if (last && (last->next || last->began))
+			count_flushed(last);
+	} else {
+		/* Entries are kept unless a flush is seen, so most changes pay for one word, which all CPUs share. */
+		under_way = changes_timed();
+		if (under_way && *under_way)
+			time_kept();
 	}
-	/* All that a switch of unwatched tasks pays for: one word. */
-	last = switch_on_this_cpu();
-	if (last && last->next)
-		change_address_space(pages);
 	return 0;
 }
 

@@ -123,22 +123,19 @@ struct {
 	__type(value, struct settlement);
 } settlements SEC(".maps");
 
-/* The task switched to is not watched, but this switch is timed. */
-#define TIMED_ONLY 1ULL
-
 /*
- * The last switch on this CPU: from the program at sched_switch, which knows whose it is, to the one at tlb_flush, which
- * knows whether the address space changed and the TLB was flushed, and back when the task leaves its CPU.
+ * The last switch on this CPU: from the program at sched_switch, which knows whose it is and whether it changes the
+ * address space, to the one at tlb_flush, which knows whether the TLB is flushed, and back when the task leaves its CPU.
  */
 struct address_space_switch {
-	__u64 next;    /* the task switched to, if it may be watched, or TIMED_ONLY */
-	__u32 changed; /* whether that changed the address space */
+	__u64 next;    /* the task switched to, if it may be watched */
+	__u32 changed; /* whether that changes the address space */
 	__u32 flushed; /* and whether the entries of the new one were gone */
-	/* Of one switch in SWITCHES_TIMED: the task that left, its group, and CLOCK_MONOTONIC then. */
+	/* Of one change in CHANGES_TIMED: the task that left, its group, and CLOCK_MONOTONIC then. */
 	__u64 previous;
 	__u64 began;
 	__u32 group;
-	__u32 switches; /* since one had its time taken */
+	__u32 changes; /* since one had its time taken */
 };
 
 struct {
@@ -148,6 +145,21 @@ struct {
 	__type(value, struct address_space_switch);
 } switched SEC(".maps");
 
+/* How many changes of address space are under way that are timed, on all CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} timed SEC(".maps");
+
+static __always_inline __u64 *changes_timed(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&timed, &zero);
+}
+
 static __always_inline struct address_space_switch *switch_on_this_cpu(void)
 {
 	__u32 zero = 0;
@@ -155,11 +167,18 @@ static __always_inline struct address_space_switch *switch_on_this_cpu(void)
 	return bpf_map_lookup_elem(&switched, &zero);
 }
 
-/* At a switch to that task. One without storage is not watched, and costs nothing more at tlb_flush. */
-static __always_inline void expect_address_space(struct address_space_switch *last, struct task_struct *next)
+/*
+ * At a switch from one task to another, of which the latter may be watched if it has storage. As the kernel does: a
+ * thread of its own borrows the address space that it finds, and to come back to that is no change.
+ */
+static __always_inline void expect_address_space(struct address_space_switch *last, struct task_struct *previous,
+						 struct task_struct *next)
 {
+	struct mm_struct *mm = next->mm;
+
 	last->next = next->bpf_storage ? (__u64)next : 0;
-	last->changed = 0;
+	last->changed = mm && mm != previous->active_mm;
+	last->flushed = 0;
 }
 
 static __always_inline struct task_entry *slot_of(struct task_struct *task)

@@ -244,7 +244,7 @@ fn medians_are_steady_and_in_order(options: &Options) {
 }
 
 /// The records of others are part of what stamps see; of records alone it is known how many there are.
-/// Each ping-pong is set against the one just before: a shared CPU's own speed moves by a tenth.
+/// A shared CPU has times in which it is slower by half: of the ping-pongs of either kind those count in which it was not.
 #[test]
 fn one_more_recorder_does_not_move_the_corrected_median() {
     let pairs = if emulated() { 1 } else { 11 };
@@ -252,7 +252,7 @@ fn one_more_recorder_does_not_move_the_corrected_median() {
         without: BY_RECORDS,
         ..ALWAYS
     };
-    let measured: Vec<_> = (0..pairs)
+    let (alone, with_other): (Vec<_>, Vec<_>) = (0..pairs)
         .map(|_| {
             let (alone, _) = measure(false, 0, &options);
             let recorder = foreign_recorder(1);
@@ -260,17 +260,26 @@ fn one_more_recorder_does_not_move_the_corrected_median() {
             drop(recorder);
             (alone, with_other)
         })
-        .collect();
-    println!("alone and with a recorder of others {measured:?}");
+        .unzip();
+    println!("alone {alone:?}, with a recorder of others {with_other:?}");
     if emulated() {
         return;
     }
+    let [alone, with_other] = [alone, with_other].map(at_full_speed);
     let ratio = |of: fn(&Medians) -> f64| {
-        let ratios = measured.iter().map(|(alone, with)| of(with) / of(alone));
-        middle(ratios.collect())
+        let [alone, with_other] =
+            [&alone, &with_other].map(|all| middle(all.iter().map(of).collect()));
+        with_other / alone
     };
     // It does take its time.
     let raw = ratio(|medians| medians.recorded[0]);
     assert!(raw > 1.15, "{raw}");
     assert_near("corrected", ratio(|medians| medians.corrected), 1.0, 0.1);
+}
+
+/// The fastest five of eleven.
+fn at_full_speed(mut measured: Vec<Medians>) -> Vec<Medians> {
+    measured.sort_by(|one, other| one.recorded[0].total_cmp(&other.recorded[0]));
+    measured.truncate(5);
+    measured
 }

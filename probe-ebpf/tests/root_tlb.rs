@@ -1,62 +1,20 @@
 //! Address-space switches keep the TLB as long as the CPU has tags for all address spaces, and
 //! shootdowns are counted one by one.
 
+#[path = "support/ring.rs"]
+mod ring;
 #[path = "support/workload.rs"]
 mod workload;
 
 use probe_ebpf::sample::{FLUSH_REASONS, Sample, Tlb};
+use ring::{alone_on, ring};
 use std::{
     io::{Read, Write},
     ptr::null_mut,
     thread,
+    time::Duration,
 };
 use workload::*;
-
-/// Nobody else comes between on this CPU, as long as it does not take long.
-fn alone_on(cpu: usize) {
-    pin(cpu);
-    let first = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the kernel reads the parameter only.
-    let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) };
-    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
-}
-
-/// Passes a token round so many processes on one CPU.
-fn ring(processes: usize, rounds: u32) -> impl FnOnce() {
-    alone_on(0);
-    let mut pipes: Vec<_> = (0..processes)
-        .map(|_| std::io::pipe().expect("pipe"))
-        .map(|(reader, writer)| (Some(reader), Some(writer)))
-        .collect();
-    let mut last = None;
-    for number in 0..processes {
-        let mut from = pipes[number].0.take().expect("once");
-        let mut to = pipes[(number + 1) % processes].1.take().expect("once");
-        if number == 0 {
-            last = Some((from, to));
-            continue;
-        }
-        // SAFETY: the child passes the token alone.
-        if unsafe { libc::fork() } == 0 {
-            drop((last, pipes));
-            let mut token = [0];
-            while from.read(&mut token).unwrap_or(0) == 1 {
-                let _ = to.write_all(&token);
-            }
-            // SAFETY: ends the child.
-            unsafe { libc::_exit(0) };
-        }
-    }
-    let (mut from, mut to) = last.expect("a ring");
-    move || {
-        let mut token = [1];
-        for _ in 0..rounds {
-            to.write_all(&token).expect("the ring is there");
-            from.read_exact(&mut token).expect("the ring is there");
-        }
-        std::mem::forget((from, to));
-    }
-}
 
 fn tlb(sample: &Sample) -> Tlb {
     let mut sum = Tlb::default();
@@ -89,7 +47,7 @@ fn hops_kept_and_flushed(processes: usize) -> (f64, f64) {
     let unseen: u64 = unseen.map(|loss| loss.count).sum();
     assert_eq!((unseen, lost(&sample)), (0, 0), "{:?}", sample.losses);
     let per_hop = |count: u64| count as f64 / f64::from(hops);
-    // One switch in 61 has its time taken.
+    // One change in 61 has its time taken.
     let timed = |tlb: &Tlb| tlb.kept_time.count() + tlb.flushed_time.count();
     let timed = per_hop(timed(&after) - timed(&before));
     assert_near("switches timed a hop", timed, 1.0 / 61.0, 0.05);
@@ -119,6 +77,24 @@ fn six_address_spaces_keep_their_entries_and_seven_do_not() {
 fn every_hop_is_a_change_of_address_space() {
     let (kept, flushed) = hops_kept_and_flushed(3);
     assert_near("changes of address space a hop", kept + flushed, 1.0, 0.02);
+}
+
+/// To idle, which borrows it, and back.
+#[test]
+fn a_sleep_with_nobody_between_changes_no_address_space() {
+    let sleeps = sized(2_000);
+    let mut workload = Workload::new(|| {
+        alone_on(1);
+        move || (0..sleeps).for_each(|_| thread::sleep(Duration::from_micros(100)))
+    });
+    let mut watch = watch_for(workload.pid, &["tlb"]);
+    let before = tlb(&watch.read().expect("read"));
+    workload.run();
+    let after = tlb(&watch.read().expect("read"));
+    let changes = after.kept + after.flushed - before.kept - before.flushed;
+    println!("{changes} changes of address space in {sleeps} sleeps");
+    // Others may come between now and then.
+    assert!(changes < u64::from(sleeps) / 10, "{changes} of {sleeps}");
 }
 
 /// Maps a page, touches it, and unmaps it again.

@@ -24,8 +24,8 @@ pub(super) const NAME: &str = "switch_latency";
 /// Fewer samples than this with a number of recording events make no median to extrapolate from: it
 /// would be off by more than a fifth of what switches vary by.
 pub const MIN_SAMPLES: u64 = 100;
-/// A line through fewer medians than this says nothing of how straight it is.
-const MIN_POINTS: usize = 3;
+/// It takes so many medians to make a line. Three are there unless others record too.
+const MIN_POINTS: usize = 2;
 
 /// How long a CPU took from one task to the next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -24,7 +24,7 @@ pub static PROBE: Probe = Probe {
     measures: &[
         Measure {
             name: SWITCHES,
-            method: "tp_btf/tlb_flush of reason 0 (pages 0: entries kept), by the task switched to; time from tp_btf/sched_switch for one switch in 61, the way between the two programs included",
+            method: "changes of task_struct.mm against active_mm at tp_btf/sched_switch, flushed where tp_btf/tlb_flush of reason 0 names pages, else kept, by the task switched to; time between the two for one change in 61, the way from program to program included",
         },
         Measure {
             name: FLUSHES,

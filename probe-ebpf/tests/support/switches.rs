@@ -84,11 +84,11 @@ pub fn edges(bucket: u64) -> (f64, f64) {
     )
 }
 
-/// Medians with three numbers of recording events, and where their line meets none.
-#[derive(Clone, Copy, Debug)]
+/// Medians with one number of recording events more each, and where their line meets none.
+#[derive(Clone, Debug)]
 #[allow(dead_code, reason = "shown with each run")]
 pub struct Medians {
-    pub recorded: [f64; 3],
+    pub recorded: Vec<f64>,
     pub corrected: f64,
 }
 
@@ -96,26 +96,34 @@ impl Medians {
     /// Whether the third event took as long as the second, within a quarter of both: each does the same. Else the
     /// machine was faster while one number of them recorded than while another did. By stamps there is nothing to tell.
     fn is_steady(&self) -> bool {
-        let [one, two, three] = self.recorded;
+        let [one, two, three] = self.recorded[..] else {
+            return true;
+        };
         ((three - two) - (two - one)).abs() <= (three - one) / 2.0 / 4.0
     }
 }
 
-/// Recorded by one, two and three events of ours and as many `others`; or timed by stamps.
+/// Recorded by up to three events, so many `others` always among them; or timed by stamps.
 pub fn medians(latency: &SwitchLatency, kind: SwitchKind, others: u32) -> Medians {
+    let recorded_by = |events: u32| median(&counts(latency, kind, events));
     let without_stamps = counts(latency, kind, 0);
     if !without_stamps.is_empty() {
         return Medians {
-            recorded: [median(&counts(latency, kind, 1)); 3],
+            recorded: vec![recorded_by(1)],
             corrected: median(&without_stamps),
         };
     }
-    let recorded = [1, 2, 3].map(|events| median(&counts(latency, kind, events + others)));
-    let slope = (recorded[2] - recorded[0]) / 2.0;
-    let middle = recorded.iter().sum::<f64>() / 3.0;
+    let numbers = 1 + others..=3;
+    let recorded: Vec<f64> = numbers.clone().map(recorded_by).collect();
+    // By least squares.
+    let count = recorded.len() as f64;
+    let middle = numbers.clone().map(f64::from).sum::<f64>() / count;
+    let off = || numbers.clone().map(|number| f64::from(number) - middle);
+    let square: f64 = off().map(|off| off * off).sum();
+    let slope = off().zip(&recorded).map(|(off, ns)| off * ns).sum::<f64>() / square;
     Medians {
+        corrected: recorded.iter().sum::<f64>() / count - slope * middle,
         recorded,
-        corrected: middle - slope * f64::from(2 + others),
     }
 }
 
@@ -277,7 +285,7 @@ pub fn middle_of_three(processes: bool, options: &Options) -> (Medians, u64) {
         "of nine ping-pongs in which it kept its speed"
     );
     steady.sort_by(|one, other| one.0.corrected.total_cmp(&other.0.corrected));
-    steady[1]
+    steady.swap_remove(1)
 }
 
 /// Medians of one ping-pong, and what it timed itself for each switch.

@@ -1,4 +1,4 @@
-//! Records the switches of all CPUs with one, two and three events in turn.
+//! Records the switches of all CPUs with one, two and three events in turn, those of others among them.
 
 use super::{
     books::Books,
@@ -12,8 +12,11 @@ use std::{
     time::Duration,
 };
 
-/// So many events record a switch at most.
+/// So many events record a switch at most, ours and others' together, as long as two can be ours: each
+/// adds the same to it. A fourth was seen to add a fifth more on some hosts, which bends the line.
 pub(super) const EVENTS: u32 = 3;
+/// It takes so many to tell what one adds.
+const LEAST: u32 = 2;
 /// Bytes of records kept for each CPU: of 8,192 switches, the most of 27 ms at 300,000 a second.
 const RING: usize = 512 * 1024;
 /// Bytes for the records of the other events, which nobody reads. Rings of their own, as large as the
@@ -50,9 +53,9 @@ impl Recorder {
         })
     }
 
-    /// How many events record in a part of this window.
-    fn recording(&self, part: u32) -> u32 {
-        1 + (self.windows + part) % EVENTS
+    /// Whose turn it is in a part of this window, of one event, of two, of three.
+    fn turn_of(&self, part: u32) -> u32 {
+        self.windows.wrapping_add(part)
     }
 
     /// Takes in what the CPUs have shown.
@@ -89,8 +92,8 @@ impl Windowed for Recorder {
     fn open(&mut self) -> Result<(), Error> {
         self.identities.forget();
         self.windows = self.windows.wrapping_add(1);
-        let recording = self.recording(0);
-        self.each_cpu(|cpu, identities, _| cpu.open(recording, identities))
+        let turn = self.turn_of(0);
+        self.each_cpu(|cpu, identities, _| cpu.open(turn, identities))
     }
 
     fn close(&mut self) -> Result<(), Error> {
@@ -105,8 +108,8 @@ impl Windowed for Recorder {
         if part == 0 {
             self.identities.forget();
         }
-        let recording = self.recording(part);
-        self.each_cpu(|cpu, identities, gaps| cpu.turn(recording, identities, gaps))
+        let turn = self.turn_of(part);
+        self.each_cpu(|cpu, identities, gaps| cpu.turn(turn, identities, gaps))
     }
 }
 
@@ -148,7 +151,7 @@ impl Cpu {
     /// so the records of all others, those of other programs too, are written between its two as the
     /// task leaves, one after another, and each takes the same time. Written as the next task comes,
     /// the first of them was seen to take a quarter less.
-    fn open(&mut self, recording: u32, identities: &Identities) -> Result<(), Error> {
+    fn open(&mut self, turn: u32, identities: &Identities) -> Result<(), Error> {
         self.ring.read_to(self.ring.head(), |_| {});
         self.pairs.begin();
         (self.lost, self.lost_reported) = (0, 0);
@@ -166,7 +169,7 @@ impl Cpu {
             self.events.insert(0, event);
         }
         self.count_others(identities)?;
-        self.record(recording)
+        self.record(turn)
     }
 
     /// Closes the events, so that nothing looks for them at a switch, and reads what they recorded.
@@ -186,7 +189,7 @@ impl Cpu {
     /// Goes on with another number of events. Switches recorded while it changes have no number.
     fn turn(
         &mut self,
-        recording: u32,
+        turn: u32,
         identities: &Identities,
         gaps: &mut Vec<Gap>,
     ) -> Result<(), Error> {
@@ -195,7 +198,7 @@ impl Cpu {
         self.read(Some(before), gaps);
         self.read(Some(before), gaps);
         self.count_others(identities)?;
-        self.record(recording)?;
+        self.record(turn)?;
         self.read(None, gaps);
         self.count_lost()
     }
@@ -208,8 +211,9 @@ impl Cpu {
         Ok(())
     }
 
-    /// Lets so many events record. The first, which is read, begins last and then stays on.
-    fn record(&mut self, recording: u32) -> Result<(), Error> {
+    /// Lets as many events record as its turn is. The first, which is read, begins last and then stays on.
+    fn record(&mut self, turn: u32) -> Result<(), Error> {
+        let recording = 1 + turn % EVENTS.saturating_sub(self.others).max(LEAST);
         for (number, event) in self.events.iter().enumerate().rev() {
             let number = number as u32;
             let done = match (number < self.recording, number < recording) {
