@@ -57,7 +57,6 @@ static __always_inline void follow_address_space(struct task_struct *task, struc
 						 struct task_entry *entry, struct group_stats *group)
 {
 	struct address_space_switch *last = switch_on_this_cpu();
-	__u64 *under_way;
 
 	if (!last)
 		return;
@@ -70,15 +69,9 @@ static __always_inline void follow_address_space(struct task_struct *task, struc
 	expect_address_space(last, task, next);
 	if (!last->changed || ++last->changes < CHANGES_TIMED)
 		return;
-	under_way = changes_timed();
-	if (!under_way)
-		return;
 	last->changes = 0;
 	last->previous = (__u64)task;
 	last->group = entry->group;
-	/* One whose end was not seen is still counted. */
-	if (!last->began)
-		__sync_fetch_and_add(under_way, 1);
 	last->began = bpf_ktime_get_ns();
 }
 

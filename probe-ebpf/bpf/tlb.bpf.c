@@ -12,15 +12,13 @@
 static __always_inline void time_change(struct address_space_switch *last, struct task_struct *current,
 					bool flushed)
 {
-	__u64 *under_way = changes_timed();
 	struct group_stats *group;
 	__u64 time;
 
-	if (!under_way || !last->began || last->previous != (__u64)current)
+	if (!last->began || last->previous != (__u64)current)
 		return;
 	time = bpf_ktime_get_ns() - last->began;
 	last->began = 0;
-	__sync_fetch_and_sub(under_way, 1);
 	group = bpf_map_lookup_elem(&groups, &last->group);
 	if (!group)
 		return;
@@ -43,13 +41,10 @@ static __noinline void count_flushed(struct address_space_switch *last)
 	last->flushed = 1;
 }
 
-/* Entries are kept in a change of address space while some are timed. */
-static __noinline void time_kept(void)
+/* Entries are kept in a change of address space that is timed. */
+static __noinline void time_kept(struct address_space_switch *last)
 {
-	struct address_space_switch *last = switch_on_this_cpu();
-
-	if (last)
-		time_change(last, bpf_get_current_task_btf(), false);
+	time_change(last, bpf_get_current_task_btf(), false);
 }
 
 static __noinline void count_flush(__u32 reason, unsigned long pages)
@@ -82,19 +77,20 @@ SEC("tp_btf/tlb_flush")
 int BPF_PROG(on_tlb_flush, int reason, unsigned long pages)
 {
 	struct address_space_switch *last;
-	__u64 *under_way;
 
 	if (reason != FLUSH_TASK_SWITCH) {
 		count_flush(reason, pages);
-	} else if (pages) {
+		return 0;
+	}
+	/* Entries are kept unless a flush is seen. All that a switch of unwatched tasks pays for is a word of its CPU or two. */
+	if (pages) {
 		last = switch_on_this_cpu();
 		if (last && (last->next || last->began))
 			count_flushed(last);
 	} else {
-		/* Entries are kept unless a flush is seen, so most changes pay for one word, which all CPUs share. */
-		under_way = changes_timed();
-		if (under_way && *under_way)
-			time_kept();
+		last = switch_on_this_cpu();
+		if (last && last->began)
+			time_kept(last);
 	}
 	return 0;
 }

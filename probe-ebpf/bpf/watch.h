@@ -145,21 +145,6 @@ struct {
 	__type(value, struct address_space_switch);
 } switched SEC(".maps");
 
-/* How many changes of address space are under way that are timed, on all CPUs. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} timed SEC(".maps");
-
-static __always_inline __u64 *changes_timed(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&timed, &zero);
-}
-
 static __always_inline struct address_space_switch *switch_on_this_cpu(void)
 {
 	__u32 zero = 0;
@@ -179,6 +164,7 @@ static __always_inline void expect_address_space(struct address_space_switch *la
 	last->next = next->bpf_storage ? (__u64)next : 0;
 	last->changed = mm && mm != previous->active_mm;
 	last->flushed = 0;
+	last->began = 0;
 }
 
 static __always_inline struct task_entry *slot_of(struct task_struct *task)

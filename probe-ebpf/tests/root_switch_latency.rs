@@ -226,11 +226,11 @@ fn medians_are_steady_and_in_order(options: &Options) {
     for which in [0, 1] {
         for (run, corrected) in measured.iter().zip(corrected(which)) {
             // A shared CPU's own speed moves by more than a tenth from run to run, and with it all that
-            // is recorded: steady is what is left of it.
-            let (medians, round_trip) = &run[which];
-            let left = |medians: &Medians| medians.corrected / medians.recorded[0];
-            let usual = middle(measured.iter().map(|run| left(&run[which].0)).collect());
-            assert_near("the corrected part of a median", left(medians), usual, 0.1);
+            // takes time: steady is its share of a switch as the ping-pong times it itself.
+            let share = |run: &(Medians, u64)| run.0.corrected / run.1 as f64;
+            let round_trip = &run[which].1;
+            let usual = middle(measured.iter().map(|run| share(&run[which])).collect());
+            assert_near("the corrected median", share(&run[which]), usual, 0.1);
             assert!(
                 corrected < *round_trip as f64,
                 "{corrected}, in all {round_trip}"

@@ -290,7 +290,7 @@ pub fn middle_of_three(processes: bool, options: &Options) -> (Medians, u64) {
 
 /// Medians of one ping-pong, and what it timed itself for each switch.
 pub fn measure(processes: bool, others: u32, options: &Options) -> (Medians, u64) {
-    let mut ping_pong = ping_pong(processes, trips());
+    let mut ping_pong = ping_pong(processes, trips() / 2);
     let look = Look::begin(ping_pong.workload.pid, options);
     let ns = ping_pong.run();
     (medians(&look.end().latency, kind(processes), others), ns)
