@@ -51,12 +51,23 @@ pub fn of_kind(kind: TargetKind) -> Option<&'static Database> {
     DATABASES.iter().find(|database| database.kind == kind)
 }
 
+/// What runs a script, which has the name of its file and may be called as the server that it starts.
+const SHELLS: [&str; 6] = ["sh", "dash", "bash", "busybox", "ksh", "zsh"];
+
+impl Database {
+    fn has(&self, process: &Running) -> bool {
+        let program = process.program.as_deref();
+        let is_script = program.is_some_and(|it| SHELLS.contains(&it));
+        !is_script && (self.is_one)(process)
+    }
+}
+
 /// The servers among these processes: those that are not the child of another one of their kind.
 pub fn servers(processes: &[Running]) -> Vec<(&'static Database, &Running)> {
-    let database_of = |process: &Running| DATABASES.iter().find(|known| (known.is_one)(process));
+    let database_of = |process: &Running| DATABASES.iter().find(|known| known.has(process));
     let is_child = |process: &Running, database: &Database| {
         let mut parents = processes.iter().filter(|it| it.pid == process.parent);
-        parents.any(|parent| (database.is_one)(parent))
+        parents.any(|parent| database.has(parent))
     };
     let found = processes.iter().filter_map(|process| {
         let database = database_of(process)?;
@@ -95,6 +106,10 @@ mod tests {
             process(50, 1, "mysqld_safe", "dash"),
             process(60, 1, "pgbouncer", "pgbouncer"),
             process(70, 1, "psql", "psql"),
+            // Scripts: one that will become the server, and one that has started it.
+            process(80, 1, "mysqld", "dash"),
+            process(90, 1, "redis-server", "bash"),
+            process(91, 90, "redis-server", "redis-server"),
         ];
         let found: Vec<_> = servers(&processes)
             .iter()
@@ -108,6 +123,7 @@ mod tests {
             (TargetKind::Mariadb, 40),
             (TargetKind::Mariadb, 41),
             (TargetKind::Pgbouncer, 60),
+            (TargetKind::Redis, 91),
         ];
         assert_eq!(found, expected);
     }
