@@ -12,6 +12,8 @@ use probe_ebpf::probes::socket_waiters::WaitersBySocket;
 /// Who the connections are of a server with that pid and all of these processes; with what was seen of the threads that
 /// wait at sockets, where that was asked for.
 pub type Connected = fn(u32, &[u32], Option<&WaitersBySocket>) -> Result<Connections>;
+/// How many they are.
+pub type Counted = fn(u32, &[u32]) -> Result<u64>;
 
 /// A kind of server that tells itself by its process.
 #[derive(Debug)]
@@ -28,8 +30,10 @@ pub struct Database {
     pub roles: &'static Roles,
     /// Tells which, of a server with that pid, if its roles are told later.
     pub telling: Option<fn(u32) -> Box<dyn Telling>>,
-    /// Who its connections are, if that can be known.
-    pub connections: Option<Connected>,
+    /// Who its connections are.
+    pub connections: Connected,
+    /// How many of them are open, which takes less than to name them.
+    pub open: Counted,
     /// Whether a thread serves each of them, so that those at work can be asked for.
     pub has_threads: bool,
     /// How to log in to it, if it tells more then.
