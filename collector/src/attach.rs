@@ -15,7 +15,7 @@ pub mod pgbouncer;
 pub mod postgresql;
 pub mod process;
 pub mod redis;
-mod rounds;
+pub(crate) mod rounds;
 pub mod running;
 pub mod runtimes;
 pub mod sockets;

@@ -12,5 +12,6 @@ pub mod out;
 mod pem;
 pub mod places;
 pub mod push;
+mod rest;
 pub mod search;
 pub mod web_config;

@@ -18,6 +18,10 @@ fn watches(words: &str) -> Vec<(String, String, Vec<u64>)> {
     let words = format!("attach {words} --duration 200ms --format json");
     let ended = Ended::of(connscope(&words)).exits(0);
     assert_eq!(ended.stderr, "");
+    targets(&ended)
+}
+
+fn targets(ended: &Ended) -> Vec<(String, String, Vec<u64>)> {
     let report = ended.report();
     let targets = report["targets"].as_array().expect("targets");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -53,7 +57,10 @@ fn a_server_is_found_by_all_that_names_it() {
         "connscope: --redis 1: no such server runs here\n",
     );
     let first = Redis::start();
-    assert_eq!(watches(""), [described(&first)]);
+    let only = Ended::of(connscope("attach --duration 200ms --format json")).exits(0);
+    assert_eq!(targets(&only), [described(&first)]);
+    let found = format!("connscope: found Redis:{}, pid {}", first.port, first.pid());
+    assert!(only.line().starts_with(&found), "{}", only.line());
     let second = Redis::start();
     let said = refuses(
         "",

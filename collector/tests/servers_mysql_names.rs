@@ -106,7 +106,7 @@ fn of_a_pool_none_is_named_wrong() {
 
 #[test]
 fn counts_are_the_servers_own_through_a_thousand_connects_and_disconnects() {
-    for kind in [Kind::Mysql, Kind::Mariadb] {
+    for kind in [Kind::Mysql, Kind::Mariadb, Kind::MariadbPool] {
         let server = Mysql::start(kind, &[("thread-cache-size", "100")]);
         let mut asks = server.connect();
         let mut assert_equal = |expected: usize| {

@@ -4,7 +4,7 @@
  * it, which sleeps there from one request to the next. One sleep tells for as long as the connection lasts.
  */
 #include "reasons.h"
-#include "pids.h"
+#include "prepare.h"
 
 enum { SOCKETS_MAX = 16384 };
 /* Calls with a list of descriptors (x86-64). */
@@ -90,14 +90,6 @@ int BPF_PROG(on_socket_wait, bool preempt, struct task_struct *prev)
 	inode = socket_at(prev, descriptor);
 	if (inode)
 		note_waiter(inode, prev);
-	return 0;
-}
-
-/* Run by hand before all else: notes how its caller numbers tasks. */
-SEC("raw_tp")
-int prepare(void *ctx)
-{
-	note_reader();
 	return 0;
 }
 

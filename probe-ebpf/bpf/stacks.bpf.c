@@ -6,6 +6,7 @@
  */
 #include "stacks.h"
 #include "in_progress.h"
+#include "prepare.h"
 
 enum { TRIES = 8 };
 
@@ -271,14 +272,6 @@ int on_stacks_end(struct bpf_iter__task *ctx)
 	if (reason < REASONS)
 		account(was, books.blocked[reason], books.runnable, stack_control->turn);
 	bpf_map_delete_elem(&off_cpu, &key);
-	return 0;
-}
-
-/* Run by hand before all else: notes how its caller numbers processes. */
-SEC("raw_tp")
-int prepare(void *ctx)
-{
-	note_reader();
 	return 0;
 }
 

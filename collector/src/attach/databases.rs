@@ -12,6 +12,8 @@ use probe_ebpf::probes::socket_waiters::WaitersBySocket;
 /// Who the connections are of a server with that pid and all of these processes; with what was seen of the threads that
 /// wait at sockets, where that was asked for.
 pub type Connected = fn(u32, &[u32], Option<&WaitersBySocket>) -> Result<Connections>;
+/// How many they are.
+pub type Counted = fn(u32, &[u32]) -> Result<u64>;
 
 /// A kind of server that tells itself by its process.
 #[derive(Debug)]
@@ -28,8 +30,10 @@ pub struct Database {
     pub roles: &'static Roles,
     /// Tells which, of a server with that pid, if its roles are told later.
     pub telling: Option<fn(u32) -> Box<dyn Telling>>,
-    /// Who its connections are, if that can be known.
-    pub connections: Option<Connected>,
+    /// Who its connections are.
+    pub connections: Connected,
+    /// How many of them are open, which takes less than to name them.
+    pub open: Counted,
     /// Whether a thread serves each of them, so that those at work can be asked for.
     pub has_threads: bool,
     /// How to log in to it, if it tells more then.
@@ -51,12 +55,23 @@ pub fn of_kind(kind: TargetKind) -> Option<&'static Database> {
     DATABASES.iter().find(|database| database.kind == kind)
 }
 
+/// What runs a script, which has the name of its file and may be called as the server that it starts.
+const SHELLS: [&str; 6] = ["sh", "dash", "bash", "busybox", "ksh", "zsh"];
+
+impl Database {
+    fn has(&self, process: &Running) -> bool {
+        let program = process.program.as_deref();
+        let is_script = program.is_some_and(|it| SHELLS.contains(&it));
+        !is_script && (self.is_one)(process)
+    }
+}
+
 /// The servers among these processes: those that are not the child of another one of their kind.
 pub fn servers(processes: &[Running]) -> Vec<(&'static Database, &Running)> {
-    let database_of = |process: &Running| DATABASES.iter().find(|known| (known.is_one)(process));
+    let database_of = |process: &Running| DATABASES.iter().find(|known| known.has(process));
     let is_child = |process: &Running, database: &Database| {
         let mut parents = processes.iter().filter(|it| it.pid == process.parent);
-        parents.any(|parent| (database.is_one)(parent))
+        parents.any(|parent| database.has(parent))
     };
     let found = processes.iter().filter_map(|process| {
         let database = database_of(process)?;
@@ -95,6 +110,10 @@ mod tests {
             process(50, 1, "mysqld_safe", "dash"),
             process(60, 1, "pgbouncer", "pgbouncer"),
             process(70, 1, "psql", "psql"),
+            // Scripts: one that will become the server, and one that has started it.
+            process(80, 1, "mysqld", "dash"),
+            process(90, 1, "redis-server", "bash"),
+            process(91, 90, "redis-server", "redis-server"),
         ];
         let found: Vec<_> = servers(&processes)
             .iter()
@@ -108,6 +127,7 @@ mod tests {
             (TargetKind::Mariadb, 40),
             (TargetKind::Mariadb, 41),
             (TargetKind::Pgbouncer, 60),
+            (TargetKind::Redis, 91),
         ];
         assert_eq!(found, expected);
     }

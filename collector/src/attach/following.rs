@@ -147,7 +147,7 @@ impl Following {
     }
 
     /// Who the connections of the target of that number are, with a snapshot of it that was just taken, and what was seen
-    /// of the threads that wait at sockets; `None` if its kind cannot tell.
+    /// of the threads that wait at sockets; `None` if it listens nowhere.
     pub fn connections(
         &mut self,
         number: usize,

@@ -11,6 +11,7 @@ pub use threads::*;
 
 use super::databases::Database;
 use super::running::Running;
+use super::sockets;
 use crate::snapshot::TargetKind;
 
 /// MySQL.
@@ -21,7 +22,8 @@ pub const MYSQL: Database = Database {
     is_one: |process| process.name == "mysqld" && !is_mariadb(process),
     roles: &telling::OF_MYSQL,
     telling: Some(telling::Threads::of_mysql),
-    connections: Some(|pid, _, waiters| connections(TargetKind::Mysql, pid, waiters)),
+    connections: |pid, _, waiters| connections(TargetKind::Mysql, pid, waiters),
+    open: |pid, _| sockets::open(&[pid]),
     has_threads: true,
     login: Some(&login::CLIENT),
 };
@@ -34,7 +36,8 @@ pub const MARIADB: Database = Database {
     is_one: is_mariadb,
     roles: &telling::OF_MYSQL,
     telling: Some(telling::Threads::of_mariadb),
-    connections: Some(|pid, _, waiters| connections(TargetKind::Mariadb, pid, waiters)),
+    connections: |pid, _, waiters| connections(TargetKind::Mariadb, pid, waiters),
+    open: |pid, _| sockets::open(&[pid]),
     has_threads: true,
     login: Some(&login::CLIENT),
 };

@@ -10,7 +10,6 @@ pub mod wait;
 use super::databases::Database;
 use crate::snapshot::TargetKind;
 use crate::snapshot::connections::Connections;
-use anyhow::Result;
 use std::fmt::Write as _;
 
 /// Known by the program, which is called `postmaster` where a link of that name starts it.
@@ -21,21 +20,28 @@ pub const DATABASE: Database = Database {
     is_one: |process| ["postgres", "postmaster"].contains(&process.name.as_str()),
     roles: &telling::OF_POSTGRESQL,
     telling: Some(telling::Titles::of),
-    connections: Some(|postmaster, processes, _| named(postmaster, processes)),
+    connections: |postmaster, processes, _| Ok(with_waits(postmaster, processes)),
+    open: |postmaster, processes| Ok(told(postmaster, processes).open),
     has_threads: false,
     login: Some(&login::CLIENT),
 };
 
-fn named(postmaster: u32, processes: &[u32]) -> Result<Connections> {
+/// What titles tell, and sockets where these do not.
+fn told(postmaster: u32, processes: &[u32]) -> Connections {
     let titled = |&pid: &u32| Some((pid, title::read(pid)?));
     let titles: Vec<_> = processes.iter().filter_map(titled).collect();
     let mut found = connections::connections(&titles);
     cut::complete(postmaster, &titles, &mut found);
+    found
+}
+
+fn with_waits(postmaster: u32, processes: &[u32]) -> Connections {
+    let mut found = told(postmaster, processes);
     match wait::Waits::of(postmaster) {
         Ok(waits) => waits.add_to(&mut found),
         Err(error) => {
             let _ = write!(found.method, "; no waits: {error:#}");
         }
     }
-    Ok(found)
+    found
 }

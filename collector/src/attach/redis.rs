@@ -13,7 +13,8 @@ pub const DATABASE: Database = Database {
     is_one: |process| ["redis-server", "valkey-server"].contains(&process.name.as_str()),
     roles: &roles::OF_ANY,
     telling: None,
-    connections: Some(|_, processes, _| sockets::connections(processes)),
+    connections: |_, processes, _| sockets::connections(processes),
+    open: |_, processes| sockets::open(processes),
     has_threads: false,
     login: None,
 };

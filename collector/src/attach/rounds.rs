@@ -7,7 +7,7 @@ const ROUNDS_MAX: u32 = 64;
 
 /// Rounds of looking at tasks or processes, by their ids.
 #[derive(Debug, Default)]
-pub(super) struct Rounds {
+pub(crate) struct Rounds {
     round: u32,
     /// By id, the round that it is looked at next, and how many were let pass before.
     due: HashMap<u32, (u32, u32)>,
@@ -15,14 +15,14 @@ pub(super) struct Rounds {
 
 impl Rounds {
     /// The next one.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.round += 1;
         // One that was not asked for when it was due has ended; its id may come to be another's.
         self.due.retain(|_, (due, _)| *due >= self.round);
     }
 
     /// What `look` says of this id; false without a look if that is not due.
-    pub(super) fn find(&mut self, id: u32, look: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn find(&mut self, id: u32, look: impl FnOnce() -> bool) -> bool {
         let (round, passed) = self.due.get(&id).copied().unwrap_or((self.round, 0));
         if self.round < round {
             return false;

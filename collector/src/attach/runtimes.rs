@@ -69,11 +69,21 @@ pub fn roles_of(target: &Chosen) -> Option<&'static Roles> {
 /// the runtime of the roles is asked again later.
 #[must_use]
 pub fn telling_of(roles: &Roles, pids: &[u32]) -> Option<Box<dyn Telling>> {
+    let (names, runs_in) = naming(roles)?;
+    Some(Box::new(Threads::of(names, runs_in, pids)))
+}
+
+/// Whether they are those of a runtime that names its threads.
+#[must_use]
+pub fn are_of_a_runtime(roles: &Roles) -> bool {
+    naming(roles).is_some()
+}
+
+fn naming(roles: &Roles) -> Option<(&'static Names, RunsIn)> {
     let mut naming = RUNTIMES
         .iter()
         .filter_map(|it| Some((it.threads?, it.runs_in)));
-    let (names, runs_in) = naming.find(|(names, _)| names.roles == roles)?;
-    Some(Box::new(Threads::of(names, runs_in, pids)))
+    naming.find(|(names, _)| names.roles == roles)
 }
 
 fn runtimes_of(target: &Chosen) -> impl Iterator<Item = &'static Runtime> {

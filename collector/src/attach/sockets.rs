@@ -56,16 +56,24 @@ impl fmt::Display for Peer {
     }
 }
 
-/// How many connections clients hold open to the server with these processes: those of an event loop are
-/// not told apart further.
+/// The connections of the server with these processes: those of an event loop are counted, and not told apart further.
 ///
 /// # Errors
 /// As [`sockets`].
 pub fn connections(pids: &[u32]) -> Result<Connections> {
-    Ok(counted(sockets(pids)?.clients.len() as u64))
+    open(pids).map(counted)
 }
 
-fn counted(open: u64) -> Connections {
+/// How many connections clients hold open to the server with these processes.
+///
+/// # Errors
+/// As [`sockets`].
+pub fn open(pids: &[u32]) -> Result<u64> {
+    Ok(sockets(pids)?.clients.len() as u64)
+}
+
+/// So many connections, of which none is named.
+pub(super) fn counted(open: u64) -> Connections {
     Connections {
         open,
         named: Vec::new(),
@@ -74,11 +82,11 @@ fn counted(open: u64) -> Connections {
     }
 }
 
-/// The same of processes of any kind, in any network namespaces; `None` if none of them listens anywhere.
+/// The same as [`open`] of processes of any kind, in any network namespaces; `None` if none of them listens anywhere.
 ///
 /// # Errors
 /// As [`sockets`].
-pub fn connections_of_any(pids: &[u32]) -> Result<Option<Connections>> {
+pub fn open_of_any(pids: &[u32]) -> Result<Option<u64>> {
     let mut by_network: BTreeMap<Option<PathBuf>, Vec<u32>> = BTreeMap::new();
     for &pid in pids {
         by_network.entry(network_of(pid)).or_default().push(pid);
@@ -95,7 +103,7 @@ pub fn connections_of_any(pids: &[u32]) -> Result<Option<Connections>> {
             Err(error) => return Err(error),
         }
     }
-    Ok(open.map(counted))
+    Ok(open)
 }
 
 /// The connections of a server with these processes, all in one network namespace: all that listen, and all

@@ -3,10 +3,10 @@
 use super::choice::Chosen;
 use super::databases::of_kind;
 use super::runtimes;
-use super::sockets::connections_of_any;
+use super::sockets::{counted, open_of_any};
 use crate::roles::{self, Roles};
 use crate::sample::Sampler;
-use crate::snapshot::{Snapshot, connections::Connections};
+use crate::snapshot::{Snapshot, TargetKind, connections::Connections};
 use anyhow::Result;
 use probe_ebpf::{Error, Unsettled, probes::socket_waiters::WaitersBySocket};
 
@@ -28,25 +28,44 @@ pub fn roles_of(target: &Chosen) -> &'static Roles {
     found.unwrap_or(&roles::OF_ANY)
 }
 
-/// Who the connections of a target are, as a snapshot that was just taken shows it; `None` if its kind
-/// cannot tell, or if it has none since it listens nowhere.
+/// Whether roles that were chosen for a target are right for what it is now: it has these, or no runtime of its own yet,
+/// since it is a script still that starts the server.
+#[must_use]
+pub fn suit(roles: &'static Roles, target: &Chosen) -> bool {
+    let now = roles_of(target);
+    let is_plain = target.kind == TargetKind::Process && now == &roles::OF_ANY;
+    now == roles || is_plain && runtimes::are_of_a_runtime(roles)
+}
+
+/// Who the connections of a target are, as a snapshot that was just taken shows it; `None` if it has none since it
+/// listens nowhere.
 pub fn connections_of(
     target: &Chosen,
     snapshot: &Snapshot,
     waiters: Option<&WaitersBySocket>,
 ) -> Option<Result<Connections>> {
-    let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
-    let processes: Vec<u32> = tasks
-        .filter(|task| task.tid == task.pid)
-        .map(|task| task.pid)
-        .collect();
+    let processes = processes(snapshot);
     match of_kind(target.kind) {
-        Some(database) => {
-            let connections = database.connections?;
-            Some(connections(*target.pids.last()?, &processes, waiters))
-        }
-        None => connections_of_any(&processes).transpose(),
+        Some(it) => Some((it.connections)(*target.pids.last()?, &processes, waiters)),
+        None => open_of_any(&processes)
+            .map(|it| it.map(counted))
+            .transpose(),
     }
+}
+
+/// How many connections it has, likewise.
+pub fn open_connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Result<u64>> {
+    let processes = processes(snapshot);
+    match of_kind(target.kind) {
+        Some(it) => Some((it.open)(*target.pids.last()?, &processes)),
+        None => open_of_any(&processes).transpose(),
+    }
+}
+
+fn processes(snapshot: &Snapshot) -> Vec<u32> {
+    let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
+    let first = tasks.filter(|task| task.tid == task.pid);
+    first.map(|task| task.pid).collect()
 }
 
 fn telling_of(target: &Chosen, roles: &'static Roles) -> Option<Box<dyn Telling>> {

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     attach::{
-        choice::{Chosen, choose, unasked},
+        choice::{Asked, Chosen, choose, unasked},
         following::{Followed, Following},
         login::Logins,
+        running::lives_in,
         runtimes::hidden_switches,
     },
     cli::Watched,
@@ -60,7 +61,11 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// If there is no such target, or the kernel refuses a probe.
     pub(super) fn load(args: &'a Watched, timeline: Option<Duration>, quiet: bool) -> Result<Self> {
-        let targets = choose(&asked(&args.targets)?)?;
+        let asked = asked(&args.targets)?;
+        let targets = choose(&asked)?;
+        if asked == Asked::default() && !quiet {
+            targets.iter().for_each(|it| say(&found(it)));
+        }
         let logins = log_in(&args.targets, &targets)?;
         let mut untold = unasked(&targets);
         if !quiet {
@@ -190,6 +195,17 @@ impl<'a> Watch<'a> {
             incomplete: ended_early,
         })
     }
+}
+
+/// What was found where nothing was asked for.
+fn found(target: &Chosen) -> String {
+    let pid = target.pids.first().copied().unwrap_or_default();
+    let place = lives_in(pid).map(|it| format!(", in {it}"));
+    format!(
+        "found {}, pid {pid}{}",
+        target.name,
+        place.unwrap_or_default()
+    )
 }
 
 fn methods(sampler: &Sampler) -> Vec<Method> {

@@ -4,8 +4,9 @@ mod told;
 
 use super::config::Config;
 use super::places::Places;
+use super::rest::Rest;
 use super::search::plan;
-use crate::attach::{choice::Host, running, telling::connections_of};
+use crate::attach::{choice::Host, running};
 use crate::export::metrics::exposition::Exposition;
 use crate::export::metrics::family::Series;
 use crate::export::metrics::host::{self, Pushed, Shown, Work};
@@ -19,9 +20,6 @@ use told::Told;
 
 /// The account of what is of no target.
 const HOST: &str = "";
-/// A search that took some CPU time is not made again for so many times as long, nor are the probes loaded anew: that
-/// is to take 1 % of a core at most, however many processes there are.
-const REST: u32 = 100;
 /// How often new tasks are asked what they are.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -33,8 +31,10 @@ pub struct Monitor {
     work: Work,
     machine: Machine,
     told: Told,
-    next_search: Instant,
-    next_load: Instant,
+    /// From looking for targets, from loading the probes anew, and from counting connections.
+    searched: Rest,
+    loaded: Rest,
+    counted: Rest,
 }
 
 impl Monitor {
@@ -44,7 +44,7 @@ impl Monitor {
     /// If the kernel refuses them.
     pub fn load(config: Config, machine: Machine, is_quiet: bool) -> Result<Self> {
         let processes = running::all()?;
-        let planned = plan(&config, &Host::new(&processes));
+        let planned = plan(&config, &Host::new(&processes), &[]);
         let mut places = Places::load(&config, planned)?;
         if let Some(first) = places.sampler.read()?.first() {
             places.of_host.skip(&host::since_boot(first));
@@ -56,8 +56,9 @@ impl Monitor {
             work: Work::default(),
             machine,
             told: Told::new(is_quiet),
-            next_search: Instant::now(),
-            next_load: Instant::now(),
+            searched: Rest::none(),
+            loaded: Rest::none(),
+            counted: Rest::none(),
         })
     }
 
@@ -89,6 +90,9 @@ impl Monitor {
                 let now = now.map_or(0, |since| since.as_nanos());
                 self.work.read_unix_ns = u64::try_from(now).unwrap_or(u64::MAX);
                 self.told.no_trouble();
+                if self.counted.is_over() {
+                    ((), self.counted) = Rest::after(|| self.places.count(&snapshots));
+                }
                 Some(self.show(&snapshots))
             }
             Err(error) => {
@@ -120,18 +124,20 @@ impl Monitor {
     }
 
     fn search(&mut self) -> Result<()> {
-        if Instant::now() < self.next_search || !self.places.misses_any(&self.config) {
-            return Ok(());
+        let mut needs_places = self.places.have_changed();
+        if self.searched.is_over() && self.places.misses_any(&self.config) {
+            let (findings, rest) = Rest::after(|| {
+                let processes = running::all()?;
+                anyhow::Ok(self.places.search(&self.config, &Host::new(&processes)))
+            });
+            self.searched = rest;
+            let findings = findings?;
+            self.told.of_search(&findings);
+            needs_places |= findings.needs_places;
         }
-        let before = cpu_time();
-        let processes = running::all()?;
-        let findings = self.places.search(&self.config, &Host::new(&processes));
-        self.next_search = Instant::now() + (cpu_time() - before) * REST;
-        self.told.of_search(&findings);
-        if findings.needs_places && Instant::now() >= self.next_load {
-            let before = cpu_time();
-            let loaded = self.load_anew(self.config.clone());
-            self.next_load = Instant::now() + (cpu_time() - before) * REST;
+        if needs_places && self.loaded.is_over() {
+            let (loaded, rest) = Rest::after(|| self.load_anew(self.config.clone()));
+            self.loaded = rest;
             loaded?;
         }
         Ok(())
@@ -155,7 +161,8 @@ impl Monitor {
     fn load_anew(&mut self, config: Config) -> Result<()> {
         let processes = running::all()?;
         let host = Host::new(&processes);
-        let mut next = Places::load(&config, plan(&config, &host))?;
+        let planned = plan(&config, &host, &self.places.places);
+        let mut next = Places::load(&config, planned)?;
         let findings = next.search(&config, &host);
         let last = self.places.sampler.read()?;
         let _ = self.show(&last);
@@ -166,7 +173,8 @@ impl Monitor {
             let Some(name) = &place.name else { continue };
             let mut before = self.places.places.iter();
             // What was seen of others since they are watched is new.
-            if before.any(|it| it.is_up && it.name.as_ref() == Some(name)) {
+            if let Some(it) = before.find(|it| it.is_up && it.name.as_ref() == Some(name)) {
+                place.connections = it.connections;
                 place
                     .seen
                     .skip(&targets::series(&of_target(name), snapshot, &unavailable));
@@ -235,12 +243,11 @@ impl Monitor {
             series.clear();
         }
         if place.is_up || place.wanted.is_some() {
-            let chosen = place.chosen.as_ref().filter(|_| place.is_up);
-            let connections = chosen.and_then(|it| connections_of(it, snapshot, None));
             let shown = Shown {
                 kind: place.kind_name(),
+                lives_in: place.lives_in.clone(),
                 left_out,
-                connections: connections.and_then(Result::ok).map(|it| it.open),
+                connections: place.connections.filter(|_| place.is_up),
             };
             series.extend(host::target(&labels, &shown));
         }
@@ -250,13 +257,4 @@ impl Monitor {
         }
         series
     }
-}
-
-/// What this thread has used.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(
-        time.tv_sec.unsigned_abs(),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
 }

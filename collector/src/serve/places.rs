@@ -4,7 +4,9 @@
 use super::config::{Config, Wanted};
 use crate::attach::choice::{Asked, Chosen};
 use crate::attach::databases::DATABASES;
-use crate::attach::telling::{Tellers, roles_of};
+use crate::attach::rounds::Rounds;
+use crate::attach::running::lives_in;
+use crate::attach::telling::{Tellers, open_connections_of, roles_of, suit};
 use crate::export::metrics::ledger::Seen;
 use crate::roles::{OF_ANY, Roles};
 use crate::sample::Sampler;
@@ -18,6 +20,8 @@ pub struct Places {
     /// In the order of the sampler's targets.
     pub(super) places: Vec<Place>,
     pub(super) tellers: Tellers,
+    /// Of targets that may come to have other roles.
+    pub(super) rounds: Rounds,
     /// What was seen that is of no target.
     pub(super) of_host: Seen,
 }
@@ -31,8 +35,12 @@ pub struct Place {
     pub(super) roles: &'static Roles,
     /// What is there.
     pub(super) chosen: Option<Chosen>,
+    /// The unit or the container that it lives in.
+    pub(super) lives_in: Option<String>,
     /// The processes that it had when last read.
     pub(super) processes: HashSet<u32>,
+    /// Connections that were open when they were counted last, if that can be known.
+    pub(super) connections: Option<u64>,
     pub(super) seen: Seen,
     /// It had any when last read.
     pub(super) is_up: bool,
@@ -45,11 +53,19 @@ pub(super) struct Planned {
 }
 
 impl Planned {
-    /// For a target of the configuration, which may be there.
-    pub(super) fn wanted(wanted: &Wanted, chosen: Option<&Chosen>) -> Self {
+    /// For a target of the configuration, which may be there, and may have had a place before.
+    pub(super) fn wanted(wanted: &Wanted, chosen: Option<&Chosen>, before: &[Place]) -> Self {
+        let is_it = |it: &&Place| it.wanted.as_ref() == Some(wanted);
+        let before = before.iter().find(is_it).map(|it| it.roles);
+        let roles = match chosen {
+            Some(chosen) => before
+                .filter(|roles| suit(roles, chosen))
+                .unwrap_or_else(|| roles_of(chosen)),
+            None => before.unwrap_or_else(|| likely_roles(&wanted.asked)),
+        };
         Self {
             wanted: Some(wanted.clone()),
-            roles: chosen.map_or_else(|| likely_roles(&wanted.asked), roles_of),
+            roles,
         }
     }
 
@@ -85,7 +101,9 @@ impl Places {
             wanted: planned.wanted,
             roles: planned.roles,
             chosen: None,
+            lives_in: None,
             processes: HashSet::new(),
+            connections: None,
             seen: Seen::default(),
             is_up: false,
         };
@@ -93,6 +111,7 @@ impl Places {
             sampler: Sampler::load(&roles, &config.options())?,
             places: planned.into_iter().map(place).collect(),
             tellers: Tellers::new(roles.len()),
+            rounds: Rounds::default(),
             of_host: Seen::default(),
         })
     }
@@ -108,6 +127,15 @@ impl Places {
         self.places
             .iter()
             .any(|place| place.is_up && place.roles.told_later)
+    }
+
+    /// Counts the connections of targets that are there, as these snapshots of them show it.
+    pub(super) fn count(&mut self, snapshots: &[Snapshot]) {
+        for (place, snapshot) in self.places.iter_mut().zip(snapshots) {
+            let chosen = place.chosen.as_ref();
+            let open = chosen.and_then(|it| open_connections_of(it, snapshot));
+            place.connections = open.and_then(Result::ok);
+        }
     }
 
     /// Asks the tasks that are new what they are.
@@ -141,9 +169,17 @@ impl Place {
         name.as_str().map(str::to_owned)
     }
 
+    /// Somebody else is there, or nobody.
+    pub(super) fn follow(&mut self, chosen: Option<Chosen>) {
+        let first = chosen.as_ref().and_then(|it| it.pids.first());
+        self.lives_in = first.copied().and_then(lives_in);
+        self.chosen = chosen;
+    }
+
     /// It has gone; a server that was found leaves its place to another one.
     pub(super) fn clear(&mut self) {
-        self.chosen = None;
+        self.follow(None);
+        self.connections = None;
         if self.wanted.is_none() {
             self.name = None;
         }

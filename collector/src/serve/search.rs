@@ -4,7 +4,8 @@ use super::config::Config;
 use super::places::{Place, Places, Planned};
 use crate::attach::choice::{Asked, Chosen, Host};
 use crate::attach::process;
-use crate::attach::telling::roles_of;
+use crate::attach::telling::{roles_of, suit};
+use crate::roles::OF_ANY;
 use anyhow::{Error, Result, bail};
 use std::collections::HashMap;
 
@@ -21,14 +22,14 @@ pub(super) struct Findings {
     pub(super) left: usize,
 }
 
-/// The places that are to be made for what is there now.
-pub(super) fn plan(config: &Config, host: &Host<'_>) -> Vec<Planned> {
+/// The places that are to be made for what is there now, instead of those that there were before.
+pub(super) fn plan(config: &Config, host: &Host<'_>, before: &[Place]) -> Vec<Planned> {
     let mut pids = Vec::new();
     let mut planned = Vec::new();
     for wanted in &config.targets {
         let chosen = chosen(host, &wanted.asked).ok();
         pids.extend(chosen.iter().flat_map(|it| it.pids.clone()));
-        planned.push(Planned::wanted(wanted, chosen.as_ref()));
+        planned.push(Planned::wanted(wanted, chosen.as_ref(), before));
     }
     let servers = host.all_databases().into_iter();
     let others = servers.filter(|it| !it.pids.iter().any(|pid| pids.contains(pid)));
@@ -51,6 +52,22 @@ impl Places {
     /// Whether it is worth to look at all processes of the host.
     pub(super) fn misses_any(&self, config: &Config) -> bool {
         config.found_targets > 0 || self.places.iter().any(Place::misses)
+    }
+
+    /// Whether a target has come to have a runtime that names its threads: what starts it may have been a script when
+    /// it was found. It is looked at less and less.
+    pub(super) fn have_changed(&mut self) -> bool {
+        self.rounds.begin();
+        let plain = self
+            .places
+            .iter()
+            .filter(|it| it.is_up && it.roles == &OF_ANY);
+        let mut plain = plain.filter_map(|it| it.chosen.as_ref());
+        plain.any(|chosen| {
+            let first = chosen.pids.first().copied();
+            self.rounds
+                .find(first.unwrap_or_default(), || roles_of(chosen) != &OF_ANY)
+        })
     }
 
     /// Looks for all that is missing; what was found is watched from now on.
@@ -78,7 +95,8 @@ impl Places {
 
     /// Watches the processes of a target that are not watched yet.
     fn take(&mut self, number: usize, chosen: &Chosen) -> Result<Taken> {
-        if roles_of(chosen) != self.places[number].roles {
+        let is_another = self.places[number].chosen.as_ref() != Some(chosen);
+        if is_another && !suit(self.places[number].roles, chosen) {
             return Ok(Taken::NoPlace);
         }
         let new = chosen
@@ -101,9 +119,9 @@ impl Places {
         }
         let place = &mut self.places[number];
         place.processes.extend(&added);
-        if place.chosen.as_ref() != Some(chosen) {
+        if is_another {
             self.tellers.follow(number, chosen, place.roles);
-            place.chosen = Some(chosen.clone());
+            place.follow(Some(chosen.clone()));
         }
         Ok(Taken::Watched(chosen.pids.clone()))
     }

@@ -53,6 +53,7 @@ fn machine() -> Host {
 fn redis() -> host::Shown {
     host::Shown {
         kind: Some("redis".to_owned()),
+        lives_in: Some("redis.service".to_owned()),
         left_out: 0,
         connections: Some(3),
     }
@@ -116,6 +117,8 @@ fn figures_are_those_of_the_snapshot() {
     }
     assert!(counted > 0, "no role has samples");
     assert_eq!(values["connscope_target_up{target=\"b\"}"], 1.0);
+    let info = "connscope_target_info{target=\"b\",kind=\"redis\",lives_in=\"redis.service\"}";
+    assert_eq!(values[info], 1.0);
     let lost = snapshot.losses.iter().map(|loss| loss.count).sum::<u64>() as f64;
     let shown: f64 = values
         .iter()

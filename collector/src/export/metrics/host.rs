@@ -153,7 +153,10 @@ fn programs(snapshot: &Snapshot) -> Vec<Series> {
 }
 
 static UP: Family = Family::gauge("target_up", "Whether any process of the target is watched.");
-static INFO: Family = Family::gauge("target_info", "What kind of server the target is.");
+static INFO: Family = Family::gauge(
+    "target_info",
+    "What kind of server the target is, and the unit or the container that it lives in.",
+);
 static LEFT_OUT: Family = Family::gauge(
     "series_left_out",
     "Series of the target that are not shown, since it would have more than the limit.",
@@ -169,6 +172,8 @@ static CONNECTIONS: Family = Family::gauge(
 pub struct Shown {
     /// What it is, if it is there.
     pub kind: Option<String>,
+    /// The unit or the container that it lives in, if it does in one.
+    pub lives_in: Option<String>,
     /// Series of it that are left out.
     pub left_out: usize,
     /// Connections that clients hold open, if that is known.
@@ -181,7 +186,10 @@ pub fn target(target: &Labels, shown: &Shown) -> Vec<Series> {
     let up = Value::Now(f64::from(u8::from(shown.kind.is_some())));
     let mut series = vec![UP.series(target, up)];
     if let Some(kind) = shown.kind.clone() {
-        series.push(INFO.labelled(target, "kind", kind, Value::Now(1.0)));
+        let lives_in = shown.lives_in.clone().map(|it| ("lives_in", it.into()));
+        let more = [("kind", kind.into())].into_iter().chain(lives_in);
+        let labels: Labels = target.iter().cloned().chain(more).collect();
+        series.push(INFO.series(&labels, Value::Now(1.0)));
         series.push(LEFT_OUT.series(target, now(shown.left_out as u64)));
     }
     let connections = shown.connections.map(now);
