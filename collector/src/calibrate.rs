@@ -141,7 +141,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: "fork(2) until it returns to the parent, whose memory is resident in 4 KB pages and not \
                  written between forks; the child ends at once and is waited for outside the time; sizes in \
                  turn, by MADV_DONTFORK on what is more, each after a fork of all that is not timed",
-        takes_ms: [8_000, 3_200],
+        takes_ms: [8_000, 2_100],
         measure: processes::fork,
     },
     Operation {
