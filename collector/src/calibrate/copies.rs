@@ -2,10 +2,10 @@
 
 use super::{
     child::Child,
-    faults::{all_huge, faults_each, first_and_second, huge_memory},
+    faults::{all_huge, first_and_second, huge_memory, with_faults},
     mapping::{HUGE_PAGE, Mapping, PAGE, Pages, minor_faults},
     placement::pin_home,
-    sampling::{Sampled, Taken},
+    sampling::Taken,
     stopwatch::Stopwatch,
     token::Pipe,
     worker::{Bench, Variant},
@@ -20,10 +20,10 @@ const HUGE_PAGES: usize = 16;
 
 /// The child of a fork writes first: each page is copied.
 pub(crate) fn cow_copy(bench: &mut Bench) -> Result<()> {
-    after_fork(bench, "4 KB page, written in the child", |memory| {
-        let (pipe, memory) = (Pipe::new()?, memory);
+    after_fork(bench, "4 KB page, written in the child", |memory, spare| {
+        let pipe = Pipe::new()?;
         Child::start(|| {
-            let (taken, faults) = write_all(memory);
+            let (taken, faults) = write_all(memory, spare);
             pipe.send_figures(packed(taken, faults))
         })?
         .finish()?;
@@ -33,39 +33,42 @@ pub(crate) fn cow_copy(bench: &mut Bench) -> Result<()> {
 
 /// The child is gone when the parent writes: each page has one owner again and is not copied.
 pub(crate) fn cow_reuse(bench: &mut Bench) -> Result<()> {
-    after_fork(bench, "4 KB page, written by its last owner", |memory| {
-        Child::start(|| Ok(()))?.finish()?;
-        Ok(write_all(memory))
-    })
+    after_fork(
+        bench,
+        "4 KB page, written by its last owner",
+        |memory, spare| {
+            Child::start(|| Ok(()))?.finish()?;
+            Ok(write_all(memory, spare))
+        },
+    )
 }
 
 fn after_fork(
     bench: &Bench,
     name: &str,
-    mut once: impl FnMut(&Mapping) -> Result<(Taken, u64)>,
+    mut once: impl FnMut(&Mapping, &Mapping) -> Result<(Taken, u64)>,
 ) -> Result<()> {
     pin_home()?;
     let memory = Mapping::new(PAGES * PAGE, Pages::Small)?;
+    let spare = Mapping::new(PAGE, Pages::Small)?;
     memory.touch_all(PAGE);
-    let (budget, pages) = (bench.budget, PAGES as u64);
-    let (mut faults, mut rounds) = (0, 0);
-    let sampled: Sampled = budget.rounds(budget.batches, pages, || {
-        let (taken, faulted) = once(&memory)?;
-        faults += faulted;
-        rounds += 1;
-        Ok(taken)
-    })?;
+    let (sampled, faults) = with_faults(&bench.budget, PAGES as u64, || once(&memory, &spare))?;
     let variant = Variant::new(name)
         .with("page_bytes", PAGE as f64)
-        .observed("faults_per_operation", faults_each(faults, pages * rounds)?);
+        .observed("faults_per_operation", faults);
     bench.tell(variant, sampled)
 }
 
-/// Writes to each page, twice; how many faults that made.
-fn write_all(memory: &Mapping) -> (Taken, u64) {
-    let before = minor_faults();
-    let taken = first_and_second(PAGES as u64, || memory.touch_all(PAGE));
-    (taken, minor_faults() - before)
+/// Writes to each page, twice; how many faults that made. The same is done to a spare page before: after a fork, code,
+/// data and stack that it takes are to be faulted in anew, some thirty pages, which are not to count.
+fn write_all(memory: &Mapping, spare: &Mapping) -> (Taken, u64) {
+    let write = |memory: &Mapping| {
+        let before = minor_faults();
+        let taken = first_and_second(PAGES as u64, || memory.touch_all(PAGE));
+        (taken, minor_faults() - before)
+    };
+    write(spare);
+    write(memory)
 }
 
 /// The first write of a child into a huge page: its mapping is split into small pages, and the one

@@ -3,7 +3,7 @@
 use super::{
     mapping::{HUGE_PAGE, Mapping, PAGE, Pages, minor_faults},
     placement::pin_home,
-    sampling::{Budget, Sampled, Taken},
+    sampling::{Budget, LEAST_SAMPLES, Sampled, Taken},
     stopwatch::Stopwatch,
     worker::{Bench, Variant},
 };
@@ -12,6 +12,8 @@ use anyhow::{Result, bail};
 /// Bytes touched for a sample: 2,048 small pages, or 16 huge ones.
 const SMALL_BYTES: usize = 2048 * PAGE;
 const HUGE_BYTES: usize = 16 * HUGE_PAGE;
+/// A sample may have so many faults more or less than pages, of each of its pages.
+const STRAY_SHARE: f64 = 0.01;
 
 pub(crate) fn zero_fill(bench: &mut Bench) -> Result<()> {
     pin_home()?;
@@ -64,16 +66,47 @@ pub(crate) fn all_huge(memory: &Mapping, bytes: usize) -> Result<()> {
 /// Touches each page for the first time, and once more as the harness.
 fn fill(budget: &Budget, memory: &Mapping, bytes: usize, page: usize) -> Result<(Sampled, f64)> {
     let pages = (bytes / page) as u64;
-    let (mut faults, mut rounds) = (0, 0);
-    let sampled = budget.rounds(budget.batches, pages, || {
+    with_faults(budget, pages, || {
         memory.forget()?;
         let before = minor_faults();
         let taken = first_and_second(pages, || memory.touch_all(page));
-        faults += minor_faults() - before;
-        rounds += 1;
-        Ok(taken)
+        Ok((taken, minor_faults() - before))
+    })
+}
+
+/// Samples of so many pages, each of which is a fault, and the faults for each that the kernel counted. A sample with
+/// others among them, as of pages that the kernel was moving meanwhile, is set aside and taken anew.
+///
+/// # Errors
+/// If more samples have to be set aside than not: something else was measured then.
+pub(crate) fn with_faults(
+    budget: &Budget,
+    pages: u64,
+    mut once: impl FnMut() -> Result<(Taken, u64)>,
+) -> Result<(Sampled, f64)> {
+    let (mut faults, mut kept, mut set_aside) = (0, 0, 0);
+    let sampled = budget.rounds(budget.batches, pages, || {
+        loop {
+            let (taken, faulted) = once()?;
+            if faulted.abs_diff(pages) as f64 <= STRAY_SHARE * pages as f64 {
+                (faults, kept) = (faults + faulted, kept + 1);
+                return Ok(taken);
+            }
+            set_aside += 1;
+            if set_aside > kept + LEAST_SAMPLES as u64 {
+                bail!("the kernel counted {faulted} faults where {pages} pages were touched");
+            }
+        }
     })?;
-    Ok((sampled, faults_each(faults, pages * rounds)?))
+    let disturbed = sampled.disturbed + set_aside;
+    let each = faults as f64 / (pages * kept) as f64;
+    Ok((
+        Sampled {
+            disturbed,
+            ..sampled
+        },
+        each,
+    ))
 }
 
 /// The first time counts, the second is what it takes without a fault.
@@ -85,16 +118,4 @@ pub(crate) fn first_and_second(pages: u64, mut touch: impl FnMut()) -> Taken {
     let begun = stopwatch.begin();
     touch();
     Taken::of(first, Some(stopwatch.end(begun)), pages)
-}
-
-/// Faults for each page.
-///
-/// # Errors
-/// Unless the kernel counted one for each, within 1 %: something else was measured then.
-pub(crate) fn faults_each(faults: u64, pages: u64) -> Result<f64> {
-    let each = faults as f64 / pages as f64;
-    if !(0.99..=1.01).contains(&each) {
-        bail!("the kernel counted {faults} faults where {pages} pages were touched");
-    }
-    Ok(each)
 }

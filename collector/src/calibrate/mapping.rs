@@ -1,7 +1,7 @@
 //! Anonymous memory, in small pages or huge ones, and what the kernel says of it.
 
-use anyhow::{Context, Result, anyhow};
-use std::{fs, io, ptr};
+use anyhow::{Context, Result, anyhow, bail};
+use std::{fs, io, ops::Range, ptr};
 
 pub(crate) const PAGE: usize = 4096;
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
@@ -52,7 +52,7 @@ impl Mapping {
             Pages::Huge => libc::MADV_HUGEPAGE,
         };
         // A kernel without huge pages knows neither advice; small ones are all it has then.
-        match (mapping.advise(advice), pages) {
+        match (mapping.advise(0..bytes, advice), pages) {
             (Err(error), Pages::Huge) => Err(error).context("the kernel has no huge pages"),
             _ => Ok(mapping),
         }
@@ -60,27 +60,38 @@ impl Mapping {
 
     /// Gives the memory back: the next touch of each page is the first one again.
     pub(crate) fn forget(&self) -> Result<()> {
-        self.advise(libc::MADV_DONTNEED)
+        self.advise(0..self.bytes, libc::MADV_DONTNEED)
             .context("cannot give memory back")
     }
 
-    fn advise(&self, advice: libc::c_int) -> Result<()> {
-        let bytes = self.bytes.max(PAGE).next_multiple_of(PAGE);
+    /// From now on children get the pages of its first `bytes`, and none of the others.
+    pub(crate) fn pass_on(&self, bytes: usize) -> Result<()> {
+        let others = bytes.next_multiple_of(PAGE)..self.bytes;
+        self.advise(0..bytes, libc::MADV_DOFORK)
+            .and_then(|()| self.advise(others, libc::MADV_DONTFORK))
+            .context("cannot keep memory from children")
+    }
+
+    /// Of the pages of this range, which begins with one.
+    fn advise(&self, range: Range<usize>, advice: libc::c_int) -> Result<()> {
+        let bytes = range.len().next_multiple_of(PAGE);
+        let start = self.start.wrapping_add(range.start);
         // SAFETY: a part of our own mapping, of which nobody holds a reference.
-        match unsafe { libc::madvise(self.start.cast(), bytes, advice) } {
+        match unsafe { libc::madvise(start.cast(), bytes, advice) } {
             0 => Ok(()),
             _ => Err(last_error()),
         }
     }
 
     /// Adds 1 to a byte in every `stride` bytes of `range`, beginning with its first.
-    pub(crate) fn touch(&self, range: std::ops::Range<usize>, stride: usize) {
+    pub(crate) fn touch(&self, range: Range<usize>, stride: usize) {
         debug_assert!(range.end <= self.bytes);
         for place in range.step_by(stride) {
+            // One instruction, however we are compiled: a read before the write would be a fault of its own.
             // SAFETY: within the mapping, which nobody else uses meanwhile.
             unsafe {
                 let byte = self.start.add(place);
-                byte.write_volatile(byte.read_volatile().wrapping_add(1));
+                std::arch::asm!("inc byte ptr [{}]", in(reg) byte, options(nostack));
             }
         }
     }
@@ -145,12 +156,15 @@ fn last_error() -> anyhow::Error {
     anyhow!(crate::errors::in_words(&io::Error::last_os_error()))
 }
 
-/// Bytes that this process has resident.
+/// Bytes that this process has resident in pages of its own. Those of files are in no page table that fork copies: a
+/// child faults them in anew.
 pub(crate) fn resident_bytes() -> Result<u64> {
     let statm = fs::read_to_string("/proc/self/statm").context("cannot read statm")?;
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
-    let pages: u64 = pages.context("statm says nothing of resident pages")?;
-    Ok(pages * PAGE as u64)
+    let pages: Vec<u64> = statm.split(' ').map_while(|it| it.parse().ok()).collect();
+    let [_, resident, of_files, ..] = pages[..] else {
+        bail!("statm says nothing of resident pages: {statm}");
+    };
+    Ok(resident.saturating_sub(of_files) * PAGE as u64)
 }
 
 /// Minor page faults of the calling process so far.

@@ -34,13 +34,16 @@ pub(crate) fn fork(bench: &mut Bench) -> Result<()> {
         true => &FORK_SIZES[..QUICK_SIZES],
         false => &FORK_SIZES,
     };
-    let filled = over_sizes(bench, &stopwatch, sizes, || fork_once(&stopwatch, || {}))?;
-    if filled < REWRITTEN {
+    let fitting = fitting(bench, sizes)?;
+    let most = fitting.last().copied().unwrap_or(0);
+    inheriting(bench, &stopwatch, &fitting, most)?;
+    if most < REWRITTEN {
         return Ok(());
     }
-    let memory = Memory::filled_to(REWRITTEN)?;
+    let memory = Mapping::new(REWRITTEN, Pages::Small)?;
+    memory.touch_all(PAGE);
     let resident = resident_bytes()?;
-    let rewrite = || memory.mapping.touch_all(PAGE);
+    let rewrite = || memory.touch_all(PAGE);
     let sampled = bench
         .budget
         .singles(&stopwatch, || fork_once(&stopwatch, rewrite))?;
@@ -50,71 +53,78 @@ pub(crate) fn fork(bench: &mut Bench) -> Result<()> {
     bench.tell(variant, sampled)
 }
 
+/// Forks with memory of each size in turn. One after the other, a small process would have its page tables in the CPU's
+/// caches from the fork before, a large one would not, and a slow minute of the host would be one size's: the sizes
+/// would differ in more than their pages. They are parts of the same memory; of what is more than a size, its fork copies
+/// nothing and reads no page table. Before each, all of the memory is forked once, so that what the caches hold of it is
+/// alike.
+fn inheriting(bench: &Bench, stopwatch: &Stopwatch, sizes: &[usize], most: usize) -> Result<()> {
+    let memory = Mapping::new(most, Pages::Small)?;
+    let besides = resident_bytes()?;
+    memory.touch_all(PAGE);
+    let of = |bytes: usize| {
+        memory.pass_on(bytes)?;
+        fork_once(stopwatch, || {})
+    };
+    let once = |place: usize| of(most).and_then(|_| of(sizes[place]));
+    let in_turn = bench.budget.singles_in_turn(stopwatch, sizes.len(), once)?;
+    for (&bytes, sampled) in sizes.iter().zip(in_turn) {
+        let resident = besides + bytes.next_multiple_of(PAGE) as u64;
+        let variant = Variant::new(size(bytes)).with("resident_bytes", resident as f64);
+        bench.tell(variant, sampled)?;
+    }
+    Ok(())
+}
+
 /// `clone(CLONE_VM | CLONE_VFORK)`, as vfork(2) does: returns once the child has ended.
 pub(crate) fn vfork(bench: &mut Bench) -> Result<()> {
     let stack = Mapping::new(STACK, Pages::Small)?;
-    over_sizes(bench, &Stopwatch::Wall, &OTHER_SIZES, || vfork_once(&stack))?;
-    Ok(())
+    over_sizes(bench, || vfork_once(&stack))
 }
 
 /// `posix_spawn(3)` of a program that ends at once: returns once it is being executed.
 pub(crate) fn posix_spawn(bench: &mut Bench) -> Result<()> {
-    over_sizes(bench, &Stopwatch::Wall, &OTHER_SIZES, spawn_once)?;
-    Ok(())
+    over_sizes(bench, spawn_once)
 }
 
-/// Pages that are resident because they were written.
-struct Memory {
-    mapping: Mapping,
-    filled: usize,
-}
-
-impl Memory {
-    fn filled_to(bytes: usize) -> Result<Self> {
-        let mut memory = Self {
-            mapping: Mapping::new(bytes, Pages::Small)?,
-            filled: 0,
-        };
-        memory.fill(bytes);
-        Ok(memory)
-    }
-
-    fn fill(&mut self, bytes: usize) {
-        self.mapping.touch(self.filled..bytes, PAGE);
-        self.filled = bytes.next_multiple_of(PAGE);
-    }
-}
-
-/// Samples with more and more memory, as far as the host has room for it; returns how far.
-fn over_sizes(
-    bench: &Bench,
-    stopwatch: &Stopwatch,
-    sizes: &[usize],
-    mut once: impl FnMut() -> Result<Took>,
-) -> Result<usize> {
-    let room = free_bytes()? / PART_OF_FREE;
-    let (fitting, others): (Vec<usize>, Vec<usize>) =
-        sizes.iter().partition(|&&bytes| bytes as u64 <= room);
-    let most = fitting.last().copied().unwrap_or(0);
-    let mut memory = Memory {
-        mapping: Mapping::new(most.next_multiple_of(PAGE), Pages::Small)?,
-        filled: 0,
-    };
+/// Samples with more and more memory, by the clock on the wall, as far as the host has room for it.
+fn over_sizes(bench: &Bench, mut once: impl FnMut() -> Result<Took>) -> Result<()> {
+    let fitting = fitting(bench, &OTHER_SIZES)?;
+    let memory = Mapping::new(fitting.last().copied().unwrap_or(0), Pages::Small)?;
+    let mut filled = 0;
     for bytes in fitting {
-        memory.fill(bytes);
+        memory.touch(filled..bytes, PAGE);
+        filled = bytes.next_multiple_of(PAGE);
         let resident = resident_bytes()?;
-        let sampled = bench.budget.singles(stopwatch, &mut once)?;
+        let sampled = bench.budget.singles(&Stopwatch::Wall, &mut once)?;
         let variant = Variant::new(size(bytes)).with("resident_bytes", resident as f64);
         bench.tell(variant, sampled)?;
     }
-    for bytes in others {
-        let reason = format!(
-            "more than a quarter of the {} MB that are free",
-            4 * room / MB as u64
-        );
-        bench.missing(Some(size(bytes)), reason)?;
+    Ok(())
+}
+
+/// Those of these sizes that the host has room for; of the others it is told that it has none.
+fn fitting(bench: &Bench, sizes: &[usize]) -> Result<Vec<usize>> {
+    let mut fitting = Vec::new();
+    for &bytes in sizes {
+        match no_room(bytes)? {
+            None => fitting.push(bytes),
+            Some(reason) => bench.missing(Some(size(bytes)), reason)?,
+        }
     }
-    Ok(memory.filled)
+    Ok(fitting)
+}
+
+/// Why so many bytes are more than is to be taken of this host, if they are.
+fn no_room(bytes: usize) -> Result<Option<String>> {
+    let free = free_bytes()?;
+    let reason = || {
+        format!(
+            "more than a quarter of the {} MB that are free",
+            free / MB as u64
+        )
+    };
+    Ok((bytes as u64 > free / PART_OF_FREE).then(reason))
 }
 
 fn size(bytes: usize) -> String {

@@ -130,27 +130,13 @@ impl Budget {
     pub(crate) fn interleaved<B: Batch>(&self, batches: &mut [B]) -> Result<Vec<Sampled>> {
         let sizes = batches.iter_mut().map(|batch| self.size_of_batch(batch));
         let sizes: Vec<u64> = sizes.collect::<Result<_>>()?;
-        for _ in 0..WARM_UPS {
-            for (batch, &times) in batches.iter_mut().zip(&sizes) {
-                take(batch, times)?;
-            }
-        }
-        let mut piles = vec![Piles::default(); batches.len()];
-        let (begun, limit) = (Instant::now(), self.limit * batches.len() as u32);
-        let mut going_on = true;
-        while going_on {
-            going_on = false;
-            for ((batch, &times), piles) in batches.iter_mut().zip(&sizes).zip(&mut piles) {
-                if piles.want_more(self.batches, begun.elapsed(), limit) {
-                    piles.add(take(batch, times)?);
-                    going_on = true;
-                }
-            }
-        }
-        let all = piles.into_iter().zip(batches).zip(sizes);
-        Ok(all
-            .map(|((piles, batch), times)| piles.choose(times * batch.per_time()))
-            .collect())
+        let piles = self.in_turn(self.batches, batches.len(), |place| {
+            take(&mut batches[place], sizes[place])
+        })?;
+        let each = sizes.iter().zip(batches.iter());
+        let per_sample = each.map(|(times, batch)| times * batch.per_time());
+        let chosen = piles.into_iter().zip(per_sample);
+        Ok(chosen.map(|(piles, each)| piles.sampled(each)).collect())
     }
 
     /// Takes samples of single operations; what the stopwatch shows for nothing is their harness.
@@ -167,6 +153,43 @@ impl Budget {
         })
     }
 
+    /// The same of several that are to be compared, one of each in turn. Turns are set aside as a whole: of what takes
+    /// long only the moments would else be left in which the host was fast.
+    pub(crate) fn singles_in_turn(
+        &self,
+        stopwatch: &Stopwatch,
+        series: usize,
+        mut once: impl FnMut(usize) -> Result<Took>,
+    ) -> Result<Vec<Sampled>> {
+        let overhead_ns = stopwatch.overhead_ns();
+        let mut turn = || -> Result<(Vec<Sample>, bool)> {
+            let taken = (0..series).map(|place| Ok(Taken::of(once(place)?, None, 1)));
+            let taken: Vec<Taken> = taken.collect::<Result<_>>()?;
+            let sample = |it: &Taken| Sample {
+                harness_ns: Some(overhead_ns),
+                ..it.sample
+            };
+            let quiet = taken.iter().all(|it| it.quiet);
+            Ok((taken.iter().map(sample).collect(), quiet))
+        };
+        for _ in 0..WARM_UPS {
+            turn()?;
+        }
+        let mut piles = Piles::default();
+        let (begun, limit) = (Instant::now(), self.limit * series as u32);
+        while piles.want_more(self.singles, begun.elapsed(), limit) {
+            let (samples, quiet) = turn()?;
+            piles.add(samples, quiet);
+        }
+        let (turns, disturbed) = piles.choose();
+        let of = |place: usize| Sampled {
+            samples: turns.iter().map(|samples| samples[place]).collect(),
+            disturbed,
+            per_sample: 1,
+        };
+        Ok((0..series).map(of).collect())
+    }
+
     /// Takes samples until there are `most` undisturbed ones, or time is up.
     pub(crate) fn rounds(
         &self,
@@ -174,15 +197,37 @@ impl Budget {
         per_sample: u64,
         mut once: impl FnMut() -> Result<Taken>,
     ) -> Result<Sampled> {
+        let piles = self.in_turn(most, 1, |_| once())?.pop();
+        Ok(piles.unwrap_or_default().sampled(per_sample))
+    }
+
+    /// A sample of each of `series` in turn, by their places, until each has `most` undisturbed ones, or the time for
+    /// all is up.
+    fn in_turn(
+        &self,
+        most: usize,
+        series: usize,
+        mut once: impl FnMut(usize) -> Result<Taken>,
+    ) -> Result<Vec<Piles<Sample>>> {
         for _ in 0..WARM_UPS {
-            once()?;
+            for place in 0..series {
+                once(place)?;
+            }
         }
-        let mut piles = Piles::default();
-        let begun = Instant::now();
-        while piles.want_more(most, begun.elapsed(), self.limit) {
-            piles.add(once()?);
+        let mut all = vec![Piles::default(); series];
+        let (begun, limit) = (Instant::now(), self.limit * series as u32);
+        let mut going_on = true;
+        while going_on {
+            going_on = false;
+            for (place, piles) in all.iter_mut().enumerate() {
+                if piles.want_more(most, begun.elapsed(), limit) {
+                    let Taken { sample, quiet } = once(place)?;
+                    piles.add(sample, quiet);
+                    going_on = true;
+                }
+            }
         }
-        Ok(piles.choose(per_sample))
+        Ok(all)
     }
 
     /// How many times fill a batch; doubles until they do. The faster of two tries counts: the other
@@ -211,17 +256,26 @@ fn take(batch: &mut impl Batch, times: u64) -> Result<Taken> {
 }
 
 /// Samples during which we had the CPU for ourselves, and the others.
-#[derive(Clone, Debug, Default)]
-struct Piles {
-    quiet: Vec<Sample>,
-    disturbed: Vec<Sample>,
+#[derive(Clone, Debug)]
+struct Piles<S> {
+    quiet: Vec<S>,
+    disturbed: Vec<S>,
 }
 
-impl Piles {
-    fn add(&mut self, taken: Taken) {
-        match taken.quiet {
-            true => self.quiet.push(taken.sample),
-            false => self.disturbed.push(taken.sample),
+impl<S> Default for Piles<S> {
+    fn default() -> Self {
+        Self {
+            quiet: Vec::new(),
+            disturbed: Vec::new(),
+        }
+    }
+}
+
+impl<S> Piles<S> {
+    fn add(&mut self, sample: S, quiet: bool) {
+        match quiet {
+            true => self.quiet.push(sample),
+            false => self.disturbed.push(sample),
         }
     }
 
@@ -231,105 +285,27 @@ impl Piles {
         self.quiet.len() < most && (samples < LEAST_SAMPLES || spent < limit)
     }
 
-    /// The quiet ones if there are enough of them, else all.
-    fn choose(mut self, per_sample: u64) -> Sampled {
+    /// The quiet ones if there are enough of them, else all; and how many are set aside.
+    fn choose(mut self) -> (Vec<S>, u64) {
         let mut set_aside = self.disturbed.len() as u64;
         if self.quiet.len() < LEAST_SAMPLES {
             self.quiet.append(&mut self.disturbed);
             set_aside = 0;
         }
+        (self.quiet, set_aside)
+    }
+}
+
+impl Piles<Sample> {
+    fn sampled(self, per_sample: u64) -> Sampled {
+        let (samples, disturbed) = self.choose();
         Sampled {
-            samples: self.quiet,
-            disturbed: set_aside,
+            samples,
+            disturbed,
             per_sample,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BUDGET: Budget = Budget {
-        batches: 10,
-        singles: 10,
-        batch: Duration::from_micros(100),
-        limit: Duration::from_secs(1),
-        quick: false,
-    };
-
-    fn took(ns: u64) -> Took {
-        Took::of(Duration::from_nanos(ns))
-    }
-
-    /// Two operations of 50 ns each time, and 30 ns of other work.
-    #[derive(Default)]
-    struct Known(Vec<(Pass, u64)>);
-
-    impl Batch for Known {
-        fn per_time(&self) -> u64 {
-            2
-        }
-
-        fn harness(&self) -> Harness {
-            Harness::Measured
-        }
-
-        fn run(&mut self, pass: Pass, times: u64) -> Result<Took> {
-            self.0.push((pass, times));
-            Ok(took(if pass == Pass::Harness { 30 } else { 130 } * times))
-        }
-    }
-
-    #[test]
-    fn batches_are_as_long_as_asked_for_and_samples_are_of_one_operation() {
-        let mut batches = [Known::default(), Known::default()];
-        for sampled in BUDGET.interleaved(&mut batches).unwrap() {
-            assert_eq!((sampled.samples.len(), sampled.per_sample), (10, 2 * 769));
-            let sample = sampled.samples[0];
-            assert_eq!((sample.raw_ns, sample.harness_ns), (65.0, Some(15.0)));
-            assert_eq!(sample.net_ns(), 50.0);
-        }
-        let last = [(Pass::Operation, 769), (Pass::Harness, 769)];
-        assert!(batches.iter().all(|batch| batch.0.ends_with(&last)));
-    }
-
-    #[test]
-    fn an_operation_longer_than_a_batch_is_done_once() {
-        let mut long = Many(1, |times| Ok(took(5_000_000 * times)));
-        let sampled = BUDGET.batches(&mut long).unwrap();
-        assert_eq!((sampled.samples.len(), sampled.per_sample), (10, 1));
-        assert_eq!(sampled.samples[0].raw_ns, 5e6);
-    }
-
-    fn piles(quiet: usize, disturbed: usize) -> Piles {
-        let sample = Sample {
-            raw_ns: 1.0,
-            harness_ns: None,
-        };
-        Piles {
-            quiet: vec![sample; quiet],
-            disturbed: vec![sample; disturbed],
-        }
-    }
-
-    #[test]
-    fn time_ends_a_series_only_once_it_has_enough_samples() {
-        let (limit, late) = (BUDGET.limit, BUDGET.limit * 2);
-        assert!(piles(LEAST_SAMPLES - 2, 1).want_more(10, late, limit));
-        assert!(!piles(LEAST_SAMPLES - 1, 1).want_more(10, late, limit));
-        assert!(piles(9, 100).want_more(10, Duration::ZERO, limit));
-        assert!(!piles(10, 0).want_more(10, Duration::ZERO, limit));
-    }
-
-    #[test]
-    fn disturbed_samples_count_only_where_there_are_too_few_others() {
-        let enough = piles(LEAST_SAMPLES, 5).choose(3);
-        assert_eq!((enough.samples.len(), enough.disturbed), (LEAST_SAMPLES, 5));
-        let too_few = piles(LEAST_SAMPLES - 1, 5).choose(3);
-        assert_eq!(
-            (too_few.samples.len(), too_few.disturbed),
-            (LEAST_SAMPLES + 4, 0)
-        );
-    }
-}
+mod tests;

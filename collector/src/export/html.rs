@@ -18,6 +18,7 @@ mod curves;
 mod distributions;
 mod operations;
 mod page;
+mod places;
 mod states;
 mod switches;
 mod tables;
@@ -87,6 +88,7 @@ pub(super) fn claims<'a>(claims: &'a Claims, origin: Option<&Origin>) -> Chapter
         incomplete: claims.incomplete.as_deref(),
         sections: Section::all([
             ("Verdicts", verdicts::verdicts(claims)),
+            ("Curves", places::curves(claims)),
             ("Isolation", tables(&figures)),
             ("Methods and sources", tables(&notes)),
         ]),

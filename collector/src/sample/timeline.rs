@@ -2,8 +2,8 @@
 
 use super::Sampler;
 use crate::clock::now_ns;
-use crate::snapshot::timeline::{Begun, Creation, Events, Left, Shootdown, Standing, Switch, Task};
-use probe_ebpf::{Error, sample::timeline as probe};
+use crate::snapshot::timeline::{Begun, Events, Task};
+use probe_ebpf::{Error, sample::timeline};
 use rustix::time::ClockId;
 use std::sync::Arc;
 
@@ -37,7 +37,14 @@ impl Sampler {
     /// read no more, and is then [`unavailable`](Self::unavailable).
     pub fn timeline_events(&mut self) -> Option<Events> {
         let taken = self.watch.take_timeline()?;
-        Some(self.plain(taken))
+        let tasks = taken.tasks.into_iter().map(|task| self.named(task));
+        Some(Events {
+            tasks: tasks.collect(),
+            standing: taken.standing,
+            switches: taken.switches,
+            creations: taken.creations,
+            shootdowns: taken.shootdowns,
+        })
     }
 
     /// What tasks are at that have not switched yet will be among the next events.
@@ -54,38 +61,8 @@ impl Sampler {
         }
     }
 
-    fn plain(&self, events: probe::Events) -> Events {
-        let standing = |it: probe::Standing| Standing {
-            task: it.task,
-            cpu: it.cpu,
-            reason: it.reason,
-        };
-        let creation = |it: probe::Creation| Creation {
-            creator: it.creator,
-            task: it.task,
-            at_ns: it.at_ns,
-            clone_flags: it.clone_flags,
-            io_worker: it.io_worker,
-        };
-        let shootdown = |it: probe::Shootdown| Shootdown {
-            task: it.task,
-            at_ns: it.at_ns,
-            cpu: it.cpu,
-            sent: it.sent,
-            pages: it.pages,
-        };
-        let tasks = events.tasks.into_iter().map(|task| self.named(task));
-        Events {
-            tasks: tasks.collect(),
-            standing: events.standing.into_iter().map(standing).collect(),
-            switches: events.switches.into_iter().map(switch).collect(),
-            creations: events.creations.into_iter().map(creation).collect(),
-            shootdowns: events.shootdowns.into_iter().map(shootdown).collect(),
-        }
-    }
-
     /// A task with its target and its role.
-    fn named(&self, task: probe::Task) -> Task {
+    fn named(&self, task: timeline::Task) -> Task {
         let target = self.targets.iter().position(|it| it.has(task.group));
         let target = target.unwrap_or_default();
         let role = self.targets.get(target).and_then(|it| {
@@ -101,25 +78,5 @@ impl Sampler {
             role: Arc::from(*role.unwrap_or(&"")),
             comm: task.comm,
         }
-    }
-}
-
-fn switch(it: probe::Switch) -> Switch {
-    Switch {
-        task: it.task,
-        cpu: it.cpu,
-        at_ns: it.at_ns,
-        running_ns: it.running_ns,
-        runnable_ns: it.runnable_ns,
-        blocked_ns: it.blocked_ns,
-        arrivals: it.arrivals,
-        left: match it.left {
-            probe::Left::Runnable => Left::Runnable,
-            probe::Left::Asleep => Left::Asleep,
-            probe::Left::Uninterruptible => Left::Uninterruptible,
-            probe::Left::Ended => Left::Ended,
-        },
-        reason: it.reason,
-        gap: it.gap.map(|gap| (gap.ns, gap.own_ns)),
     }
 }

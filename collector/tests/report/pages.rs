@@ -6,6 +6,7 @@ use connscope::report;
 use connscope::snapshot::Recording;
 
 use super::calibration;
+use super::claims::shown::every_verdict;
 use super::records::{of_runs, read, written};
 use super::sample::{MODELS, attach, compare, recording, run};
 
@@ -174,6 +175,27 @@ fn operations_have_their_curves() {
     stands_alone(&page);
     assert_eq!(sections(&page), ["Curves", "All figures", "Methods"]);
     assert!(page.contains("The TLB curve"));
+}
+
+/// What a claim depends on is drawn, with the bound that it is judged by, and said.
+#[test]
+fn claims_have_their_curves() {
+    let page = page(&report::claims::build(&every_verdict()));
+    stands_alone(&page);
+    let expected = ["Verdicts", "Curves", "Isolation", "Methods and sources"];
+    assert_eq!(sections(&page), expected);
+    let curves = page.split("<h2 id=\"curves\">").nth(1).expect("curves");
+    let curves = curves.split("</section>").next().expect("an end");
+    // Of seven claims one has figures at several places: four, and the two ends of its one bound.
+    assert_eq!(curves.matches("<figure>").count(), 1);
+    assert_eq!(curves.matches("<circle").count(), 4 + 2);
+    assert!(curves.contains(">said: ≥ 95 %</text>"), "{curves}");
+    for place in ["2", "6", "7", "8"] {
+        assert!(curves.contains(&format!(">{place}</text>")), "{place}");
+    }
+    assert!(page.contains(
+        "address spaces: holds at 7, 8, not at 2, 6. flushes by address spaces: 2: 1.0 % ["
+    ));
 }
 
 /// Who names a database `<script>` gets its name shown.

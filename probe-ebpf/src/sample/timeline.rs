@@ -1,6 +1,7 @@
 //! What tasks do, one by one. Times are `CLOCK_MONOTONIC` as of when the timeline began, and run with the scheduler's
 //! clock from there on: the one in which it keeps its books.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What was handed over since the last time.
@@ -36,7 +37,7 @@ pub struct Task {
 }
 
 /// A task between two switches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Its number.
     pub task: u32,
@@ -46,8 +47,10 @@ pub struct Standing {
     pub reason: u8,
 }
 
-/// A task left its CPU. Sums are those of the books: since it is watched, up to now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A task left its CPU. Sums are those of the books: since it is watched, up to now. In JSON it is an array of these
+/// fields, since there are many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Row", from = "Row")]
 pub struct Switch {
     /// Its number.
     pub task: u32,
@@ -71,8 +74,59 @@ pub struct Switch {
     pub gap: Option<Gap>,
 }
 
+/// The fields of a [`Switch`] in their order.
+type Row = (
+    u32,
+    u32,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    Left,
+    Option<u8>,
+    Option<(u32, u32)>,
+);
+
+impl From<Switch> for Row {
+    fn from(it: Switch) -> Self {
+        (
+            it.task,
+            it.cpu,
+            it.at_ns,
+            it.running_ns,
+            it.runnable_ns,
+            it.blocked_ns,
+            it.arrivals,
+            it.left,
+            it.reason,
+            it.gap.map(|gap| (gap.ns, gap.own_ns)),
+        )
+    }
+}
+
+impl From<Row> for Switch {
+    fn from(row: Row) -> Self {
+        let (task, cpu, at_ns, running_ns, runnable_ns, blocked_ns, arrivals, left, reason, gap) =
+            row;
+        Self {
+            task,
+            cpu,
+            at_ns,
+            running_ns,
+            runnable_ns,
+            blocked_ns,
+            arrivals,
+            left,
+            reason,
+            gap: gap.map(|(ns, own_ns)| Gap { ns, own_ns }),
+        }
+    }
+}
+
 /// How a task left its CPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Left {
     /// It would have run on.
     #[default]
@@ -95,7 +149,7 @@ pub struct Gap {
 }
 
 /// A watched task created another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creation {
     /// Number of the creator.
     pub creator: u32,
@@ -110,7 +164,7 @@ pub struct Creation {
 }
 
 /// Other CPUs are to flush entries of their TLB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shootdown {
     /// Number of the task that asked, or was interrupted.
     pub task: u32,

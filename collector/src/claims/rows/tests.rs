@@ -55,6 +55,23 @@ fn ours_name_only_what_is_measured() {
     );
 }
 
+/// The files that readers are told to write.
+#[test]
+fn those_of_the_documents_are_understood() {
+    let known = claims::known(&claims::measurements());
+    for document in [
+        include_str!("../../../../docs/claims.md"),
+        include_str!("../../../../docs/tutorial.md"),
+    ] {
+        let files = document.split("```toml\n").skip(1);
+        let files = files.filter_map(|rest| rest.split("```").next());
+        let mut rows = Rows::load(None, &known).expect("our own claims");
+        let ours = rows.claims.len();
+        files.for_each(|file| rows.add(file, &known).expect(file));
+        assert!(rows.claims.len() > ours);
+    }
+}
+
 #[test]
 fn a_test_says_what_is_compared_with_what() {
     let rows = added(GOOD).expect("a good file");

@@ -86,33 +86,40 @@ pub(super) fn color(number: usize) -> (String, &'static str) {
 
 /// Vertical lines with what they stand for below.
 pub(super) fn x_axis(scale: &Scale, top: f64, bottom: f64, show: fn(f64) -> String) -> String {
-    let tick = |value: f64| {
+    let ticks = scale.ticks().into_iter();
+    x_marks(scale, top, bottom, ticks.map(|value| (value, show(value))))
+}
+
+/// The same at these values, in these words.
+fn x_marks(
+    scale: &Scale,
+    top: f64,
+    bottom: f64,
+    marks: impl Iterator<Item = (f64, String)>,
+) -> String {
+    let tick = |(value, words): (f64, String)| {
         let x = scale.place(value);
         format!(
             "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top}\" y2=\"{bottom}\"/>\
              <text class=\"soft\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
             bottom + 15.0,
-            text(&show(value))
+            text(&words)
         )
     };
     // Words over words say nothing.
     let mut free = f64::NEG_INFINITY;
-    let has_room = |value: &f64| {
+    let has_room = |(value, words): &(f64, String)| {
         let x = scale.place(*value);
-        let has_room = x >= free;
-        free = if has_room { x + WORD } else { free };
+        let half = words.chars().count() as f64 * LETTER / 2.0;
+        let has_room = x - half >= free;
+        free = if has_room { x + half + LETTER } else { free };
         has_room
     };
-    scale
-        .ticks()
-        .into_iter()
-        .filter(has_room)
-        .map(tick)
-        .collect()
+    marks.filter(has_room).map(tick).collect()
 }
 
-/// Room for what an axis says of a value.
-const WORD: f64 = 48.0;
+/// Room for a letter of what an axis says of a value.
+const LETTER: f64 = 7.0;
 
 /// Horizontal lines with what they stand for at the left.
 pub(super) fn y_axis(scale: &Scale, left: f64, right: f64, show: fn(f64) -> String) -> String {
@@ -154,13 +161,21 @@ pub(super) struct Series {
 
 /// A chart of lines.
 pub(super) struct Lines {
-    pub(super) title: &'static str,
+    pub(super) title: String,
     pub(super) note: String,
     pub(super) series: Vec<Series>,
     pub(super) logarithmic_x: bool,
     pub(super) logarithmic_y: bool,
-    pub(super) show_x: fn(f64) -> String,
+    pub(super) show_x: ShowX,
     pub(super) show_y: fn(f64) -> String,
+}
+
+/// What the x axis marks.
+pub(super) enum ShowX {
+    /// Round values, written so.
+    Round(fn(f64) -> String),
+    /// These, in these words; from left to right.
+    Places(Vec<(f64, String)>),
 }
 
 const WIDTH: f64 = 600.0;
@@ -206,13 +221,16 @@ impl Lines {
         let mut svg = format!(
             "<figure><figcaption>{} <span>{}</span></figcaption>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
              aria-label=\"{}, {}: {}\">\n",
-            self.title,
+            text(&self.title),
             text(&self.note),
-            self.title,
+            text(&self.title),
             text(&self.note),
             text(&names.join(", "))
         );
-        svg += &x_axis(&x, TOP, BOTTOM, self.show_x);
+        svg += &match &self.show_x {
+            ShowX::Round(show) => x_axis(&x, TOP, BOTTOM, *show),
+            ShowX::Places(places) => x_marks(&x, TOP, BOTTOM, places.iter().cloned()),
+        };
         svg += &y_axis(&y, LEFT, RIGHT, self.show_y);
         for series in &self.series {
             svg += &series.line(&x, &y);

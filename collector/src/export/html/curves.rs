@@ -1,6 +1,6 @@
 //! What becomes of figures as connections are added.
 
-use super::chart::{Lines, Series};
+use super::chart::{Lines, Series, ShowX};
 use crate::report::{Report, Target};
 use crate::snapshot::TargetKind;
 use crate::units;
@@ -10,36 +10,36 @@ pub(super) fn curves(report: &Report) -> String {
     let charts = [
         memory(report),
         Lines {
-            title: "Throughput",
+            title: "Throughput".to_owned(),
             note: "answers a second, against connections".to_owned(),
             series: over_connections(report, |it| {
                 Some(it.measures.client.as_ref()?.throughput_per_second)
             }),
             logarithmic_x: true,
             logarithmic_y: false,
-            show_x: units::count,
+            show_x: ShowX::Round(units::count),
             show_y: units::rate,
         },
         Lines {
-            title: "Latency p99",
+            title: "Latency p99".to_owned(),
             note: "as clients saw it, against connections".to_owned(),
             series: over_connections(report, |it| {
                 it.measures.client.as_ref()?.latency.as_ref()?.p99_seconds
             }),
             logarithmic_x: true,
             logarithmic_y: true,
-            show_x: units::count,
+            show_x: ShowX::Round(units::count),
             show_y: units::time,
         },
         Lines {
-            title: "Context switches",
+            title: "Context switches".to_owned(),
             note: "for each request, against connections".to_owned(),
             series: over_connections(report, |it| {
                 it.measures.kernel.context_switches.as_ref()?.per_request
             }),
             logarithmic_x: true,
             logarithmic_y: false,
-            show_x: units::count,
+            show_x: ShowX::Round(units::count),
             show_y: units::number,
         },
     ];
@@ -68,12 +68,12 @@ fn memory(report: &Report) -> Lines {
         }
     });
     Lines {
-        title: "Memory",
+        title: "Memory".to_owned(),
         note: "of the server's cgroup, against connections".to_owned(),
         series: series.filter(|series| !series.points.is_empty()).collect(),
         logarithmic_x: true,
         logarithmic_y: true,
-        show_x: units::count,
+        show_x: ShowX::Round(units::count),
         show_y: units::bytes,
     }
 }

@@ -1,6 +1,6 @@
 //! What the basic operations cost, against what they were made with: address spaces, working sets, resident memory.
 
-use super::chart::{Lines, Series};
+use super::chart::{Lines, Series, ShowX};
 use crate::report::calibration::{Calibration, Operation};
 use crate::units;
 use std::collections::BTreeMap;
@@ -86,13 +86,13 @@ impl Curve {
             points,
         });
         let lines = Lines {
-            title: self.title,
+            title: self.title.to_owned(),
             note,
             // What a host has not measured has no line, and the others keep their colours.
             series: series.filter(|series| !series.points.is_empty()).collect(),
             logarithmic_x: self.logarithmic,
             logarithmic_y: self.logarithmic,
-            show_x: self.show,
+            show_x: ShowX::Round(self.show),
             show_y: units::time,
         };
         lines.figure()

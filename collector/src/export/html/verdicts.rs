@@ -53,12 +53,24 @@ fn claim(claim: &Judged) -> String {
 }
 
 fn figures(test: &Tested) -> String {
-    let words = |words: &str| format!("<td class=\"words\">{}</td>", text(words));
-    let verdict = std::iter::once(words::verdict(test.verdict)).chain(words::details(test));
+    let words = |words: &str| format!("<td class=\"words\">{}</td>", text(&unbroken(words)));
+    let details = match (test.verdict, &test.reason) {
+        (Verdict::Depends, Some(where_it_holds)) => Some(where_it_holds.clone()),
+        _ => words::details(test),
+    };
+    let verdict = std::iter::once(words::verdict(test.verdict)).chain(details);
     let verdict = verdict.collect::<Vec<_>>().join(", ");
     words(&words::said(test).join(" "))
         + &words(&words::measured(test))
         + &cell(test.verdict, &verdict)
+}
+
+/// Figures that keep their units on their line: there is a new one before an interval, a bound or the end of a range.
+fn unbroken(words: &str) -> String {
+    let words = words.replace(' ', "\u{a0}");
+    ["[", "(", "to\u{a0}"].iter().fold(words, |words, next| {
+        words.replace(&format!("\u{a0}{next}"), &format!(" {next}"))
+    })
 }
 
 /// Its colour says no more than its sign.

@@ -59,7 +59,7 @@ fn notes(claims: &Claims) -> [Part; 5] {
     ]
 }
 
-/// Figures with several points, point by point.
+/// Figures with several points, point by point; of those that hold at some of them only, where they do.
 fn curves(claim: &Judged) -> Vec<Note> {
     let with_several = claim.tests.iter().filter(|test| test.results.len() > 1);
     with_several
@@ -71,16 +71,18 @@ fn curves(claim: &Judged) -> Vec<Note> {
                     .as_ref()
                     .map_or_else(String::new, |note| format!(" ({note})"));
                 format!(
-                    "{} {}{note}",
+                    "{}: {}{note}",
                     point.at,
-                    words::value(test.unit, point.estimate.median)
+                    words::with_interval(test.unit, point)
                 )
             });
             let points = points.collect::<Vec<_>>().join("; ");
-            (
-                claim.id.clone(),
-                format!("{} by {axis}: {points}", test.label),
-            )
+            let note = format!("{} by {axis}: {points}", test.label);
+            let note = match (test.verdict, &test.reason) {
+                (Verdict::Depends, Some(reason)) => format!("{reason}. {note}"),
+                _ => note,
+            };
+            (claim.id.clone(), note)
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use super::{Mark, State, Summary, reason};
 use crate::snapshot::{
     Totals,
-    timeline::{Left, Switch},
+    timeline::{Gap, Left, Switch},
 };
 
 /// What a task had done at some moment.
@@ -128,7 +128,7 @@ impl Lane {
             self.stretch(from_ns, spent, marks);
         }
         summary.switches += 1;
-        if let Some((ns, own_ns)) = it.gap
+        if let Some(Gap { ns, own_ns }) = it.gap
             && arrivals <= 1
         {
             summary.gaps += 1;

@@ -5,7 +5,7 @@ use super::super::sample::{self, attach};
 use super::{FROM, PTHREAD, TO};
 use connscope::record::Entry;
 use connscope::snapshot::timeline::{
-    Begun, Creation, Ended, Events, Left, Part, Shootdown, Standing, Switch, Task as Named,
+    Begun, Creation, Ended, Events, Gap, Left, Part, Shootdown, Standing, Switch, Task as Named,
 };
 use connscope::snapshot::{Loss, REASONS, Role, Run, Snapshot, State, Task, Totals};
 
@@ -117,7 +117,10 @@ impl Life {
                     arrivals: done.arrivals + 1,
                     left,
                     reason: next.filter(|_| sleeps).map(|next| next.reason),
-                    gap: Some((700, 100)),
+                    gap: Some(Gap {
+                        ns: 700,
+                        own_ns: 100,
+                    }),
                 };
                 done
             })

@@ -19,7 +19,7 @@ pub(in crate::export) fn value(unit: Unit, value: f64) -> String {
 }
 
 /// A figure with its interval: `1.37 ms [1.31–1.52]`.
-fn with_interval(unit: Unit, result: &Measured) -> String {
+pub(in crate::export) fn with_interval(unit: Unit, result: &Measured) -> String {
     let middle = result.estimate.median;
     let Some([from, to]) = result.estimate.confidence_95.filter(|[from, to]| from < to) else {
         return value(unit, middle);
