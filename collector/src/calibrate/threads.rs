@@ -19,6 +19,8 @@ use std::{
 const STACK: usize = 64 << 10;
 /// Where what the process holds should not matter: a fork would take ten times as long with it.
 const HELD: usize = 20_000_000;
+/// Threads created after that has changed, until one is timed.
+const UNTIMED: usize = 30;
 /// Without and with it.
 const HOLDING: [&str; 2] = [
     "pthread_create returns, 20 MB given back",
@@ -46,8 +48,8 @@ pub(crate) fn thread_create(bench: &mut Bench) -> Result<()> {
     with_memory(bench, &thread)
 }
 
-/// In turn of a process that holds memory and of the same that has just given it back: what it has left in the CPU's
-/// caches is alike.
+/// In turn of a process that holds memory and of the same that has given it back. Threads are created untimed before, so
+/// that what has just been touched or given back is no more in the CPU's caches or among the free pages taken first.
 fn with_memory(bench: &Bench, thread: &Stopwatch) -> Result<()> {
     let memory = Mapping::new(HELD, Pages::Small)?;
     let mut resident = [0; HOLDING.len()];
@@ -57,6 +59,9 @@ fn with_memory(bench: &Bench, thread: &Stopwatch) -> Result<()> {
             memory.forget()?;
         }
         resident[holding] = resident_bytes()?;
+        for _ in 0..UNTIMED {
+            create_once(thread)?;
+        }
         Ok(create_once(thread)?[0])
     };
     let sampled = bench.budget.singles_in_turn(thread, HOLDING.len(), once)?;
