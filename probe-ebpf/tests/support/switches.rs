@@ -95,7 +95,7 @@ pub struct Medians {
 impl Medians {
     /// Whether the third event took as long as the second, within a quarter of both: each does the same. Else the
     /// machine was faster while one number of them recorded than while another did. By stamps there is nothing to tell.
-    fn is_steady(&self) -> bool {
+    pub fn is_steady(&self) -> bool {
         let [one, two, three] = self.recorded[..] else {
             return true;
         };
@@ -272,20 +272,6 @@ pub fn kind(processes: bool) -> SwitchKind {
         false => SwitchKind::SameSpace,
         true => SwitchKind::DifferentSpace,
     }
-}
-
-/// The middle one of three ping-pongs in which the machine kept its speed, so that a moment that the hypervisor took
-/// away does not count.
-pub fn middle_of_three(processes: bool, options: &Options) -> (Medians, u64) {
-    let measured = (0..9).map(|_| measure(processes, 0, options));
-    let mut steady: Vec<_> = measured.filter(|it| it.0.is_steady()).take(3).collect();
-    assert_eq!(
-        steady.len(),
-        3,
-        "of nine ping-pongs in which it kept its speed"
-    );
-    steady.sort_by(|one, other| one.0.corrected.total_cmp(&other.0.corrected));
-    steady.swap_remove(1)
 }
 
 /// Medians of one ping-pong, and what it timed itself for each switch.
