@@ -213,23 +213,15 @@ fn windows_that_are_switched_off_say_so() {
     assert!(watch.measures().iter().all(|m| m.name != "switch_latency"));
 }
 
-/// A shared CPU has times in which it is slower by half. So of many ping-pongs in which it kept its speed those five count
-/// that were the fastest by their own clock, which knows nothing of what was recorded.
+/// A shared CPU has times in which it is slower by half. So those five ping-pongs count that were the fastest by their own
+/// clock, which knows nothing of what was recorded, and alike by it; so many are played until there are five.
 fn medians_are_steady_and_in_order(options: &Options) {
     let [threads, processes] = [false, true].map(|processes| {
-        let mut measured: Vec<_> = (0..20).map(|_| measure(processes, 0, options)).collect();
-        measured.retain(|(medians, _)| medians.is_steady());
-        measured.sort_by_key(|(_, round_trip)| *round_trip);
-        measured.truncate(5);
-        assert_eq!(measured.len(), 5, "kept their speed");
-        println!("processes: {processes}, fastest: {measured:?}");
-        let usual = middle(
-            measured
-                .iter()
-                .map(|(medians, _)| medians.corrected)
-                .collect(),
-        );
-        for (medians, round_trip) in measured {
+        let fastest = five_alike(processes, options);
+        println!("processes: {processes}, fastest: {fastest:?}");
+        let corrected = fastest.iter().map(|(medians, _)| medians.corrected);
+        let usual = middle(corrected.collect());
+        for (medians, round_trip) in fastest {
             assert_near("the corrected median", medians.corrected, usual, 0.1);
             assert!(
                 medians.corrected < round_trip as f64,
@@ -242,6 +234,21 @@ fn medians_are_steady_and_in_order(options: &Options) {
         threads < processes,
         "threads {threads}, processes {processes}"
     );
+}
+
+/// Within a tenth of the fastest, the machine having kept its speed in each.
+fn five_alike(processes: bool, options: &Options) -> Vec<(Medians, u64)> {
+    let mut measured: Vec<(Medians, u64)> = Vec::new();
+    for _ in 0..60 {
+        measured.push(measure(processes, 0, options));
+        measured.retain(|(medians, _)| medians.is_steady());
+        measured.sort_by_key(|(_, round_trip)| *round_trip);
+        if measured.len() >= 5 && measured[4].1 * 10 <= measured[0].1 * 11 {
+            measured.truncate(5);
+            return measured;
+        }
+    }
+    panic!("no five of sixty ping-pongs were alike: {measured:?}");
 }
 
 /// The records of others are part of what stamps see; of records alone it is known how many there are.
