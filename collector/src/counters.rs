@@ -8,7 +8,7 @@ use crate::{
         counters::{Counters as Counted, Reading},
     },
 };
-use probe_ebpf::counters::{Counters, Source};
+use probe_ebpf::counters::{Counters, Refused, Source};
 use std::collections::HashSet;
 
 /// The measures of the two sources, by their names in the report.
@@ -16,6 +16,15 @@ const MEASURES: [(Source, &str); 2] = [
     (Source::Software, "software_counters"),
     (Source::Hardware, "hardware_counters"),
 ];
+
+/// Whether the events of each source can be counted here, by its name in the report; tried on this process.
+#[must_use]
+pub fn check() -> [(&'static str, Result<(), Refused>); 2] {
+    MEASURES.map(|(source, measure)| {
+        let opened = Counters::open(source, &[std::process::id()]);
+        (measure, opened.map(drop))
+    })
+}
 
 /// The counters of one target.
 pub struct TargetCounters {

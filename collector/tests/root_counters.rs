@@ -83,6 +83,28 @@ fn counters_stand_beside_our_own_figures() {
     }
 }
 
+/// Here it says of each measure that the report names whether there is one, and how it is taken.
+#[test]
+fn doctor_says_which_counters_there_are() {
+    let forking = Forking::start();
+    let report = Ended::of(forking.attach("--duration 300ms --counters"))
+        .exits(0)
+        .report();
+    let doctor: Value = Ended::of(connscope("doctor --format json"))
+        .exits(0)
+        .report();
+    for measure in ["software_counters", "hardware_counters"] {
+        let listed = doctor["measures"].as_array().expect("a list");
+        let listed = listed.iter().find(|one| one["measure"] == measure);
+        let listed = listed.unwrap_or_else(|| panic!("{measure} is not listed"));
+        let taken = &report["targets"][0]["measures"][measure];
+        assert_eq!(listed["status"] == "ok", !taken.is_null(), "{measure}");
+        if !taken.is_null() {
+            assert_eq!(taken["method"], listed["method"], "{measure}");
+        }
+    }
+}
+
 #[test]
 fn counters_that_nobody_asked_for_are_in_no_one_s_way() {
     let forking = Forking::start();

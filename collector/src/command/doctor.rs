@@ -6,12 +6,15 @@ use super::{compare::of_memory, output::print};
 use crate::{
     attach::{cgroup::Hierarchy, launched::TargetBinary},
     cli::Doctor,
+    counters,
     export::{Format, Style},
     own,
+    report::method::without_probe,
     snapshot::Method,
 };
 use anyhow::Result;
 use probe_ebpf::{
+    counters::Refused,
     platform,
     probes::{self, ASKED_FOR, PROBES, Probe},
 };
@@ -114,6 +117,16 @@ fn look() -> Findings {
         // Nothing is measured where the watch cannot run.
         status: not_ok.unwrap_or(check.status),
     };
+    for (measure, opened) in counters::check() {
+        let check = perf_counters(measure, opened);
+        measures.push(Measure {
+            measure: measure.into(),
+            method: without_probe(measure).unwrap_or_default().into(),
+            probe: check.name.clone(),
+            status: check.status,
+        });
+        checks.push(check);
+    }
     let hierarchy = Hierarchy::look().ok();
     let marginal = of_memory(hierarchy.as_ref()).unwrap_or_else(|| Method {
         measure: "marginal_bytes_per_connection".into(),
@@ -259,6 +272,19 @@ fn probe(probe: &'static Probe, allowed: bool) -> (Check, Vec<probes::Measure>) 
             let refused = check.missing("refused", error.to_string());
             (refused, probe.measures.to_vec())
         }
+    }
+}
+
+/// Of the kernel, and of the CPU.
+fn perf_counters(measure: &str, opened: Result<(), Refused>) -> Check {
+    let check = Check::new(format!("perf's {}", measure.replace('_', " ")), false);
+    match opened {
+        Ok(()) => check.ok("may be opened"),
+        Err(error @ Refused::NoPmu) => check.missing(
+            error.to_string(),
+            "on a virtual machine the hypervisor must give it one; all other measures do without",
+        ),
+        Err(error) => check.missing("refused", error.to_string()),
     }
 }
 

@@ -59,6 +59,13 @@ const MADE_OF_THEM: &[(&str, &str)] = &[
     ("creation_latency_in_kernel", CREATION_LATENCY_IN_KERNEL),
 ];
 
+/// How a measure is taken that no probe takes; `measure` is its name in the report.
+#[must_use]
+pub fn without_probe(measure: &str) -> Option<&'static str> {
+    let of_measure = MADE_OF_THEM.iter().find(|(name, _)| *name == measure);
+    of_measure.map(|(_, method)| *method)
+}
+
 /// How a measure was taken; `measure` is its name in the recording.
 #[must_use]
 pub fn method(recording: &Recording, measure: &str) -> String {

@@ -78,6 +78,7 @@ fn troubled() -> Recording {
         ),
         ("run_queue_depth", "rq has no field h_nr_runnable here"),
         ("hardware_counters", "no PMU on this machine"),
+        ("shootdowns", "by the hypervisor, which no event shows"),
     ];
     recording.unavailable = unavailable
         .map(|(measure, reason)| Unavailable {

@@ -1,7 +1,7 @@
 //! The cells of the table's rows: from the report's figures to words.
 
 use super::column::Column;
-use super::figures::Figure;
+use super::figures::{Figure, why_unavailable};
 use super::units::{self, Unit};
 use crate::report::creations::Creations;
 use crate::report::distribution::Distribution;
@@ -150,6 +150,12 @@ pub(super) fn address_space_time(
 
 pub(super) fn flushes(c: &Column<'_>, reason: &str) -> Figure {
     let flushes = c.kernel.tlb_flushes.as_ref();
+    // None seen is not none, where the kernel's event does not show them all.
+    if flushes.is_some_and(|flushes| flushes.by_reason[reason].count == 0)
+        && let Some(why) = why_unavailable(c.report, &["shootdowns"])
+    {
+        return Figure::Missing(why);
+    }
     let rate = |flushes: &TlbFlushes| {
         units::rate(flushes.by_reason[reason].count as f64 / c.target.window_seconds)
     };
