@@ -18,7 +18,6 @@ const MEASURES: [(Source, &str); 2] = [
 ];
 
 /// Whether the events of each source can be counted here, by its name in the report; tried on this process.
-#[must_use]
 pub fn check() -> [(&'static str, Result<(), Refused>); 2] {
     MEASURES.map(|(source, measure)| {
         let opened = Counters::open(source, &[std::process::id()]);
