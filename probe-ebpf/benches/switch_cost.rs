@@ -25,7 +25,7 @@ const WATCHED_LIMIT: f64 = 100.0;
 /// The same of tasks that are not watched.
 const OTHERS_LIMIT: f64 = 10.0;
 /// The same where the switch flushes the TLB, so that what is read must be found anew.
-const OTHERS_FLUSHED_LIMIT: f64 = 15.0;
+const OTHERS_FLUSHED_LIMIT: f64 = 20.0;
 /// What a move may cost, of any task: one field of it is read.
 const MOVE_LIMIT: f64 = 10.0;
 /// What a timeline may add to a switch of a watched task, by all of its programs, while it is kept.
