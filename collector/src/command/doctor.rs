@@ -119,12 +119,11 @@ fn look() -> Findings {
     };
     for (measure, opened) in counters::check() {
         let check = perf_counters(measure, opened);
-        measures.push(Measure {
+        let method = Method {
             measure: measure.into(),
             method: without_probe(measure).unwrap_or_default().into(),
-            probe: check.name.clone(),
-            status: check.status,
-        });
+        };
+        measures.push(of_check(&check, method));
         checks.push(check);
     }
     let hierarchy = Hierarchy::look().ok();
