@@ -21,6 +21,11 @@ impl Forking {
         let pid = self.0.id();
         connscope(&format!("attach --pid {pid} --format json {options}"))
     }
+
+    #[track_caller]
+    fn report(&self, options: &str) -> Value {
+        Ended::of(self.attach(options)).exits(0).report()
+    }
 }
 
 impl Drop for Forking {
@@ -29,12 +34,6 @@ impl Drop for Forking {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn number(value: &Value) -> f64 {
-    value
-        .as_f64()
-        .unwrap_or_else(|| panic!("a number, not {value}"))
 }
 
 fn reason<'a>(report: &'a Value, measure: &str) -> Option<&'a str> {
@@ -48,9 +47,7 @@ fn reason<'a>(report: &'a Value, measure: &str) -> Option<&'a str> {
 #[test]
 fn counters_stand_beside_our_own_figures() {
     let forking = Forking::start();
-    let report = Ended::of(forking.attach("--duration 3s --counters"))
-        .exits(0)
-        .report();
+    let report = forking.report("--duration 3s --counters");
     let measures = &report["targets"][0]["measures"];
     let (ours, perf) = (
         &measures["context_switches"],
@@ -87,9 +84,7 @@ fn counters_stand_beside_our_own_figures() {
 #[test]
 fn doctor_says_which_counters_there_are() {
     let forking = Forking::start();
-    let report = Ended::of(forking.attach("--duration 300ms --counters"))
-        .exits(0)
-        .report();
+    let report = forking.report("--duration 300ms --counters");
     let doctor: Value = Ended::of(connscope("doctor --format json"))
         .exits(0)
         .report();
@@ -108,9 +103,7 @@ fn doctor_says_which_counters_there_are() {
 #[test]
 fn counters_that_nobody_asked_for_are_in_no_one_s_way() {
     let forking = Forking::start();
-    let report = Ended::of(forking.attach("--duration 200ms"))
-        .exits(0)
-        .report();
+    let report = forking.report("--duration 200ms");
     let measures = &report["targets"][0]["measures"];
     for measure in ["software_counters", "hardware_counters"] {
         assert!(measures[measure].is_null(), "{measures:#}");
@@ -160,7 +153,7 @@ fn too_few_descriptors_are_the_reason_for_none() {
 #[test]
 fn what_watching_costs_is_always_reported() {
     let forking = Forking::start();
-    let report = Ended::of(forking.attach("--duration 3s")).exits(0).report();
+    let report = forking.report("--duration 3s");
     let observer = &report["observer"];
     let watched = number(&observer["watched_seconds"]);
     assert!((2.9..3.5).contains(&watched), "{observer:#}");

@@ -69,10 +69,6 @@ fn faults(pid: i32, options: &str) -> Value {
     report["targets"][0]["measures"]["faults"].clone()
 }
 
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value}"))
-}
-
 /// Nineteen of twenty intervals hold the truth, so of five not three lack it.
 #[test]
 fn intervals_of_sampled_windows_hold_the_truth() {

@@ -236,12 +236,6 @@ fn compared(model: &str) -> Value {
     target
 }
 
-fn number(value: &Value) -> f64 {
-    value
-        .as_f64()
-        .unwrap_or_else(|| panic!("a number, not {value}"))
-}
-
 #[test]
 fn compare_shows_what_a_scheduler_counts() {
     for model in COUNTING {

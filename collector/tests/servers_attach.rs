@@ -8,7 +8,7 @@ mod program;
 #[path = "support/servers.rs"]
 mod servers;
 
-use attached::{Attached, number};
+use attached::Attached;
 use program::*;
 use servers::load::{pgbench, pgbench_tables, redis_benchmark, sysbench};
 use servers::mysql::{Kind, Mysql};

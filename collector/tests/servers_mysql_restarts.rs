@@ -8,8 +8,9 @@ mod program;
 #[path = "support/servers.rs"]
 mod servers;
 
-use attached::{Attached, number};
+use attached::Attached;
 use libc::{SIGKILL, SIGTERM};
+use program::number;
 use serde_json::Value;
 use servers::mysql::{Kind, Mysql};
 use std::{

@@ -8,8 +8,8 @@ mod program;
 #[path = "support/servers.rs"]
 mod servers;
 
-use attached::{Attached, number};
-use program::{children, kill, wait_for};
+use attached::Attached;
+use program::{children, kill, number, wait_for};
 use serde_json::Value;
 use servers::redis::Redis;
 

@@ -8,7 +8,7 @@ mod program;
 #[path = "support/servers.rs"]
 mod servers;
 
-use attached::{Attached, number};
+use attached::Attached;
 use connscope::{
     attach::{
         launched::{Server, TargetBinary},

@@ -82,7 +82,8 @@ int BPF_PROG(on_tlb_flush, int reason, unsigned long pages)
 		count_flush(reason, pages);
 		return 0;
 	}
-	/* Entries are kept unless a flush is seen. All that a switch of unwatched tasks pays for is a word of its CPU or two. */
+	/* Entries are kept unless a flush is seen. All that a switch of unwatched tasks pays for is a word of its CPU or two;
+	 * it is looked up in each case apart, so that no register has to be saved for `pages` meanwhile. */
 	if (pages) {
 		last = switch_on_this_cpu();
 		if (last && (last->next || last->began))

@@ -87,12 +87,8 @@ impl Mapping {
     pub(crate) fn touch(&self, range: Range<usize>, stride: usize) {
         debug_assert!(range.end <= self.bytes);
         for place in range.step_by(stride) {
-            // One instruction, however we are compiled: a read before the write would be a fault of its own.
             // SAFETY: within the mapping, which nobody else uses meanwhile.
-            unsafe {
-                let byte = self.start.add(place);
-                std::arch::asm!("inc byte ptr [{}]", in(reg) byte, options(nostack));
-            }
+            unsafe { increment(self.start.add(place)) };
         }
     }
 
@@ -154,6 +150,25 @@ fn area(line: &str) -> Option<(u64, u64)> {
 
 fn last_error() -> anyhow::Error {
     anyhow!(crate::errors::in_words(&io::Error::last_os_error()))
+}
+
+/// By one instruction, however we are compiled: a read before the write would be a fault of its own.
+///
+/// # Safety
+/// The byte is the caller's own.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn increment(byte: *mut u8) {
+    // SAFETY: by the caller.
+    unsafe { std::arch::asm!("inc byte ptr [{}]", in(reg) byte, options(nostack)) };
+}
+
+/// # Safety
+/// The byte is the caller's own.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn increment(byte: *mut u8) {
+    // SAFETY: by the caller.
+    unsafe { byte.write_volatile(byte.read_volatile().wrapping_add(1)) };
 }
 
 /// Bytes that this process has resident in pages of its own. Those of files are in no page table that fork copies: a

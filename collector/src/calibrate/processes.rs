@@ -105,26 +105,18 @@ fn over_sizes(bench: &Bench, mut once: impl FnMut() -> Result<Took>) -> Result<(
 
 /// Those of these sizes that the host has room for; of the others it is told that it has none.
 fn fitting(bench: &Bench, sizes: &[usize]) -> Result<Vec<usize>> {
-    let mut fitting = Vec::new();
-    for &bytes in sizes {
-        match no_room(bytes)? {
-            None => fitting.push(bytes),
-            Some(reason) => bench.missing(Some(size(bytes)), reason)?,
-        }
-    }
-    Ok(fitting)
-}
-
-/// Why so many bytes are more than is to be taken of this host, if they are.
-fn no_room(bytes: usize) -> Result<Option<String>> {
     let free = free_bytes()?;
-    let reason = || {
-        format!(
+    let (fitting, others): (Vec<usize>, Vec<usize>) = sizes
+        .iter()
+        .partition(|&&bytes| bytes as u64 <= free / PART_OF_FREE);
+    for bytes in others {
+        let reason = format!(
             "more than a quarter of the {} MB that are free",
             free / MB as u64
-        )
-    };
-    Ok((bytes as u64 > free / PART_OF_FREE).then(reason))
+        );
+        bench.missing(Some(size(bytes)), reason)?;
+    }
+    Ok(fitting)
 }
 
 fn size(bytes: usize) -> String {

@@ -89,6 +89,10 @@ impl Taken {
             quiet: raw.quiet() && harness.is_none_or(|took| took.quiet()),
         }
     }
+
+    fn parts(self) -> (Sample, bool) {
+        (self.sample, self.quiet)
+    }
 }
 
 /// What is done in batches.
@@ -130,8 +134,9 @@ impl Budget {
     pub(crate) fn interleaved<B: Batch>(&self, batches: &mut [B]) -> Result<Vec<Sampled>> {
         let sizes = batches.iter_mut().map(|batch| self.size_of_batch(batch));
         let sizes: Vec<u64> = sizes.collect::<Result<_>>()?;
-        let piles = self.in_turn(self.batches, batches.len(), |place| {
-            take(&mut batches[place], sizes[place])
+        let (series, limit) = (batches.len(), self.limit * batches.len() as u32);
+        let piles = in_turn(self.batches, series, limit, |place| {
+            Ok(take(&mut batches[place], sizes[place])?.parts())
         })?;
         let each = sizes.iter().zip(batches.iter());
         let per_sample = each.map(|(times, batch)| times * batch.per_time());
@@ -172,16 +177,9 @@ impl Budget {
             let quiet = taken.iter().all(|it| it.quiet);
             Ok((taken.iter().map(sample).collect(), quiet))
         };
-        for _ in 0..WARM_UPS {
-            turn()?;
-        }
-        let mut piles = Piles::default();
-        let (begun, limit) = (Instant::now(), self.limit * series as u32);
-        while piles.want_more(self.singles, begun.elapsed(), limit) {
-            let (samples, quiet) = turn()?;
-            piles.add(samples, quiet);
-        }
-        let (turns, disturbed) = piles.choose();
+        let limit = self.limit * series as u32;
+        let piles = in_turn(self.singles, 1, limit, |_| turn())?.pop();
+        let (turns, disturbed) = piles.unwrap_or_default().choose();
         let of = |place: usize| Sampled {
             samples: turns.iter().map(|samples| samples[place]).collect(),
             disturbed,
@@ -197,37 +195,8 @@ impl Budget {
         per_sample: u64,
         mut once: impl FnMut() -> Result<Taken>,
     ) -> Result<Sampled> {
-        let piles = self.in_turn(most, 1, |_| once())?.pop();
+        let piles = in_turn(most, 1, self.limit, |_| Ok(once()?.parts()))?.pop();
         Ok(piles.unwrap_or_default().sampled(per_sample))
-    }
-
-    /// A sample of each of `series` in turn, by their places, until each has `most` undisturbed ones, or the time for
-    /// all is up.
-    fn in_turn(
-        &self,
-        most: usize,
-        series: usize,
-        mut once: impl FnMut(usize) -> Result<Taken>,
-    ) -> Result<Vec<Piles<Sample>>> {
-        for _ in 0..WARM_UPS {
-            for place in 0..series {
-                once(place)?;
-            }
-        }
-        let mut all = vec![Piles::default(); series];
-        let (begun, limit) = (Instant::now(), self.limit * series as u32);
-        let mut going_on = true;
-        while going_on {
-            going_on = false;
-            for (place, piles) in all.iter_mut().enumerate() {
-                if piles.want_more(most, begun.elapsed(), limit) {
-                    let Taken { sample, quiet } = once(place)?;
-                    piles.add(sample, quiet);
-                    going_on = true;
-                }
-            }
-        }
-        Ok(all)
     }
 
     /// How many times fill a batch; doubles until they do. The faster of two tries counts: the other
@@ -253,6 +222,35 @@ fn take(batch: &mut impl Batch, times: u64) -> Result<Taken> {
         Harness::None => None,
     };
     Ok(Taken::of(raw, harness, times * batch.per_time()))
+}
+
+/// A sample of each of `series` in turn, by their places, until each has `most` undisturbed ones, or the time for
+/// all is up.
+fn in_turn<S: Clone>(
+    most: usize,
+    series: usize,
+    limit: Duration,
+    mut once: impl FnMut(usize) -> Result<(S, bool)>,
+) -> Result<Vec<Piles<S>>> {
+    for _ in 0..WARM_UPS {
+        for place in 0..series {
+            once(place)?;
+        }
+    }
+    let mut all = vec![Piles::default(); series];
+    let begun = Instant::now();
+    let mut going_on = true;
+    while going_on {
+        going_on = false;
+        for (place, piles) in all.iter_mut().enumerate() {
+            if piles.want_more(most, begun.elapsed(), limit) {
+                let (sample, quiet) = once(place)?;
+                piles.add(sample, quiet);
+                going_on = true;
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Samples during which we had the CPU for ourselves, and the others.

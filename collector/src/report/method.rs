@@ -77,10 +77,7 @@ pub fn method(recording: &Recording, measure: &str) -> String {
     let stamped = read
         .clone()
         .any(|method| measure == "switch_latency" && method.starts_with(SWITCH_STAMPS.0));
-    let made = MADE_OF_THEM
-        .iter()
-        .filter(|(name, _)| *name == measure)
-        .map(|(_, text)| if stamped { SWITCH_STAMPS.1 } else { *text });
+    let made = without_probe(measure).map(|text| if stamped { SWITCH_STAMPS.1 } else { text });
     let words: Vec<_> = read.chain(made).collect();
     if words.is_empty() {
         "not recorded".to_owned()

@@ -27,10 +27,3 @@ impl Attached {
         self.0.end_by(libc::SIGINT).exits(0).report()
     }
 }
-
-#[track_caller]
-pub fn number(value: &Value) -> f64 {
-    value
-        .as_f64()
-        .unwrap_or_else(|| panic!("{value} is no figure"))
-}

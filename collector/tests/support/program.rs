@@ -292,3 +292,11 @@ fn text(file: &mut File) -> String {
     file.read_to_end(&mut text).expect("a file of ours");
     String::from_utf8_lossy(&text).into_owned()
 }
+
+/// A figure of a report.
+#[track_caller]
+pub fn number(value: &serde_json::Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("a number, not {value}"))
+}

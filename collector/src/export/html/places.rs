@@ -4,7 +4,6 @@ use super::super::table::claims::words;
 use super::chart::{Lines, Series, ShowX};
 use crate::figures::Unit;
 use crate::report::claims::{Claims, Judged, Measured, Tested};
-use crate::units;
 
 /// From so many places on it is a curve.
 const LEAST_PLACES: usize = 3;
@@ -62,7 +61,7 @@ fn chart(claim: &Judged, test: &Tested) -> String {
         // Of shares it matters how much is left to all of it.
         logarithmic_y: test.unit != Unit::Share && is_wide(medians()),
         show_x: ShowX::Places(places.into_iter().map(|(x, _, at)| (x, at)).collect()),
-        show_y: show(test.unit),
+        show_y: words::in_unit(test.unit),
         series,
     };
     lines.figure()
@@ -74,15 +73,4 @@ fn is_wide(values: impl Iterator<Item = f64>) -> bool {
         (least.min(value), most.max(value))
     });
     least > 0.0 && most / least > WIDE
-}
-
-fn show(unit: Unit) -> fn(f64) -> String {
-    match unit {
-        Unit::Seconds => units::time,
-        Unit::Bytes => units::bytes,
-        Unit::PerSecond => units::rate,
-        Unit::Count => units::count,
-        Unit::Share => units::percent,
-        Unit::Number | Unit::YesNo => units::number,
-    }
 }

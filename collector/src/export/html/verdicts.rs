@@ -54,10 +54,8 @@ fn claim(claim: &Judged) -> String {
 
 fn figures(test: &Tested) -> String {
     let words = |words: &str| format!("<td class=\"words\">{}</td>", text(&unbroken(words)));
-    let details = match (test.verdict, &test.reason) {
-        (Verdict::Depends, Some(where_it_holds)) => Some(where_it_holds.clone()),
-        _ => words::details(test),
-    };
+    let where_it_holds = words::where_it_holds(test).cloned();
+    let details = where_it_holds.or_else(|| words::details(test));
     let verdict = std::iter::once(words::verdict(test.verdict)).chain(details);
     let verdict = verdict.collect::<Vec<_>>().join(", ");
     words(&words::said(test).join(" "))

@@ -78,9 +78,9 @@ fn curves(claim: &Judged) -> Vec<Note> {
             });
             let points = points.collect::<Vec<_>>().join("; ");
             let note = format!("{} by {axis}: {points}", test.label);
-            let note = match (test.verdict, &test.reason) {
-                (Verdict::Depends, Some(reason)) => format!("{reason}. {note}"),
-                _ => note,
+            let note = match words::where_it_holds(test) {
+                Some(reason) => format!("{reason}. {note}"),
+                None => note,
             };
             (claim.id.clone(), note)
         })

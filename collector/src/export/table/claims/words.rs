@@ -7,15 +7,29 @@ use crate::units;
 /// A figure.
 pub(in crate::export) fn value(unit: Unit, value: f64) -> String {
     match unit {
-        Unit::Seconds => units::time(value),
-        Unit::Bytes => units::bytes(value),
-        Unit::PerSecond => units::rate(value),
-        Unit::Count => units::count(value),
-        Unit::Share => units::percent(value),
-        Unit::Number => units::number(value),
         Unit::YesNo if value > 0.5 => "yes".into(),
         Unit::YesNo => "no".into(),
+        _ => in_unit(unit)(value),
     }
+}
+
+/// What shows numbers of a unit; yes is 1 and no is 0.
+pub(in crate::export) fn in_unit(unit: Unit) -> fn(f64) -> String {
+    match unit {
+        Unit::Seconds => units::time,
+        Unit::Bytes => units::bytes,
+        Unit::PerSecond => units::rate,
+        Unit::Count => units::count,
+        Unit::Share => units::percent,
+        Unit::Number | Unit::YesNo => units::number,
+    }
+}
+
+/// Where it holds, of what holds at some places only.
+pub(in crate::export) fn where_it_holds(test: &Tested) -> Option<&String> {
+    test.reason
+        .as_ref()
+        .filter(|_| test.verdict == Verdict::Depends)
 }
 
 /// A figure with its interval: `1.37 ms [1.31–1.52]`.
