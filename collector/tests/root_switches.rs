@@ -15,10 +15,12 @@ struct Pipeline(Child);
 
 impl Pipeline {
     fn start(processes: usize) -> Self {
-        let script = format!("yes{} > /dev/null", " | cat".repeat(processes - 1));
-        // All else on that CPU comes first: what loads and unloads programs waits for threads of the kernel there.
-        let shell = Command::new("nice")
-            .args(["-n", "19", "taskset", "-c", "0", "sh", "-c", &script])
+        // Pauses, for threads of the kernel on that CPU: it waits for them to detach, and up to Linux 6.18.44 a group
+        // of tasks that wake each other without end may keep them from it (mended by 101f3498b4bd).
+        let source = "while :; do dd if=/dev/zero bs=512 count=20000 status=none; sleep 0.02; done";
+        let script = format!("({source}){} > /dev/null", " | cat".repeat(processes - 1));
+        let shell = Command::new("taskset")
+            .args(["-c", "0", "sh", "-c", &script])
             .process_group(0)
             .spawn();
         Self(shell.expect("taskset"))
@@ -83,8 +85,9 @@ fn latency_of_switches_between_address_spaces() {
     assert!(20e-9 < corrected && corrected < raw && raw < 50e-6);
     let [count, of_threads] = [between, &latency["same_address_space"]["all"]]
         .map(|figures| number(&figures["raw"]["count"]));
+    // The shell runs in the same one as its child until that has a program of its own.
     assert!(
-        count > 1_000.0 && of_threads == 0.0,
+        count > 1_000.0 && of_threads < 0.01 * count,
         "{count}, of threads {of_threads}"
     );
 }

@@ -110,34 +110,42 @@ fn a_sleep_with_nobody_between_changes_no_address_space() {
     );
 }
 
-/// Medians are not kept here, and means have the moments in them that a host takes away: the least of three.
+/// Means of the switches of one run that kept the TLB and of those that flushed it, in ns.
+fn means_of_ring(processes: usize) -> [Option<f64>; 2] {
+    let (before, after) = passed_round(processes, sized(20_000));
+    let mean = |before: &Histogram, after: &Histogram| {
+        let count = after.count() - before.count();
+        (count > 100).then(|| (after.sum - before.sum) as f64 / count as f64)
+    };
+    [
+        mean(&before.kept_time, &after.kept_time),
+        mean(&before.flushed_time, &after.flushed_time),
+    ]
+}
+
+/// The host changes its speed, and means have the moments in them that it takes away: neighbours are compared, and
+/// most of them decide.
 #[test]
 fn a_change_that_flushes_takes_longer_than_one_that_keeps() {
-    let of_ring = |processes: usize| {
-        let means = (0..3).map(|_| {
-            let (before, after) = passed_round(processes, sized(20_000));
-            let mean = |before: &Histogram, after: &Histogram| {
-                let count = after.count() - before.count();
-                (count > 100).then(|| (after.sum - before.sum) as f64 / count as f64)
-            };
-            (
-                mean(&before.kept_time, &after.kept_time),
-                mean(&before.flushed_time, &after.flushed_time),
-            )
-        });
-        let (kept, flushed): (Vec<_>, Vec<_>) = means.unzip();
-        [kept, flushed].map(|means| means.into_iter().flatten().reduce(f64::min))
-    };
-    let ([kept, none_flushed], [none_kept, flushed]) = (of_ring(2), of_ring(8));
-    println!("kept {kept:?} ns, flushed {flushed:?} ns");
+    let pairs: Vec<_> = (0..9)
+        .map(|_| {
+            let ([kept, none_flushed], [none_kept, flushed]) = (means_of_ring(2), means_of_ring(8));
+            if !emulated() {
+                assert_eq!((none_flushed, none_kept), (None, None));
+            }
+            kept.zip(flushed)
+        })
+        .collect();
+    println!("kept and flushed, ns: {pairs:?}");
     if emulated() {
         return;
     }
-    assert_eq!((none_flushed, none_kept), (None, None));
-    let (kept, flushed) = (kept.expect("kept"), flushed.expect("flushed"));
+    let mut pairs: Vec<_> = pairs.into_iter().map(|pair| pair.expect("both")).collect();
+    pairs.sort_by(|(a, b), (c, d)| (b / a).total_cmp(&(d / c)));
+    let (kept, flushed) = pairs[pairs.len() / 2];
     assert!(
         (20.0..2_000.0).contains(&kept) && kept < flushed && flushed < 5_000.0,
-        "kept {kept} ns, flushed {flushed} ns"
+        "kept {kept} ns, flushed {flushed} ns, of {pairs:?}"
     );
 }
 

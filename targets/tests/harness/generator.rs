@@ -28,6 +28,15 @@ impl Load {
             .option("--warm-up", "0")
     }
 
+    /// Of so many connections in closed loops over so much time, without a warm-up.
+    pub(crate) fn closed(address: SocketAddr, connections: u32, duration: &str) -> Self {
+        Self::with_defaults(address)
+            .flag("--closed")
+            .option("--connections", connections)
+            .option("--duration", duration)
+            .option("--warm-up", "0")
+    }
+
     /// As the program does it without options.
     pub(crate) fn with_defaults(address: SocketAddr) -> Self {
         let load = Self {
@@ -133,6 +142,16 @@ fn serve(mut stream: TcpStream, behave: &Behaviour) {
         }
         number += 1;
     }
+}
+
+/// Answers each connection 100 times a second, but its first PING at once.
+pub(crate) fn slow_server() -> SocketAddr {
+    misbehaving_server(|number, stream| {
+        if number > 0 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        pong(stream)
+    })
 }
 
 /// Answers PINGs; stalls everything from 1 s to 2 s after the first.
