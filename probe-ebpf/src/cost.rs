@@ -114,6 +114,14 @@ pub fn statistics_on() -> bool {
         .is_ok_and(|text| text.trim() == "1")
 }
 
+/// Whether what programs cost can be found out here: `None`, or why not.
+pub fn refused() -> Option<String> {
+    (!statistics_on())
+        .then(|| Statistics::enable().err())
+        .flatten()
+        .map(|error| error.to_string())
+}
+
 /// Keeps run-time statistics on while it lives. They cost every program two readings of the clock.
 #[derive(Debug)]
 pub struct Statistics {

@@ -14,6 +14,7 @@ use crate::{
 };
 use anyhow::Result;
 use probe_ebpf::{
+    cost,
     counters::Refused,
     platform,
     probes::{self, ASKED_FOR, PROBES, Probe},
@@ -117,13 +118,13 @@ fn look() -> Findings {
         // Nothing is measured where the watch cannot run.
         status: not_ok.unwrap_or(check.status),
     };
+    let named = |measure: &str| Method {
+        measure: measure.into(),
+        method: without_probe(measure).unwrap_or_default().into(),
+    };
     for (measure, opened) in counters::check() {
         let check = perf_counters(measure, opened);
-        let method = Method {
-            measure: measure.into(),
-            method: without_probe(measure).unwrap_or_default().into(),
-        };
-        measures.push(of_check(&check, method));
+        measures.push(of_check(&check, named(measure)));
         checks.push(check);
     }
     let hierarchy = Hierarchy::look().ok();
@@ -131,8 +132,12 @@ fn look() -> Findings {
         measure: "marginal_bytes_per_connection".into(),
         method: "the counter of its own memory cgroup".into(),
     });
+    let (statistics, servers) = (program_statistics(), reference_servers());
     measures.extend([of_check(&memory, marginal), of_check(&own, own::method())]);
-    checks.extend([memory, own, open_files(), reference_servers()]);
+    let of_compare = ["client", "user_space_switches"];
+    measures.extend(of_compare.map(|measure| of_check(&servers, named(measure))));
+    measures.push(of_check(&statistics, named("observer")));
+    checks.extend([memory, own, statistics, open_files(), servers]);
     let can_compare = checks
         .iter()
         .all(|check| !check.essential || check.status == Status::Ok);
@@ -308,6 +313,19 @@ fn own_memory() -> Check {
         Err(reason) => check.missing(
             "not to be walked",
             format!("{reason}; without it there is no own memory of processes"),
+        ),
+    }
+}
+
+fn program_statistics() -> Check {
+    let check = Check::new("statistics of BPF programs", false);
+    match cost::refused() {
+        None => check.ok("may be switched on"),
+        Some(reason) => check.missing(
+            "refused",
+            format!(
+                "{reason}; needs CAP_SYS_ADMIN, without it there is no cost of our own programs"
+            ),
         ),
     }
 }

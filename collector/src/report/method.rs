@@ -42,6 +42,9 @@ const USER_SPACE: &str = "all threads together; one switch in so many is timed, 
     until the next goes on, if the thread had nothing to wait for in between; mean of those in the \
     window, less what taking the time adds; tasks from the beginning of the watch";
 
+const OBSERVER: &str = "BPF programs by the kernel's run-time statistics, switched on for short periods unless the \
+    host keeps them; maps by memlock in their fdinfo; the collector by CLOCK_PROCESS_CPUTIME_ID and /proc/self/statm";
+
 /// What was made of the figures that were read.
 const MADE_OF_THEM: &[(&str, &str)] = &[
     ("memory_accounted", ACCOUNTED),
@@ -57,6 +60,7 @@ const MADE_OF_THEM: &[(&str, &str)] = &[
     ("user_space_switches", USER_SPACE),
     ("creation_latency", CREATION_LATENCY),
     ("creation_latency_in_kernel", CREATION_LATENCY_IN_KERNEL),
+    ("observer", OBSERVER),
 ];
 
 /// How a measure is taken that no probe takes; `measure` is its name in the report.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Problem, growth};
+use super::method::without_probe;
 use super::window::totals_of;
 use crate::snapshot::{self, Run, Snapshot};
 
@@ -35,6 +36,9 @@ pub struct Observer {
     pub cpu_seconds: f64,
     /// The most memory it was seen to have resident, in bytes.
     pub rss_bytes: u64,
+    /// How all this is measured.
+    #[serde(default)]
+    pub method: String,
 }
 
 /// What a BPF program cost.
@@ -65,6 +69,7 @@ pub struct Map {
 impl Observer {
     /// Takes in what watching one run cost.
     pub(super) fn add(&mut self, run: &Run) -> Result<(), Problem> {
+        self.method = without_probe("observer").unwrap_or_default().to_owned();
         let cpu_ns = growth(run.before.observer_cpu_ns, run.end.observer_cpu_ns, || {
             "CPU time of connscope".to_owned()
         })?;

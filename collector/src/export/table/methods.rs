@@ -87,8 +87,9 @@ pub(super) fn methods(report: &Report) -> Vec<Note> {
             .iter()
             .find_map(|target| method(&target.measures))
     };
-    METHODS
+    let of_targets = METHODS
         .iter()
-        .filter_map(|(about, method)| Some(((*about).to_owned(), of_any(*method)?.clone())))
-        .collect()
+        .filter_map(|(about, method)| Some(((*about).to_owned(), of_any(*method)?.clone())));
+    let observer = ("observer".to_owned(), report.observer.method.clone());
+    of_targets.chain([observer]).collect()
 }

@@ -19,7 +19,7 @@ use super::fault_cells::{
 use super::figures::Figure;
 use super::footnotes::Footnotes;
 use super::grid;
-use super::switch_latency::{self, between_spaces, idle, kernel_threads, same_space};
+use super::switch_latency::{self, between_spaces, p50_of, raw_p50_of, same_space};
 use super::units;
 use super::user_space_cells::{alive, begun, mean_time, per_request, per_second, timed};
 
@@ -134,6 +134,15 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("same space p50", |c| same_space(c, |l| l.p50_seconds)),
             ("same space p90", |c| same_space(c, |l| l.p90_seconds)),
             ("same space p99", |c| same_space(c, |l| l.p99_seconds)),
+            ("  voluntary p50", |c| {
+                p50_of(c, |l| &l.same_address_space.voluntary)
+            }),
+            ("  preempted p50", |c| {
+                p50_of(c, |l| &l.same_address_space.preempted)
+            }),
+            ("  as recorded p50", |c| {
+                raw_p50_of(c, |l| &l.same_address_space.all)
+            }),
             ("between spaces p50", |c| {
                 between_spaces(c, |l| l.p50_seconds)
             }),
@@ -143,9 +152,18 @@ const GROUPS: &[(&str, &[(&str, Cell)])] = &[
             ("between spaces p99", |c| {
                 between_spaces(c, |l| l.p99_seconds)
             }),
-            ("with idle p50", |c| idle(c, |l| l.p50_seconds)),
+            ("  voluntary p50", |c| {
+                p50_of(c, |l| &l.different_address_space.voluntary)
+            }),
+            ("  preempted p50", |c| {
+                p50_of(c, |l| &l.different_address_space.preempted)
+            }),
+            ("  as recorded p50", |c| {
+                raw_p50_of(c, |l| &l.different_address_space.all)
+            }),
+            ("with idle p50", |c| p50_of(c, |l| &l.idle.all)),
             ("kernel threads p50", |c| {
-                kernel_threads(c, |l| l.p50_seconds)
+                p50_of(c, |l| &l.kernel_thread.all)
             }),
             ("switches timed", switch_latency::timed),
         ],

@@ -5,26 +5,33 @@ use super::figures::Figure;
 use super::part::Note;
 use super::units;
 use crate::report::Report;
-use crate::report::switch_latency::{Corrected, Kind, SwitchLatency};
+use crate::report::switch_latency::{Corrected, Figures, SwitchLatency};
 
 /// Between tasks that share an address space.
 pub(super) fn same_space(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> Figure {
-    cell(c, |latency| &latency.same_address_space, figure)
+    corrected(c, |latency| &latency.same_address_space.all, figure)
 }
 
 /// Between tasks that do not.
 pub(super) fn between_spaces(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> Figure {
-    cell(c, |latency| &latency.different_address_space, figure)
+    corrected(c, |latency| &latency.different_address_space.all, figure)
 }
 
-/// To or from idle; left out where there is nothing to tell.
-pub(super) fn idle(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> Figure {
-    if_told(cell(c, |latency| &latency.idle, figure))
+/// The corrected median of some of the switches; left out where there is nothing to tell.
+pub(super) fn p50_of(c: &Column<'_>, some: fn(&SwitchLatency) -> &Figures) -> Figure {
+    match corrected(c, some, |corrected| corrected.p50_seconds) {
+        Figure::Value(median) => Figure::Value(median),
+        _ => Figure::Absent,
+    }
 }
 
-/// To or from threads of the kernel, likewise.
-pub(super) fn kernel_threads(c: &Column<'_>, figure: fn(&Corrected) -> f64) -> Figure {
-    if_told(cell(c, |latency| &latency.kernel_thread, figure))
+/// Their median as recorded, the instrument's share in it, likewise.
+pub(super) fn raw_p50_of(c: &Column<'_>, some: fn(&SwitchLatency) -> &Figures) -> Figure {
+    let latency = c.kernel.switch_latency.as_ref();
+    match latency.and_then(|latency| some(latency).raw.p50_seconds) {
+        Some(median) => Figure::Value(units::time(median)),
+        None => Figure::Absent,
+    }
 }
 
 /// Of all kinds, whose time was taken.
@@ -42,22 +49,15 @@ pub(super) fn timed(c: &Column<'_>) -> Figure {
     Figure::Value(units::count(timed as f64))
 }
 
-fn if_told(figure: Figure) -> Figure {
-    match figure {
-        Figure::Value(_) => figure,
-        _ => Figure::Absent,
-    }
-}
-
-fn cell(
+fn corrected(
     c: &Column<'_>,
-    kind: fn(&SwitchLatency) -> &Kind,
+    some: fn(&SwitchLatency) -> &Figures,
     figure: fn(&Corrected) -> f64,
 ) -> Figure {
     let Some(latency) = &c.kernel.switch_latency else {
         return Figure::Missing(c.unavailable(&["switch_latency"]));
     };
-    let figures = &kind(latency).all;
+    let figures = some(latency);
     let corrected = figures.corrected.as_ref();
     Figure::of(
         corrected.map(|corrected| units::time(figure(corrected))),
