@@ -85,6 +85,43 @@ pub fn vfork_and_wait(told: &Told) {
     wait(pid);
 }
 
+/// The same, but the child, which its parent waits for within the call, sleeps first.
+#[allow(deprecated)]
+pub fn vfork_that_sleeps(time: Duration, told: &Told) {
+    let request = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    let begun = Instant::now();
+    // SAFETY: the child, on this stack, makes system calls alone, the first with a time that outlives it.
+    let pid = unsafe { libc::vfork() };
+    if pid == 0 {
+        // SAFETY: see above.
+        unsafe {
+            libc::syscall(libc::SYS_nanosleep, &raw const request, 0);
+            libc::_exit(0);
+        }
+    }
+    told.add(begun, pid > 0);
+    wait(pid);
+}
+
+/// By the C library's `clone`: a child on a stack of its own, with a copy of the memory.
+pub fn clone_and_wait(told: &Told) {
+    extern "C" fn nothing(_: *mut libc::c_void) -> libc::c_int {
+        0
+    }
+    let mut stack = vec![0_u8; 64 << 10];
+    let begun = Instant::now();
+    // SAFETY: the child has a copy of the stack, which grows down from its end.
+    let pid = unsafe {
+        let end = stack.as_mut_ptr().add(stack.len());
+        libc::clone(nothing, end.cast(), libc::SIGCHLD, std::ptr::null_mut())
+    };
+    told.add(begun, pid > 0);
+    wait(pid);
+}
+
 /// Runs a program without arguments, and waits for its end.
 pub fn spawn_and_wait(program: &std::ffi::CStr, told: &Told) {
     let arguments = [program.as_ptr().cast_mut(), std::ptr::null_mut()];

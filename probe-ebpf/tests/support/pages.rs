@@ -1,5 +1,5 @@
 //! Pages that are mapped, and then written or read one by one.
-#![allow(unreachable_pub)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::{fs::File, io::Write, os::fd::FromRawFd, ptr};
 
