@@ -294,7 +294,12 @@ fn a_child_runs_first_when_its_parent_lets_it() {
         "{mean:.0} ns to the first run, {:.0} ns from fork to wait",
         told.mean_ns()
     );
-    assert_near("first run", mean, told.mean_ns(), 0.05);
+    // It is there when its parent has begun to fork, and before that has forked.
+    assert!(
+        (SPIN.as_nanos() as f64..told.mean_ns()).contains(&mean),
+        "{mean} ns, fork to wait {} ns",
+        told.mean_ns()
+    );
 }
 
 #[test]
