@@ -19,6 +19,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 const SIZE: (u16, u16) = (24, 80);
@@ -108,6 +109,24 @@ fn keys_and_sizes() {
     drop(load);
     served.running.end_by(SIGTERM).exits(0);
     before.assert_nothing_left();
+}
+
+/// A key that comes as the terminal changes its size, at any moment of that.
+#[test]
+fn no_key_is_lost_as_the_size_changes() {
+    let waiting = Waiting::new("read x");
+    let mut terminal = top(&waiting.pid().to_string(), "--interval 100ms", SIZE);
+    for turn in 0..100_u16 {
+        terminal.resize(24 + turn % 2, 80);
+        std::thread::sleep(Duration::from_micros(20 * u64::from(turn)));
+        terminal.press(" ");
+        let is_paused = turn % 2 == 0;
+        wait_for("change", || {
+            (terminal.text().contains(" paused ") == is_paused).then_some(())
+        });
+    }
+    terminal.press("q");
+    assert_eq!(terminal.finish().code(), Some(0));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use anyhow::{Context, Result, bail};
-use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use crossterm::event::{self, Event, KeyEventKind};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -26,6 +26,8 @@ use std::{
 };
 use watching::Watching;
 
+/// For keys that are there: crossterm looks at nothing within no time.
+const AT_ONCE: Duration = Duration::from_millis(5);
 /// A signal that comes between a look at it and the wait is seen this late.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -146,7 +148,7 @@ impl Shown {
     /// Does what all keys say that were pressed.
     fn take_keys(&mut self) -> Result<Action> {
         let mut is_changed = false;
-        while event::poll(Duration::ZERO).context(GONE)? {
+        while event::poll(AT_ONCE).context(GONE)? {
             let action = match event::read().context(GONE)? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => self.state.key(key),
                 Event::Resize(..) => Action::Draw,

@@ -3,7 +3,7 @@
 use super::columns::Column;
 use super::figures::{Frame, Key, Row};
 use super::history::{History, Point};
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 mod rows;
 
