@@ -91,6 +91,8 @@ pub enum Unit {
     Number,
     /// 1 or 0.
     YesNo,
+    /// The share of a variance that a line explains, R²: from 0 to 1.
+    RSquared,
 }
 
 /// What a figure is.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -99,6 +100,80 @@ fn figures_of_the_kernel_are_those_that_it_is_built_with() {
         (12_000.0..=20_000.0).contains(&kernel_stack),
         "THREAD_SIZE is 16 KiB: {kernel_stack}"
     );
+}
+
+/// Tasks of SCHED_RR at one priority take turns by a quantum that the kernel tells (sched_rr_get_interval(2)); the two
+/// that share a CPU inherit the policy.
+#[test]
+fn a_time_slice_is_the_quantum_of_the_policy() {
+    let mut command = Command::new("chrt");
+    command.args(["--rr", "1", CONNSCOPE]);
+    command.args("claims --quick --quiet --format json --only timeslice".split(' '));
+    let report = Ended::of(command).exits(0).report();
+    let mut quantum = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut asleep = Command::new("chrt");
+    asleep.args(["--rr", "1", "sleep", "60"]);
+    let mut asleep = asleep.spawn().expect("chrt");
+    let pid = libc::pid_t::try_from(asleep.id()).expect("a pid");
+    wait_for("SCHED_RR", || {
+        // SAFETY: takes a pid only.
+        let policy = unsafe { libc::sched_getscheduler(pid) };
+        (policy == libc::SCHED_RR).then_some(())
+    });
+    // SAFETY: the kernel writes a timespec into ours.
+    let said = unsafe { libc::sched_rr_get_interval(pid, &raw mut quantum) };
+    asleep.kill().and_then(|()| asleep.wait()).expect("ours");
+    assert_eq!(said, 0);
+    let quantum = quantum.tv_sec as f64 + quantum.tv_nsec as f64 / 1e9;
+    // The window need not begin and end with a turn, and the kernel takes the CPU from such tasks for others
+    // now and then (sched_rt_runtime_us).
+    let slice = median(&report, "timeslice", 1, "");
+    assert!(
+        (0.4 * quantum..=1.6 * quantum).contains(&slice),
+        "{slice} where the quantum is {quantum}"
+    );
+}
+
+/// Each takes no more than planned and half as much again, but for the time that it waited for a CPU: the host's load
+/// while it ran.
+#[test]
+fn claims_take_as_long_as_planned() {
+    let begun = Instant::now();
+    let report = report("timeslice,switch-waste,thread-create,sharing");
+    let took = begun.elapsed().as_secs_f64();
+    let measurements = report["measurements"].as_array().expect("a list");
+    let sum = |field: &str| {
+        measurements
+            .iter()
+            .map(|it| number(&it[field]))
+            .sum::<f64>()
+    };
+    let (planned, seconds) = (sum("planned_seconds"), sum("seconds"));
+    assert!(
+        measurements.len() >= 4 && planned > 1.0,
+        "{measurements:#?}"
+    );
+    assert!(seconds <= took, "{seconds} of {took}");
+    let loaded = loaded();
+    assert!(
+        seconds <= planned * 1.5 * loaded,
+        "{seconds} s where {planned} s were planned, {loaded} tasks for each CPU: {measurements:#?}"
+    );
+}
+
+/// Tasks that want a CPU, for each there is, over the last minute; one at least.
+fn loaded() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").expect("proc");
+    let load: f64 = text
+        .split(' ')
+        .next()
+        .and_then(|it| it.parse().ok())
+        .expect("a load");
+    let cpus = std::thread::available_parallelism().expect("CPUs").get() as f64;
+    (load / cpus).max(1.0)
 }
 
 /// Little's law: so many connections that each wait for 4.5 ms on the mean carry no more than that many requests in

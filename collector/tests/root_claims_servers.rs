@@ -5,6 +5,7 @@ mod program;
 
 use program::*;
 use serde_json::Value;
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 /// Rounds with `--quick`.
 const ROUNDS: u64 = 3;
@@ -16,7 +17,12 @@ impl Medians {
     #[track_caller]
     fn of(only: &str) -> Self {
         let words = format!("claims --quick --quiet --format json --only {only}");
-        let report = Ended::of(connscope(&words)).exits(0).report();
+        Self::said_by(connscope(&words))
+    }
+
+    #[track_caller]
+    fn said_by(command: Command) -> Self {
+        let report = Ended::of(command).exits(0).report();
         let all = |value: &Value, name: &str| value[name].as_array().expect("a list").clone();
         let claims = all(&report, "claims");
         let tests = claims.iter().flat_map(|claim| all(claim, "tests"));
@@ -43,7 +49,7 @@ impl Medians {
             "[[claim]]\nid = \"mine\"\nclaim = \"it is nothing\"\n\
              [[claim.test]]\nmeasure = \"{measure}\"\nat_most = 0\n"
         );
-        std::fs::write(&file, mine).expect("written");
+        fs::write(&file, mine).expect("written");
         Self::of(&format!("mine --file {}", file.display()))
     }
 
@@ -101,4 +107,37 @@ fn one_thread_uses_one_cpu() {
     let medians = Medians::of_measure("cpus_used");
     medians.within("cpus_used", "event-loop", 0.8 / cpus, 1.05 / cpus);
     medians.within("cpus_used", "async-tasks", 0.9, 1.0);
+}
+
+/// A hard limit of open files bounds the connections of one process to it, whatever memory is free.
+#[test]
+fn a_planted_limit_of_open_files_bounds_connections() {
+    const LIMIT: f64 = 4_321.0;
+    let mut command = Command::new("prlimit");
+    command.args([&format!("--nofile={LIMIT}"), CONNSCOPE]);
+    command.args("claims --quick --quiet --format json --only max-connections".split(' '));
+    let medians = Medians::said_by(command);
+    for model in ["event-loop", "async-tasks"] {
+        medians.within("connections_limit", model, LIMIT, LIMIT);
+    }
+}
+
+/// What the program of the model says of its runtime is what is told, median and unit.
+#[test]
+fn goroutines_cost_what_their_program_says() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let binary = folder.path().join("connscope-target");
+    fs::copy(target(), &binary).expect("room for a copy");
+    let program = folder.path().join("connscope-target-goroutines");
+    let said =
+        r#"{"create_seconds": [3e-7, 2e-7, 9e-7], "switch_seconds": [5e-8], "stack_bytes": 4096}"#;
+    fs::write(&program, format!("#!/bin/sh\necho '{said}'\n")).expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let medians = Medians::of(&format!(
+        "task-create,task-switch,task-stack --target-binary {}",
+        binary.display()
+    ));
+    medians.within("goroutine_create", "", 3e-7, 3e-7);
+    medians.within("goroutine_switch", "", 5e-8, 5e-8);
+    medians.within("goroutine_stack", "", 4096.0, 4096.0);
 }

@@ -74,6 +74,21 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// What a program says on stdout, run to its end.
+pub(crate) fn said(command: &mut Command) -> Result<Vec<u8>> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => bail!(
+            "{program} failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ),
+    }
+}
+
 fn user_id() -> Result<String> {
     let output = Command::new("id")
         .arg("-u")

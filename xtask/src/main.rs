@@ -10,6 +10,7 @@ mod demo;
 mod fuzz;
 mod host;
 mod manuals;
+mod package;
 mod runtimes;
 mod servers;
 mod setup;
@@ -19,9 +20,11 @@ mod vm;
 mod workspace;
 
 use clap::{Args, Parser, Subcommand};
+use manuals::Prefix;
 use setup::Purpose;
 use std::process::ExitCode;
 use test::Tier;
+use workspace::Workspace;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +36,7 @@ Examples:
   cargo xtask test-vm                 the kernel half's root tests on the oldest and newest kernels
   cargo xtask check                   formatting, lints, who may know whom
   cargo xtask claims -- --quick       every claim, on databases of its own
+  cargo xtask package                 a Debian package: programs, manual pages, completions, dashboards
   cargo xtask fuzz --seconds 3600     any bytes for the reference servers' protocol, for an hour
   cargo xtask soak --minutes 20       the exporter, while everything it watches comes and goes
   cargo xtask bench                   every benchmark, one after another
@@ -63,6 +67,9 @@ enum Command {
     TestVm(TestVmArgs),
     /// Check formatting, lints (warnings denied), crate edges, imports and file names
     Check(SetupArgs),
+    /// Set up, build, and make a Debian package in target/debian/: connscope and connscope-target with manual
+    /// pages, completions for bash, zsh and fish, dashboards and documentation; not the servers in Go and Java
+    Package(SetupArgs),
     /// Set up and look for input that breaks a session of the reference servers
     Fuzz(FuzzArgs),
     /// Set up and run the exporter while everything it watches comes and goes: nothing of it may grow
@@ -201,7 +208,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Build(setup) => {
             setup.unless_refused(Purpose::Programs)?;
             cargo::build_programs()?;
-            manuals::write()?;
+            let release = Workspace::read()?.target_directory.join("release");
+            let share = release.join("share");
+            manuals::write(&release, &share, Prefix::Local)?;
+            eprintln!("manual pages and completions are in {}", share.display());
             runtimes::build()?;
             Ok(ExitCode::SUCCESS)
         }
@@ -226,6 +236,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(setup) => {
             setup.unless_refused(Purpose::Build)?;
             check::run()
+        }
+        Command::Package(setup) => {
+            setup.unless_refused(Purpose::Build)?;
+            cargo::build_programs()?;
+            let target = Workspace::read()?.target_directory;
+            let package = package::build(&target.join("release"), &target.join("debian"))?;
+            println!("{}", package.display());
+            Ok(ExitCode::SUCCESS)
         }
         Command::Fuzz(args) => {
             args.setup.unless_refused(Purpose::Fuzz)?;

@@ -43,7 +43,7 @@ const DERIVED: [Derived; 4] = [
         figures: &[
             Spec {
                 name: "fork_r_squared",
-                unit: Unit::Number,
+                unit: Unit::RSquared,
                 axis: "",
                 method: "of the line through the medians of fork over the parent's resident pages: the \
                          share of the variance that it explains",

@@ -65,6 +65,10 @@ impl Package {
 
 pub(crate) const PACKAGES: &[Package] = &[
     build("clang", "compiles the kernel programs to BPF"),
+    build(
+        "dpkg-dev",
+        "finds what a Debian package of the programs depends on",
+    ),
     build("gcc", "compiles libbpf, and links"),
     build(
         "libc6-dev",

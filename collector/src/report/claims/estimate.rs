@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::super::spread::median;
 use super::super::student::t_quantile;
-use crate::figures::Round;
+use crate::figures::{Round, Unit};
 
 /// What samples say of a figure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -20,7 +20,8 @@ pub struct Estimate {
     /// The largest of them.
     pub max: f64,
     /// The 95 % confidence interval of the median, from what the rounds differ by: Student's t over the
-    /// logarithms of their medians, or over these where not all are above 0. None of one round.
+    /// logarithms of their medians, or over these where not all are above 0; of R² over Fisher's z, so that it stays
+    /// from 0 to 1. None of one round.
     pub confidence_95: Option<[f64; 2]>,
     /// Samples.
     pub samples: u64,
@@ -29,9 +30,9 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Of the samples of these rounds; none of no samples.
+    /// Of the samples of these rounds, in this unit; none of no samples.
     #[must_use]
-    pub fn of(rounds: &[Round]) -> Option<Self> {
+    pub fn of(rounds: &[Round], unit: Unit) -> Option<Self> {
         let medians: Vec<f64> = rounds.iter().filter_map(|it| median(&it.samples)).collect();
         let mut all: Vec<f64> = rounds.iter().flat_map(|it| it.samples.clone()).collect();
         all.sort_by(f64::total_cmp);
@@ -42,7 +43,8 @@ impl Estimate {
             p75: quantile(&all, 0.75),
             min: quantile(&all, 0.0),
             max: quantile(&all, 1.0),
-            confidence_95: interval(&medians).map(|[from, to]| [from.min(middle), to.max(middle)]),
+            confidence_95: interval(&medians, unit)
+                .map(|[from, to]| [from.min(middle), to.max(middle)]),
             samples: all.len() as u64,
             rounds: medians.len() as u64,
         })
@@ -57,8 +59,8 @@ fn quantile(sorted: &[f64], fraction: f64) -> f64 {
 }
 
 /// The 95 % confidence interval by Student's t; over the logarithms where all values are above 0, since what
-/// disturbs a measurement makes it so many times as large.
-fn interval(values: &[f64]) -> Option<[f64; 2]> {
+/// disturbs a measurement makes it so many times as large; of R² over Fisher's z, `atanh(R)`.
+fn interval(values: &[f64], unit: Unit) -> Option<[f64; 2]> {
     let degrees = u32::try_from(values.len().checked_sub(1)?).ok()?;
     if degrees == 0 {
         return None;
@@ -66,13 +68,24 @@ fn interval(values: &[f64]) -> Option<[f64; 2]> {
     if values.iter().all(|value| *value == values[0]) {
         return Some([values[0]; 2]);
     }
-    match values.iter().all(|value| *value > 0.0) {
-        true => {
-            let logarithms: Vec<f64> = values.iter().map(|value| value.ln()).collect();
-            Some(of_mean(&logarithms, degrees).map(f64::exp))
-        }
-        false => Some(of_mean(values, degrees)),
-    }
+    let over = |scale: fn(&f64) -> f64| {
+        let scaled: Vec<f64> = values.iter().map(scale).collect();
+        of_mean(&scaled, degrees)
+    };
+    Some(match unit {
+        Unit::RSquared => over(fisher_z).map(|z| z.max(0.0).tanh().powi(2)),
+        _ if values.iter().all(|value| *value > 0.0) => over(|value| value.ln()).map(f64::exp),
+        _ => over(|value| *value),
+    })
+}
+
+/// Of R² that is 1 but for the last digit where it is 1, since that has none.
+fn fisher_z(r_squared: &f64) -> f64 {
+    r_squared
+        .clamp(0.0, 1.0 - f64::EPSILON)
+        .sqrt()
+        .min(1.0 - f64::EPSILON)
+        .atanh()
 }
 
 fn of_mean(values: &[f64], degrees: u32) -> [f64; 2] {

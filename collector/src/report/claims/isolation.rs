@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Estimate;
-use crate::figures::{ClaimsRun, Point};
+use crate::figures::{ClaimsRun, Point, Unit};
 
 /// The levels of a database.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -86,7 +86,7 @@ impl Level {
         let at = format!("{database}, {level}");
         let median = |name: &str| {
             let point = points(run, name).find(|point| point.at == at)?;
-            Some(Estimate::of(&point.rounds)?.median)
+            Some(Estimate::of(&point.rounds, Unit::Number)?.median)
         };
         Self {
             level: level.to_owned(),

@@ -24,7 +24,12 @@ pub(super) fn test(test: &Test, run: &ClaimsRun) -> Tested {
     let about = figure.map(|figure| &figure.about);
     let per = test.per.as_ref().map(|per| (per, named(per)));
     let points = figure.map_or_else(Vec::new, |figure| chosen(figure, test, per.map(|it| it.1)));
-    let results: Vec<Measured> = points.iter().filter_map(|it| measured(it, test)).collect();
+    let unit = match per {
+        Some(_) => Unit::Number,
+        None => about.map_or(Unit::Number, |about| about.unit),
+    };
+    let results = points.iter().filter_map(|it| measured(it, unit, test));
+    let results: Vec<Measured> = results.collect();
     let (verdict, reason) = match results.is_empty() {
         true => without_figure(test, run),
         false => over_axis(&results, about.and_then(|it| it.axis.as_deref())),
@@ -38,10 +43,7 @@ pub(super) fn test(test: &Test, run: &ClaimsRun) -> Tested {
         measure: test.measure.clone(),
         label: label(test),
         per: test.per.clone(),
-        unit: match per {
-            Some(_) => Unit::Number,
-            None => about.map_or(Unit::Number, |about| about.unit),
-        },
+        unit,
         axis: about.and_then(|about| about.axis.clone()),
         method: about.map_or_else(String::new, |about| about.method.clone()),
         claimed: test.claimed,
@@ -106,8 +108,8 @@ fn ratio(point: &Point, per: &Point) -> Option<Point> {
     })
 }
 
-fn measured(point: &Point, test: &Test) -> Option<Measured> {
-    let estimate = Estimate::of(&point.rounds)?;
+fn measured(point: &Point, unit: Unit, test: &Test) -> Option<Measured> {
+    let estimate = Estimate::of(&point.rounds, unit)?;
     let verdict = within(&estimate, test.at_least, test.at_most);
     let factor = match verdict {
         Verdict::DoesNotHold => factor(estimate.median, test),

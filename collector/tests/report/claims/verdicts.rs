@@ -34,7 +34,8 @@ fn the_interval_is_of_what_rounds_differ_by() {
         let off = [0, 1].map(|it| (interval[it] - expected[it]).abs());
         assert!(off.iter().all(|off| *off < 1e-6), "{interval:?}");
     };
-    let estimate = Estimate::of(&rounds(&[&[1.0, 0.0, 9.0], &[2.0], &[3.0]])).unwrap();
+    let of = |samples: &[&[f64]]| Estimate::of(&rounds(samples), Unit::Number);
+    let estimate = of(&[&[1.0, 0.0, 9.0], &[2.0], &[3.0]]).unwrap();
     near(estimate.confidence_95, [0.457121759, 7.22329923]);
     assert_eq!(
         (estimate.median, estimate.samples, estimate.rounds),
@@ -44,15 +45,28 @@ fn the_interval_is_of_what_rounds_differ_by() {
         (estimate.min, estimate.p25, estimate.p75, estimate.max),
         (0.0, 1.0, 3.0, 9.0)
     );
-    let with_zero = Estimate::of(&rounds(&[&[0.0], &[1.0], &[2.0]])).unwrap();
+    let with_zero = of(&[&[0.0], &[1.0], &[2.0]]).unwrap();
     near(with_zero.confidence_95, [-1.48413771, 3.48413771]);
-    let alike = Estimate::of(&rounds(&[&[3.0], &[3.0], &[3.0]])).unwrap();
+    let alike = of(&[&[3.0], &[3.0], &[3.0]]).unwrap();
     assert_eq!(alike.confidence_95, Some([3.0, 3.0]));
-    assert_eq!(
-        Estimate::of(&rounds(&[&[4.0, 5.0]])).unwrap().confidence_95,
-        None
-    );
-    assert_eq!(Estimate::of(&[]), None);
+    assert_eq!(of(&[&[4.0, 5.0]]).unwrap().confidence_95, None);
+    assert_eq!(of(&[]), None);
+}
+
+/// numpy.tanh(scipy.stats.t.interval(0.95, 2, loc=mean(z), scale=scipy.stats.sem(z)))**2 with z =
+/// numpy.arctanh(sqrt([0.95, 0.99, 0.999])); over logarithms the upper bound was 1.04.
+#[test]
+fn the_interval_of_r_squared_stays_from_0_to_1() {
+    let of = |samples: &[&[f64]]| Estimate::of(&rounds(samples), Unit::RSquared).unwrap();
+    let [from, to] = of(&[&[0.95], &[0.99], &[0.999]]).confidence_95.unwrap();
+    assert!((from - 0.326073006).abs() < 1e-6, "{from}");
+    assert!((to - 0.999941120).abs() < 1e-6, "{to}");
+    for wide in [[0.0, 0.5, 1.0], [1.0, 1.0, 0.9], [0.0, 0.0, 0.1]] {
+        let [from, to] = of(&[&wide[..1], &wide[1..2], &wide[2..]])
+            .confidence_95
+            .unwrap();
+        assert!(0.0 <= from && from < to && to <= 1.0, "{from} to {to}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(in crate::export) fn in_unit(unit: Unit) -> fn(f64) -> String {
         Unit::PerSecond => units::rate,
         Unit::Count => units::count,
         Unit::Share => units::percent,
-        Unit::Number | Unit::YesNo => units::number,
+        Unit::Number | Unit::YesNo | Unit::RSquared => units::number,
     }
 }
 
@@ -42,7 +42,7 @@ pub(in crate::export) fn with_interval(unit: Unit, result: &Measured) -> String 
         Unit::Seconds => units::Unit::Time,
         Unit::Bytes => units::Unit::Bytes,
         Unit::PerSecond => units::Unit::Rate,
-        Unit::Number => units::Unit::Number,
+        Unit::Number | Unit::RSquared => units::Unit::Number,
         Unit::Count => units::Unit::Count,
         Unit::Share | Unit::YesNo => {
             let [from, to] = [from, to].map(|bound| value(unit, bound));
