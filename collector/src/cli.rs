@@ -116,7 +116,8 @@ pub struct Windows {
     #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = share)]
     pub switch_windows: f64,
     /// Time that may be spent after the measured time on sampling what processes hold of their own,
-    /// as a share of the measured time, 0 to 100; 0 for never
+    /// as a share of the measured time, 0 to 100; 0 for never. Of what runs already as much again while it is
+    /// measured, whenever its connections have become more or fewer
     #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = share)]
     pub own_memory_budget: f64,
 }

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod doctor;
 mod expected;
 mod keeping;
+mod moments;
 mod output;
 pub mod record;
 pub mod report;

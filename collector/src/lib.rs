@@ -26,6 +26,7 @@ mod place;
 pub mod progress;
 pub mod record;
 pub mod report;
+mod rest;
 pub mod roles;
 pub mod sample;
 pub mod series;

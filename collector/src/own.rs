@@ -6,6 +6,7 @@
 //! kernel holds the lock of the address space for moments, and who is kept off the CPU with it keeps it longer.
 
 mod anonymous;
+mod whole;
 
 use crate::{
     errors::in_words,

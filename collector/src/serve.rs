@@ -12,6 +12,5 @@ pub mod out;
 mod pem;
 pub mod places;
 pub mod push;
-mod rest;
 pub mod search;
 pub mod web_config;

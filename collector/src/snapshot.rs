@@ -94,7 +94,8 @@ pub struct Run {
     pub start: Snapshot,
     /// When the measured window closed.
     pub end: Snapshot,
-    /// Memory of the target's own cgroup while connections were added, one point per step.
+    /// Memory of the target's own cgroup while connections were added, one point per step; of one that ran already
+    /// what all of its processes held of their own, one point for each moment at which connections rested.
     pub memory_points: Vec<MemoryPoint>,
     /// What the target's address spaces reserved at the same steps.
     #[serde(default)]
@@ -153,8 +154,8 @@ impl TargetKind {
 pub struct MemoryPoint {
     /// Open connections.
     pub connections: u32,
-    /// Bytes charged to the cgroup, kernel memory included; or of private writable mappings, summed
-    /// over address spaces.
+    /// Bytes charged to the cgroup, kernel memory included; or of processes' own; or of private writable mappings,
+    /// summed over address spaces.
     pub bytes: u64,
 }
 

@@ -5,7 +5,7 @@ use super::choice::{Chosen, Since};
 use super::login::Logins;
 use super::process::name_of;
 use super::running::{lives_in, now_after_boot};
-use super::telling::{Tellers, connections_of, roles_of};
+use super::telling::{Tellers, connections_of, open_connections_of, roles_of};
 use crate::clock::now_ns;
 use crate::roles::Roles;
 use crate::sample::Sampler;
@@ -160,6 +160,13 @@ impl Following {
             self.logins.join(&targets, number, connections);
         }
         Some(connections)
+    }
+
+    /// How many connections it has, likewise; none where that cannot be known.
+    #[must_use]
+    pub fn open_connections(&self, number: usize, snapshot: &Snapshot) -> Option<u32> {
+        let open = open_connections_of(&self.targets[number].chosen, snapshot)?.ok()?;
+        u32::try_from(open).ok()
     }
 
     /// The targets as they are in the end, with a snapshot that was just taken of each; and the logins, of which some

@@ -4,6 +4,7 @@
 use super::{
     expected::expected,
     keeping::Keeping,
+    moments::Moments,
     output::say,
     stacks::TakingStacks,
     targets::{asked, has_ended, load, log_in},
@@ -153,10 +154,13 @@ impl<'a> Watch<'a> {
         };
         let began_ns = first.first().map_or(0, |snapshot| snapshot.at_ns);
         keeping.take(Entry::Snapshots(first));
+        let own_budget = args.extent.windows.own_memory_budget;
+        let mut moments = Moments::begin(&own_sampler, following.targets().len(), own_budget);
         let mut waiting = Waiting {
             args,
             interval,
             quiet: self.quiet,
+            moments: &mut moments,
             following: &mut following,
             sampler: &mut sampler,
             stacks,
@@ -177,9 +181,10 @@ impl<'a> Watch<'a> {
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);
         keeping.take(Entry::Snapshots(last));
         timeline.end(rest, sampler.no_timeline(), keeping);
-        let targets = targets.into_iter().zip(owned);
-        let targets = targets.map(|(target, own)| Run {
+        let targets = targets.into_iter().zip(owned).zip(moments.end());
+        let targets = targets.map(|((target, own), memory_points)| Run {
             own,
+            memory_points,
             ..followed(target)
         });
         keeping.take(Entry::Watched(targets.collect()));
@@ -236,10 +241,11 @@ fn sample_own(
 }
 
 /// What the time until the end is spent with.
-struct Waiting<'a> {
+struct Waiting<'a, 'own> {
     args: &'a Watched,
     interval: Option<Duration>,
     quiet: bool,
+    moments: &'a mut Moments<'own>,
     following: &'a mut Following,
     sampler: &'a mut Sampler,
     stacks: Option<TakingStacks>,
@@ -248,7 +254,7 @@ struct Waiting<'a> {
     interrupt: &'a Interrupt,
 }
 
-impl Waiting<'_> {
+impl Waiting<'_, '_> {
     /// Waits; returns why the watch ended before its time, if it did.
     fn watch(&mut self) -> Result<Option<String>> {
         let begun = Instant::now();
@@ -309,6 +315,7 @@ impl Waiting<'_> {
         let now = self.sampler.read()?;
         let events = self.following.keep(self.sampler, &now)?;
         for event in &events {
+            self.moments.take(event);
             if !self.quiet {
                 say(&event.to_string());
             }
@@ -317,6 +324,7 @@ impl Waiting<'_> {
             let targets = self.following.targets().map(target).collect();
             self.keeping.take(Entry::Watched(targets));
         }
+        self.moments.look(self.following, &now, self.interrupt);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub struct Point {
     pub repeat: u64,
     /// Open connections.
     pub connections: u32,
-    /// Bytes charged to the target's cgroup, or reserved.
+    /// Bytes charged to the target's cgroup, or that all of its processes held of their own, or reserved.
     pub bytes: u64,
 }
 
@@ -129,6 +129,41 @@ impl Marginal {
                 .map(|reason| unavailable.unwrap_or(reason).to_owned()),
             method,
         }
+    }
+}
+
+/// A slope through moments of a watch needs so many connections between the fewest and the most, and this share of
+/// the most: less is lost in what connections do meanwhile.
+const RANGE_CONNECTIONS: u32 = 5;
+const RANGE_SHARE: f64 = 0.1;
+
+impl Marginal {
+    /// The slope through moments at which the connections of a target rested, over which it has no say;
+    /// `unavailable` as for [`Self::of`].
+    #[must_use]
+    pub fn of_moments(
+        repeats: &[&[MemoryPoint]],
+        unavailable: Option<&str>,
+        method: String,
+    ) -> Self {
+        let mut marginal = Self::of(repeats, 0, unavailable, method);
+        let [fewest, most] = marginal.connections.unwrap_or_default();
+        let needed = RANGE_CONNECTIONS.max((f64::from(most) * RANGE_SHARE).ceil() as u32);
+        if marginal.value.is_some() && most - fewest >= needed {
+            return marginal;
+        }
+        (marginal.value, marginal.confidence_95) = (None, None);
+        let seen = match marginal.points {
+            0 => "there was no moment at which the number of connections rested and processes could be looked at".to_owned(),
+            points => format!(
+                "moments of the watch at which the number of connections rested: {points}, with {fewest} to {most} of them"
+            ),
+        };
+        let reason = format!(
+            "{seen}; a slope needs three moments, {needed} connections apart; what each holds is in own_bytes"
+        );
+        marginal.reason = Some(unavailable.map_or(reason, str::to_owned));
+        marginal
     }
 }
 

@@ -10,6 +10,10 @@ const ACCOUNTED: &str = "living tasks at the end of the window, mean over repeat
 const MARGINAL: &str = "memory of the target's own cgroup, kernel memory included, by least squares \
     over connections at rest, with an intercept for each repeat; 95 % interval by Student's t, no narrower than the counter's \
     batches of 64 pages a CPU allow";
+const MOMENTS: &str = "anonymous pages, page tables, kernel stacks and buffers of sockets of the whole target: the \
+    kernel's account of all of its processes, less what those that were looked at (in random order, as for own_bytes) \
+    share on average; at moments of the watch at which the number of connections rested; by least squares over \
+    connections; 95 % interval by Student's t; what connections came to hold meanwhile by their work is in it";
 const RESERVED: &str = "private writable mappings, touched or not, summed over the target's address \
     spaces; by least squares over connections at rest, with an intercept for each repeat; 95 % interval by \
     Student's t";
@@ -49,6 +53,7 @@ const OBSERVER: &str = "BPF programs by the kernel's run-time statistics, switch
 const MADE_OF_THEM: &[(&str, &str)] = &[
     ("memory_accounted", ACCOUNTED),
     ("marginal_bytes_per_connection", MARGINAL),
+    ("own_memory_at_moments", MOMENTS),
     ("reserved_bytes_per_connection", RESERVED),
     ("client", CLIENT),
     ("creations", CREATIONS),

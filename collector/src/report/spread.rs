@@ -83,7 +83,11 @@ impl Spreads {
                 percentile_ns(&w.all.run_queue_wait, 99).map(|ns| ns / 1e9)
             }),
             marginal_bytes_per_connection: over(&|w| {
-                slope(&[&w.run.memory_points]).ok().map(|slope| slope.value)
+                let slope = slope(&[&w.run.memory_points]);
+                slope
+                    .ok()
+                    .map(|slope| slope.value)
+                    .filter(|_| !w.run.kind.ran_already())
             }),
             cpu_seconds: over(&|w| Some(cpu(w))),
             cpu_per_request_seconds: over(&|w| per_request(cpu(w), w.answered())),

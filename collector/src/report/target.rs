@@ -22,11 +22,14 @@ use crate::snapshot::{MemoryPoint, Recording, Run, TargetKind};
 
 /// The measure's name in the recording.
 const MARGINAL: &str = "marginal_bytes_per_connection";
+const OWN: &str = "own_bytes";
 const RESERVED: &str = "reserved_bytes_per_connection";
 
+/// What that is of a target that ran already: of moments at which it was looked at.
+const MOMENTS: &str = "own_memory_at_moments";
 /// Why a running process has no slope.
-const NO_CGROUP: &str = "no cgroup of its own was read";
-const NO_RAMP: &str = "no connections were added while it was watched";
+const NOT_RESERVED: &str = "of what runs already it is not measured";
+const NO_COUNT: &str = "how many connections it has is not known";
 
 /// A target with so many connections. Counts and distributions are sums over its repeats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -251,7 +254,7 @@ fn role(name: &str, windows: &[Window<'_>], basis: &Basis<'_>) -> Result<Role, E
 
 fn own(windows: &[Window<'_>], role: Option<&str>, recording: &Recording) -> Option<Own> {
     let runs = windows.iter().filter_map(|window| window.run.own.as_ref());
-    Own::of(runs, role, &method(recording, "own_bytes"))
+    Own::of(runs, role, &method(recording, OWN))
 }
 
 fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {
@@ -259,15 +262,23 @@ fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {
         .iter()
         .map(|window| window.run.memory_points.as_slice())
         .collect();
-    let of_host = recording.unavailable.iter().find(|u| u.measure == MARGINAL);
-    let of_host = of_host.map(|unavailable| unavailable.reason.as_str());
+    let lacking = |measure: &str| {
+        let it = recording
+            .unavailable
+            .iter()
+            .find(|it| it.measure == measure);
+        it.map(|it| it.reason.as_str())
+    };
     // What runs already shares a cgroup with others, and cannot be moved into one of its own.
-    let ran_already = windows[0].run.kind.ran_already();
-    let why_not = of_host.or(ran_already.then_some(NO_CGROUP));
+    if windows[0].run.kind.ran_already() {
+        let no_count = windows[0].run.connected.is_none().then_some(NO_COUNT);
+        let why_not = lacking(OWN).or(no_count);
+        return Marginal::of_moments(&points, why_not, method(recording, MOMENTS));
+    }
     Marginal::of(
         &points,
         recording.host.cpus,
-        why_not,
+        lacking(MARGINAL),
         method(recording, MARGINAL),
     )
 }
@@ -278,7 +289,7 @@ fn reserved(windows: &[Window<'_>], recording: &Recording) -> Marginal {
         .iter()
         .map(|window| window.run.reserved_points.as_slice())
         .collect();
-    let why_not = windows[0].run.kind.ran_already().then_some(NO_RAMP);
+    let why_not = windows[0].run.kind.ran_already().then_some(NOT_RESERVED);
     Marginal::of(&points, 0, why_not, method(recording, RESERVED))
 }
 

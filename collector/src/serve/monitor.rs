@@ -4,7 +4,6 @@ mod told;
 
 use super::config::Config;
 use super::places::Places;
-use super::rest::Rest;
 use super::search::plan;
 use crate::attach::{choice::Host, running};
 use crate::export::metrics::exposition::Exposition;
@@ -13,6 +12,7 @@ use crate::export::metrics::host::{self, Pushed, Shown, Work};
 use crate::export::metrics::ledger::{Ledger, of_target};
 use crate::export::metrics::{budget, targets};
 use crate::interrupt::Interrupt;
+use crate::rest::Rest;
 use crate::snapshot::{Host as Machine, Snapshot, Unavailable};
 use anyhow::Result;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -187,7 +187,7 @@ fn what_one_more_reserves_is_told_apart_from_what_it_touches() {
     let reserved = memory.reserved_bytes_per_connection.as_ref().unwrap();
     assert_eq!(reserved.value, None);
     let reason = reserved.reason.as_deref().unwrap();
-    assert!(reason.contains("no connections were added"), "{reason}");
+    assert!(reason.contains("of what runs already"), "{reason}");
     // The main process and its 40 children.
     let accounted = memory.accounted.as_ref().unwrap();
     assert_eq!(accounted.reserved_bytes, Some(41 * 3_200_000));
@@ -206,4 +206,49 @@ fn the_interval_is_no_narrower_than_the_counter_allows() {
     assert_eq!(marginal.value, Some(0.0));
     let batches = 2.0 * 64.0 * 4096.0 / 9.0;
     assert_eq!(marginal.confidence_95, Some([-batches, batches]));
+}
+
+/// Through moments of a watch: with what reason there is none, and that there is one over a wide enough range.
+#[test]
+fn a_slope_through_moments_needs_a_range() {
+    let at = |connections: u32| MemoryPoint {
+        connections,
+        bytes: 50_000 + 1_000 * u64::from(connections),
+    };
+    let of = |numbers: &[u32], unavailable| {
+        let points: Vec<_> = numbers.iter().copied().map(at).collect();
+        Marginal::of_moments(&[&points], unavailable, "how".to_owned())
+    };
+    for numbers in [&[0, 3, 5][..], &[90, 101, 95, 97], &[20, 60, 20]] {
+        let marginal = of(numbers, None);
+        close(marginal.value.unwrap(), 1_000.0, 1e-9);
+        assert_eq!(marginal.reason, None);
+    }
+    let cases = [
+        (&[][..], None, "there was no moment at which"),
+        (
+            &[20],
+            None,
+            "rested: 1, with 20 to 20 of them; a slope needs three moments, 5 connections",
+        ),
+        (&[0, 20], None, "rested: 2, with 0 to 20 of them"),
+        (
+            &[10, 12, 14],
+            None,
+            "with 10 to 14 of them; a slope needs three moments, 5 connections",
+        ),
+        (
+            &[92, 101, 95],
+            None,
+            "with 92 to 101 of them; a slope needs three moments, 11 connections",
+        ),
+        (&[], Some("its budget is 0"), "its budget is 0"),
+    ];
+    for (numbers, unavailable, expected) in cases {
+        let marginal = of(numbers, unavailable);
+        assert_eq!((marginal.value, marginal.confidence_95), (None, None));
+        assert_eq!(marginal.points, numbers.len() as u64);
+        let reason = marginal.reason.unwrap();
+        assert!(reason.contains(expected), "{reason}");
+    }
 }

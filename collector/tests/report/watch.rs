@@ -165,14 +165,14 @@ fn nothing_watched_is_a_report_still() {
 }
 
 #[test]
-fn a_running_process_has_no_cgroup_of_its_own_and_no_first_connection() {
+fn a_running_process_was_not_seen_over_connections_and_has_no_first_one() {
     let report = report::build(&attach()).unwrap();
     let kernel = &only(&report).measures.kernel;
     let marginal = kernel.memory.marginal_bytes_per_connection.as_ref();
     let marginal = marginal.unwrap();
     assert_eq!((marginal.value, marginal.points), (None, 0));
     let reason = marginal.reason.as_deref();
-    assert_eq!(reason, Some("no cgroup of its own was read"));
+    assert_eq!(reason, Some("how many connections it has is not known"));
     let creations = kernel.creations.as_ref().unwrap();
     let first_run = creations.first_run.as_ref().unwrap();
     for method in [&creations.method, &first_run.method] {

@@ -9,12 +9,13 @@ use crate::{
     },
     cli::Targets,
     host, report,
+    rest::Rest,
     sample::Sampler,
-    snapshot::{Host, Recording, Run, Snapshot, Unavailable},
+    snapshot::{Host, Recording, Run, Snapshot, Unavailable, connections::Connections},
     top::figures::{Frame, Watched, missing},
 };
 use anyhow::Result;
-use probe_ebpf::{Options, probes::socket_waiters::WaitersBySocket};
+use probe_ebpf::Options;
 use std::time::{Duration, Instant};
 
 /// Targets, and what was seen of them last.
@@ -29,8 +30,11 @@ pub(super) struct Watching {
     ended: Vec<bool>,
     /// What is not told of them, since they were asked for by other options.
     untold: Vec<Unavailable>,
-    /// Why the connections of each could not be told in the last interval.
+    /// Who the connections of each were when that was looked for last, and why it could not be told; from then on this
+    /// rests.
+    connected: Vec<Option<Connections>>,
     unknown: Vec<Option<Unavailable>>,
+    named: Rest,
 }
 
 impl Watching {
@@ -49,7 +53,9 @@ impl Watching {
                 .collect(),
             ended,
             untold,
+            connected: vec![None; unknown.len()],
             unknown,
+            named: Rest::none(),
             host: host::describe(None),
             begun: Instant::now(),
             following,
@@ -91,11 +97,13 @@ impl Watching {
             own_cpu: own_cpu(&self.before, &now),
             ..Frame::default()
         };
-        let waiters = self.sampler.socket_waiters();
         let before = std::mem::replace(&mut self.before, now);
+        if self.named.is_over() {
+            ((), self.named) = Rest::after(|| self.name_connections());
+        }
         for (number, before) in before.into_iter().enumerate() {
             if !self.ended[number] {
-                self.look_at(number, before, waiters.as_ref());
+                self.look_at(number, before);
             }
         }
         frame.targets = self.shown.clone();
@@ -106,8 +114,28 @@ impl Watching {
         Ok(frame)
     }
 
+    /// Looks for who the connections of all targets that are there are.
+    fn name_connections(&mut self) {
+        let waiters = self.sampler.socket_waiters();
+        for (number, snapshot) in self.before.iter().enumerate() {
+            if self.ended[number] {
+                continue;
+            }
+            let connected = self
+                .following
+                .connections(number, snapshot, waiters.as_ref());
+            let connected = connected.transpose();
+            let name = &self.shown[number].name;
+            self.unknown[number] = connected
+                .as_ref()
+                .err()
+                .map(|error| unknown_connections(name, error));
+            self.connected[number] = connected.ok().flatten();
+        }
+    }
+
     /// Takes in the interval of one target; without figures of it, what was shown last stays.
-    fn look_at(&mut self, number: usize, before: Snapshot, waiters: Option<&WaitersBySocket>) {
+    fn look_at(&mut self, number: usize, before: Snapshot) {
         let now = &self.before[number];
         let Some(target) = self.following.targets().nth(number) else {
             return;
@@ -117,13 +145,7 @@ impl Watching {
             return;
         }
         let mut run = run(target, before, now);
-        let connected = self.following.connections(number, &run.end, waiters);
-        let connected = connected.transpose();
-        self.unknown[number] = connected
-            .as_ref()
-            .err()
-            .map(|error| unknown_connections(&run.name, error));
-        run.connected = connected.ok().flatten();
+        run.connected.clone_from(&self.connected[number]);
         let recording = Recording {
             command: "top".into(),
             host: self.host.clone(),

@@ -8,22 +8,22 @@ const TIMES: u32 = 100;
 
 /// Since when, or from when on, it may be done again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rest(Instant);
+pub(crate) struct Rest(Instant);
 
 impl Rest {
     /// Before it is done first.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(Instant::now())
     }
 
     /// Does it.
-    pub(super) fn after<T>(work: impl FnOnce() -> T) -> (T, Self) {
+    pub(crate) fn after<T>(work: impl FnOnce() -> T) -> (T, Self) {
         let before = cpu_time();
         let done = work();
         (done, Self(Instant::now() + (cpu_time() - before) * TIMES))
     }
 
-    pub(super) fn is_over(self) -> bool {
+    pub(crate) fn is_over(self) -> bool {
         Instant::now() >= self.0
     }
 }

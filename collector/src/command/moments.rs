@@ -1,0 +1,153 @@
+//! What targets hold of their own at moments of a watch, over the connections that they have then: for what one more
+//! adds.
+
+use crate::{
+    attach::following::{Event, Following},
+    interrupt::Interrupt,
+    own::OwnSampler,
+    rest::Rest,
+    snapshot::{MemoryPoint, Snapshot},
+};
+use std::time::{Duration, Instant};
+
+/// Of a target that has had more moments every other one is kept, and from then on they are twice as far apart.
+const MOST: usize = 200;
+
+/// The moments of all targets.
+pub(super) struct Moments<'a> {
+    own: &'a OwnSampler,
+    /// Of the time that passes, what may be spent with looking at the processes of one target.
+    share: f64,
+    targets: Vec<OfTarget>,
+    counted: Rest,
+}
+
+/// Those of one.
+struct OfTarget {
+    /// Connections when they were counted last.
+    open: Option<u32>,
+    /// When there was the last moment, or the watch began.
+    since: Instant,
+    /// How far moments are apart at least.
+    apart: Duration,
+    points: Vec<MemoryPoint>,
+}
+
+impl<'a> Moments<'a> {
+    /// Of so many targets, of which the watch begins now; all may take this share of the time.
+    pub(super) fn begin(own: &'a OwnSampler, targets: usize, budget: f64) -> Self {
+        Self {
+            own,
+            share: budget / targets.max(1) as f64,
+            targets: (0..targets).map(|_| OfTarget::begin()).collect(),
+            counted: Rest::none(),
+        }
+    }
+
+    /// A server that was started anew holds another amount of memory at rest: what was seen before is of no use.
+    pub(super) fn take(&mut self, event: &Event) {
+        if let Event::Back(number, ..) = event {
+            self.targets[*number] = OfTarget::begin();
+        }
+    }
+
+    /// Looks at targets whose number of connections has changed and rests now, with snapshots that were just taken.
+    pub(super) fn look(
+        &mut self,
+        following: &Following,
+        snapshots: &[Snapshot],
+        interrupt: &Interrupt,
+    ) {
+        if !self.counted.is_over() {
+            return;
+        }
+        let numbered = || snapshots.iter().enumerate();
+        let open: Vec<_>;
+        (open, self.counted) = Rest::after(|| {
+            let counted = numbered().map(|(number, it)| following.open_connections(number, it));
+            counted.collect()
+        });
+        for ((target, snapshot), open) in self.targets.iter_mut().zip(snapshots).zip(open) {
+            let Some(connections) = target.rest_at(open) else {
+                continue;
+            };
+            let budget = target.since.elapsed().mul_f64(self.share);
+            let own = self.own.sample(snapshot, budget, interrupt).ok();
+            match own.and_then(|own| own.whole(snapshot)) {
+                Some(bytes) => target.add(MemoryPoint { connections, bytes }),
+                // Too few of them: the next look is to have twice the time.
+                None => target.apart = target.since.elapsed() * 2,
+            }
+        }
+    }
+
+    /// Those of each target.
+    pub(super) fn end(self) -> impl Iterator<Item = Vec<MemoryPoint>> {
+        self.targets.into_iter().map(|target| target.points)
+    }
+}
+
+impl OfTarget {
+    fn begin() -> Self {
+        Self {
+            open: None,
+            since: Instant::now(),
+            apart: Duration::ZERO,
+            points: Vec::new(),
+        }
+    }
+
+    /// The number of connections, if it rests and is another than that of the last moment.
+    fn rest_at(&mut self, open: Option<u32>) -> Option<u32> {
+        let rests = std::mem::replace(&mut self.open, open) == open;
+        let last = self.points.last().map(|point| point.connections);
+        open.filter(|_| rests && open != last && self.since.elapsed() >= self.apart)
+    }
+
+    fn add(&mut self, point: MemoryPoint) {
+        if self.points.len() == MOST {
+            let mut keep = [true, false].into_iter().cycle();
+            self.points.retain(|_| keep.next() == Some(true));
+            self.apart = self.apart.max(Duration::from_secs(1)) * 2;
+        }
+        self.points.push(point);
+        self.since = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_where_the_number_rests_at_another() {
+        let mut target = OfTarget::begin();
+        let numbers = [None, None, Some(5), Some(7), Some(7), Some(7), Some(5)];
+        let mut moments = Vec::new();
+        for open in numbers.into_iter().chain([Some(5), None, Some(5)]) {
+            if let Some(connections) = target.rest_at(open) {
+                target.add(MemoryPoint {
+                    connections,
+                    bytes: 0,
+                });
+                moments.push(connections);
+            }
+        }
+        assert_eq!(moments, [7, 5]);
+    }
+
+    #[test]
+    fn of_many_moments_there_are_fewer_the_farther_apart() {
+        let mut target = OfTarget::begin();
+        for connections in 0..=200 {
+            assert_eq!(target.apart, Duration::ZERO);
+            target.add(MemoryPoint {
+                connections,
+                bytes: 0,
+            });
+        }
+        let kept: Vec<_> = target.points.iter().map(|it| it.connections).collect();
+        let expected: Vec<u32> = (0..=200).step_by(2).collect();
+        assert_eq!((kept, target.apart), (expected, Duration::from_secs(2)));
+    }
+}
