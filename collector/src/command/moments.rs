@@ -10,6 +10,8 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
+/// Of a core, what it may take to count connections.
+const COUNTING: f64 = 0.002;
 /// Of a target that has had more moments every other one is kept, and from then on they are twice as far apart.
 const MOST: usize = 200;
 
@@ -63,7 +65,7 @@ impl<'a> Moments<'a> {
         }
         let numbered = || snapshots.iter().enumerate();
         let open: Vec<_>;
-        (open, self.counted) = Rest::after(|| {
+        (open, self.counted) = Rest::after(COUNTING, || {
             let counted = numbered().map(|(number, it)| following.open_connections(number, it));
             counted.collect()
         });
