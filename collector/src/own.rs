@@ -1,8 +1,8 @@
 //! Samples what processes hold of their own: anonymous pages by their share of each, page tables,
 //! kernel stacks, and the buffers of their sockets.
 //!
-//! Every page of a process is looked at to tell its share. So: after a window and never in it, on a budget, in random
-//! order. Of single-threaded processes: what others hold is of no single connection. Not at low priority, since the
+//! Every page of a process is looked at to tell its share. So: after a window, and in it only as connections come and go, on
+//! a budget, in random order. Of single-threaded processes: what others hold is of no single connection. Not at low priority, since the
 //! kernel holds the lock of the address space for moments, and who is kept off the CPU with it keeps it longer.
 
 mod anonymous;

@@ -129,7 +129,10 @@ fn where_connections_stay_it_says_what_a_slope_needs() {
     own_network();
     let server = Postgresql::start(Version::Installed, &[]);
     let clients: Vec<_> = (0..STEP).map(|_| server.connect()).collect();
-    let attached = Attached::to(&format!("--postgres {}", server.port()));
+    let attached = Attached::to(&format!(
+        "--postgres {} --own-memory-budget 10",
+        server.port()
+    ));
     thread::sleep(REST);
     let target = attached.report()["targets"][0].clone();
     drop(clients);

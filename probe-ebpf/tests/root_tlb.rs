@@ -127,20 +127,22 @@ fn means_of_ring(processes: usize) -> [Option<f64>; 2] {
 /// most of them decide.
 #[test]
 fn a_change_that_flushes_takes_longer_than_one_that_keeps() {
-    let pairs: Vec<_> = (0..9)
-        .map(|_| {
-            let ([kept, none_flushed], [none_kept, flushed]) = (means_of_ring(2), means_of_ring(8));
-            if !emulated() {
-                assert_eq!((none_flushed, none_kept), (None, None));
-            }
-            kept.zip(flushed)
-        })
+    let rounds: Vec<_> = (0..9)
+        .map(|_| (means_of_ring(2), means_of_ring(8)))
         .collect();
-    println!("kept and flushed, ns: {pairs:?}");
+    println!("kept and flushed of 2 and of 8, ns: {rounds:?}");
     if emulated() {
         return;
     }
-    let mut pairs: Vec<_> = pairs.into_iter().map(|pair| pair.expect("both")).collect();
+    let mut pairs: Vec<_> = rounds
+        .iter()
+        .filter_map(|round| match round {
+            ([Some(kept), None], [None, Some(flushed)]) => Some((*kept, *flushed)),
+            // Tasks of others came between.
+            _ => None,
+        })
+        .collect();
+    assert!(pairs.len() >= 5, "{rounds:?}");
     pairs.sort_by(|(a, b), (c, d)| (b / a).total_cmp(&(d / c)));
     let (kept, flushed) = pairs[pairs.len() / 2];
     assert!(

@@ -238,7 +238,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             check::run()
         }
         Command::Package(setup) => {
-            setup.unless_refused(Purpose::Build)?;
+            setup.unless_refused(Purpose::Package)?;
             cargo::build_programs()?;
             let target = Workspace::read()?.target_directory;
             let package = package::build(&target.join("release"), &target.join("debian"))?;

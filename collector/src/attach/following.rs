@@ -165,7 +165,11 @@ impl Following {
     /// How many connections it has, likewise; none where that cannot be known.
     #[must_use]
     pub fn open_connections(&self, number: usize, snapshot: &Snapshot) -> Option<u32> {
-        let open = open_connections_of(&self.targets[number].chosen, snapshot)?.ok()?;
+        let target = &self.targets[number];
+        if target.gone.is_some() || self.has_ended(number) {
+            return None;
+        }
+        let open = open_connections_of(&target.chosen, snapshot)?.ok()?;
         u32::try_from(open).ok()
     }
 

@@ -10,6 +10,8 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
+/// One look: all else that is watched waits meanwhile.
+const LONGEST: Duration = Duration::from_millis(100);
 /// Of a core, what it may take to count connections.
 const COUNTING: f64 = 0.002;
 /// Of a target that has had more moments every other one is kept, and from then on they are twice as far apart.
@@ -60,7 +62,7 @@ impl<'a> Moments<'a> {
         snapshots: &[Snapshot],
         interrupt: &Interrupt,
     ) {
-        if !self.counted.is_over() {
+        if self.share <= 0.0 || !self.counted.is_over() {
             return;
         }
         let numbered = || snapshots.iter().enumerate();
@@ -73,7 +75,7 @@ impl<'a> Moments<'a> {
             let Some(connections) = target.rest_at(open) else {
                 continue;
             };
-            let budget = target.since.elapsed().mul_f64(self.share);
+            let budget = target.since.elapsed().mul_f64(self.share).min(LONGEST);
             let own = self.own.sample(snapshot, budget, interrupt).ok();
             match own.and_then(|own| own.whole(snapshot)) {
                 Some(bytes) => target.add(MemoryPoint { connections, bytes }),

@@ -271,8 +271,9 @@ fn marginal(windows: &[Window<'_>], recording: &Recording) -> Marginal {
     };
     // What runs already shares a cgroup with others, and cannot be moved into one of its own.
     if windows[0].run.kind.ran_already() {
-        let no_count = windows[0].run.connected.is_none().then_some(NO_COUNT);
-        let why_not = lacking(OWN).or(no_count);
+        let is_unknown =
+            windows[0].run.connected.is_none() && points.iter().all(|points| points.is_empty());
+        let why_not = lacking(OWN).or(is_unknown.then_some(NO_COUNT));
         return Marginal::of_moments(&points, why_not, method(recording, MOMENTS));
     }
     Marginal::of(

@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Tests,
     /// To build and to run tests in virtual machines.
     VmTests,
+    /// To build a package of what was built.
+    Package,
     /// To look for input that breaks the servers.
     Fuzz,
     /// All of these.
@@ -35,9 +37,14 @@ impl Purpose {
         match self {
             Self::All => true,
             Self::Servers => [Self::Build, Self::Programs, Self::Servers].contains(&other),
-            Self::Tests => {
-                [Self::Build, Self::Programs, Self::Servers, Self::Tests].contains(&other)
-            }
+            Self::Tests => [
+                Self::Build,
+                Self::Programs,
+                Self::Servers,
+                Self::Package,
+                Self::Tests,
+            ]
+            .contains(&other),
             _ => [Self::Build, self].contains(&other),
         }
     }
@@ -65,10 +72,6 @@ impl Package {
 
 pub(crate) const PACKAGES: &[Package] = &[
     build("clang", "compiles the kernel programs to BPF"),
-    build(
-        "dpkg-dev",
-        "finds what a Debian package of the programs depends on",
-    ),
     build("gcc", "compiles libbpf, and links"),
     build(
         "libc6-dev",
@@ -85,6 +88,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         "golang-go",
         "compiles the reference server in Go",
         &[Purpose::Programs],
+    ),
+    needed_for(
+        "dpkg-dev",
+        "finds what a Debian package of the programs depends on",
+        &[Purpose::Package],
     ),
     needed_for(
         "debian-archive-keyring",

@@ -171,7 +171,12 @@ impl Watching {
     fn take(&mut self, event: Event) {
         match event {
             Event::Ended(number, _) => self.say_ended(number),
-            Event::Back(number, ..) => self.ended[number] = false,
+            Event::Back(number, ..) => {
+                self.ended[number] = false;
+                // Those of the one before have ended with it.
+                (self.connected[number], self.unknown[number]) = (None, None);
+                self.named = Rest::none();
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use crate::report::measures::{ContextSwitches, TimeInState};
 use crate::report::memory::Accounted;
 use crate::report::spread::{Spread, Spreads};
 use crate::report::tlb::{AddressSpaceSwitches, TlbFlushes};
+use crate::snapshot::TargetKind;
 
 pub(super) fn throughput(c: &Column<'_>) -> Figure {
     c.client_spread(c.target.spread.throughput_per_second.as_ref(), Unit::Rate)
@@ -202,18 +203,27 @@ pub(super) fn first_run(c: &Column<'_>, figure: fn(&Distribution) -> Option<f64>
 }
 
 pub(super) fn marginal(c: &Column<'_>) -> Figure {
-    slope(c, c.kernel.memory.marginal_bytes_per_connection.as_ref())
+    // Of any process it is not asked how many connections it has, unless that is known.
+    let is_asked = c.target.kind != TargetKind::Process;
+    slope(
+        c.kernel.memory.marginal_bytes_per_connection.as_ref(),
+        is_asked,
+    )
 }
 
 pub(super) fn reserved(c: &Column<'_>) -> Figure {
-    slope(c, c.kernel.memory.reserved_bytes_per_connection.as_ref())
+    let is_asked = !c.target.kind.ran_already();
+    slope(
+        c.kernel.memory.reserved_bytes_per_connection.as_ref(),
+        is_asked,
+    )
 }
 
-fn slope(c: &Column<'_>, marginal: Option<&Marginal>) -> Figure {
+fn slope(marginal: Option<&Marginal>, is_asked: bool) -> Figure {
     let Some(marginal) = marginal else {
         return Figure::Absent;
     };
-    if c.target.kind.ran_already() && marginal.points == 0 {
+    if !is_asked && marginal.points == 0 {
         return Figure::Absent;
     }
     Figure::of(show_marginal(marginal), || {

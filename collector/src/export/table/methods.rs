@@ -91,5 +91,7 @@ pub(super) fn methods(report: &Report) -> Vec<Note> {
         .iter()
         .filter_map(|(about, method)| Some(((*about).to_owned(), of_any(*method)?.clone())));
     let observer = ("observer".to_owned(), report.observer.method.clone());
-    of_targets.chain([observer]).collect()
+    // Reports of earlier versions do not say.
+    let observer = Some(observer).filter(|(_, method)| !method.is_empty());
+    of_targets.chain(observer).collect()
 }
