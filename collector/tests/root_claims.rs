@@ -30,6 +30,27 @@ fn report(only: &str) -> Value {
     Ended::of(connscope(&words)).exits(0).report()
 }
 
+/// The same on a claim of our own, `mine`, with these tests; run by this program, if by any.
+#[track_caller]
+fn report_on_tests(tests: &str, by: &[&str]) -> Value {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.toml");
+    let mine =
+        format!("[[claim]]\nid = \"mine\"\nclaim = \"it is as planted\"\n[[claim.test]]\n{tests}");
+    fs::write(&file, mine).expect("written");
+    let words = "claims --quick --quiet --format json --only mine --file";
+    let mut command = match by {
+        [] => connscope(words),
+        [program, options @ ..] => {
+            let mut command = Command::new(program);
+            command.args(options).arg(CONNSCOPE).args(words.split(' '));
+            command
+        }
+    };
+    command.arg(&file);
+    Ended::of(command).exits(0).report()
+}
+
 #[track_caller]
 fn claim<'a>(report: &'a Value, id: &str) -> &'a Value {
     let claims = report["claims"].as_array().expect("claims");
@@ -106,10 +127,10 @@ fn figures_of_the_kernel_are_those_that_it_is_built_with() {
 /// that share a CPU inherit the policy.
 #[test]
 fn a_time_slice_is_the_quantum_of_the_policy() {
-    let mut command = Command::new("chrt");
-    command.args(["--rr", "1", CONNSCOPE]);
-    command.args("claims --quick --quiet --format json --only timeslice".split(' '));
-    let report = Ended::of(command).exits(0).report();
+    let report = report_on_tests(
+        "measure = \"time_slice\"\nat_least = 0\n[[claim.test]]\nmeasure = \"slice_switch_rate\"\nat_least = 0\n",
+        &["chrt", "--rr", "1"],
+    );
     let mut quantum = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -130,11 +151,51 @@ fn a_time_slice_is_the_quantum_of_the_policy() {
     let quantum = quantum.tv_sec as f64 + quantum.tv_nsec as f64 / 1e9;
     // The window need not begin and end with a turn, and the kernel takes the CPU from such tasks for others
     // now and then (sched_rt_runtime_us).
-    let slice = median(&report, "timeslice", 1, "");
+    let slice = median(&report, "mine", 0, "");
     assert!(
         (0.4 * quantum..=1.6 * quantum).contains(&slice),
         "{slice} where the quantum is {quantum}"
     );
+    let a_second = median(&report, "mine", 1, "");
+    assert!(
+        (0.6..=2.5).contains(&(a_second * quantum)),
+        "{a_second} switches a second where the quantum is {quantum}"
+    );
+}
+
+/// What is derived of the cost of a switch is derived of the one that stands beside it: a thousand of them are the part of
+/// a second that is lost, and a CPU does some instructions in each of its cycles, as one addition waits for the other.
+#[test]
+fn what_follows_from_the_cost_of_a_switch() {
+    let report = report_on_tests(
+        "measure = \"process_switch\"\nat_least = 0\n[[claim.test]]\nmeasure = \"switch_waste\"\nat_least = 0\n\
+         [[claim.test]]\nmeasure = \"switch_instructions\"\nat_least = 0\n",
+        &[],
+    );
+    let places = claim(&report, "mine")["tests"][0]["results"].as_array();
+    let places = places.expect("results");
+    assert!(places.len() >= 3, "{places:#?}");
+    for place in places {
+        let at = place["at"].as_str().expect("a place");
+        let waste = (number(&place["median"]) * 1_000.0).min(1.0);
+        let told = median(&report, "mine", 1, at);
+        assert!((told - waste).abs() < 1e-9, "{told}, not {waste}, at {at}");
+    }
+    let switch = median(&report, "mine", 0, "no working set");
+    let a_second = median(&report, "mine", 2, "one after another") / switch;
+    let per_cycle = a_second / (1e6 * megahertz());
+    assert!(
+        (0.3..8.0).contains(&per_cycle),
+        "{per_cycle} for each cycle"
+    );
+}
+
+/// As the kernel says it of the first CPU; one that may go faster does so at its will.
+fn megahertz() -> f64 {
+    let text = fs::read_to_string("/proc/cpuinfo").expect("proc");
+    let line = text.lines().find(|line| line.starts_with("cpu MHz"));
+    let value = line.and_then(|line| line.split(':').nth(1)?.trim().parse().ok());
+    value.expect("a frequency")
 }
 
 /// Each takes no more than planned and half as much again, and as many times that as the host has had tasks for each CPU
@@ -180,16 +241,11 @@ fn loaded() -> f64 {
 /// that time; a claim of our own over it.
 #[test]
 fn a_pool_of_known_size_carries_what_it_can() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("mine.toml");
-    let mine = "[[claim]]\nid = \"mine\"\nclaim = \"a pool of two carries little\"\n\
-                [[claim.test]]\nmeasure = \"pool_throughput\"\nat = [\"2\", \"5\"]\nat_most = 1200\n\
-                [[claim.test]]\nmeasure = \"pool_throughput\"\nat = \"50\"\nper = \"pool_throughput\"\nper_at = \"2\"\nat_least = 3\n";
-    fs::write(&file, mine).expect("written");
-    let words = "claims --quick --quiet --format json --only mine --file";
-    let mut command = connscope(words);
-    command.arg(&file);
-    let report = Ended::of(command).exits(0).report();
+    let report = report_on_tests(
+        "measure = \"pool_throughput\"\nat = [\"2\", \"5\"]\nat_most = 1200\n\
+         [[claim.test]]\nmeasure = \"pool_throughput\"\nat = \"50\"\nper = \"pool_throughput\"\nper_at = \"2\"\nat_least = 3\n",
+        &[],
+    );
     for (at, size) in [("2", 2.0), ("5", 5.0)] {
         let most = size / 0.0045;
         let carried = median(&report, "mine", 0, at);

@@ -148,3 +148,25 @@ fn where_connections_stay_it_says_what_a_slope_needs() {
     let own = &target["new_connection"]["memory"]["own_bytes"];
     assert!(own.as_f64() > Some(0.0), "{own}");
 }
+
+/// It holds nothing then, and has no connection.
+#[test]
+fn a_server_that_has_stopped_adds_no_moment() {
+    own_network();
+    let server = Postgresql::start(Version::Installed, &[]);
+    let clients: Vec<_> = (0..STEP).map(|_| server.connect()).collect();
+    let attached = Attached::to(&format!(
+        "--postgres {} --own-memory-budget 10",
+        server.port()
+    ));
+    thread::sleep(REST);
+    drop((clients, server));
+    thread::sleep(REST);
+    let report = attached.report();
+    let marginal = marginal(&report["targets"][0]);
+    assert_eq!(
+        (&marginal["connections"], marginal["points"].as_u64()),
+        (&serde_json::json!([STEP, STEP]), Some(1)),
+        "{marginal:#}"
+    );
+}
