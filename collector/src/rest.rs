@@ -1,10 +1,10 @@
-//! How often work is done of which there may be any amount: it is to take a small share of a core at most.
+//! How often work is done of which there may be any amount: it is to take 1 % of a core at most.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
-/// Of a core, what most such work may take.
-pub(crate) const PERCENT: f64 = 0.01;
+/// Work that took some CPU time is not done again for so many times as long.
+const TIMES: u32 = 100;
 
 /// Since when, or from when on, it may be done again.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +16,17 @@ impl Rest {
         Self(Instant::now())
     }
 
-    /// Does it; it may take this share of a core.
-    pub(crate) fn after<T>(share: f64, work: impl FnOnce() -> T) -> (T, Self) {
+    /// Does it.
+    pub(crate) fn after<T>(work: impl FnOnce() -> T) -> (T, Self) {
         let before = cpu_time();
         let done = work();
-        let took = cpu_time() - before;
-        (done, Self(Instant::now() + took.div_f64(share)))
+        (done, Self(Instant::now() + (cpu_time() - before) * TIMES))
+    }
+
+    /// The same, so many times as long.
+    pub(crate) fn times(self, times: u32) -> Self {
+        let now = Instant::now();
+        Self(now + self.0.saturating_duration_since(now) * times)
     }
 
     pub(crate) fn is_over(self) -> bool {
@@ -46,16 +51,16 @@ mod tests {
     fn work_rests_a_hundred_times_as_long_as_it_took() {
         assert!(Rest::none().is_over());
         let before = cpu_time();
-        let (took, rest) = Rest::after(PERCENT, || {
+        let (took, rest) = Rest::after(|| {
             while cpu_time() - before < Duration::from_millis(20) {}
             cpu_time() - before
         });
         let left = rest.0 - Instant::now();
         assert!(
-            !rest.is_over() && took.div_f64(PERCENT) < left + Duration::from_millis(100),
+            !rest.is_over() && took * TIMES < left + Duration::from_millis(100),
             "{took:?} {left:?}"
         );
-        let (_, rest) = Rest::after(PERCENT, || std::thread::sleep(Duration::from_millis(20)));
+        let (_, rest) = Rest::after(|| std::thread::sleep(Duration::from_millis(20)));
         let left = rest.0.saturating_duration_since(Instant::now());
         assert!(left < Duration::from_millis(500), "asleep: {left:?}");
     }

@@ -18,8 +18,8 @@ use std::{fs, net::UdpSocket, os::fd::AsRawFd, thread, time::Duration};
 /// How many connections are added at a time, and how often.
 const STEP: u32 = 20;
 const STEPS: u32 = 3;
-/// At each number of them: two looks, one of which may be late on a busy host.
-const REST: Duration = Duration::from_secs(4);
+/// At each number of them: a look that finds it, and one more; they may be late on a busy host.
+const REST: Duration = Duration::from_secs(6);
 
 /// This thread, and what it starts from now on, in a network of its own. In the host's there may be tens of thousands of
 /// sockets that other tests have closed, and then connections are counted every few seconds only.

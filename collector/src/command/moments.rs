@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 /// One look: all else that is watched waits meanwhile.
 const LONGEST: Duration = Duration::from_millis(100);
-/// Of a core, what it may take to count connections.
-const COUNTING: f64 = 0.002;
+/// While connections are as many as they were, they are counted the more seldom: for 0.2 % of a core.
+const SELDOM: u32 = 5;
 /// Of a target that has had more moments every other one is kept, and from then on they are twice as far apart.
 const MOST: usize = 200;
 
@@ -66,11 +66,20 @@ impl<'a> Moments<'a> {
             return;
         }
         let numbered = || snapshots.iter().enumerate();
-        let open: Vec<_>;
-        (open, self.counted) = Rest::after(COUNTING, || {
+        let (open, rest) = Rest::after(|| {
             let counted = numbered().map(|(number, it)| following.open_connections(number, it));
-            counted.collect()
+            counted.collect::<Vec<_>>()
         });
+        let is_as_before = self
+            .targets
+            .iter()
+            .map(|it| it.open)
+            .eq(open.iter().copied());
+        self.counted = if is_as_before {
+            rest.times(SELDOM)
+        } else {
+            rest
+        };
         for ((target, snapshot), open) in self.targets.iter_mut().zip(snapshots).zip(open) {
             let Some(connections) = target.rest_at(open) else {
                 continue;

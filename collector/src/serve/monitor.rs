@@ -12,7 +12,7 @@ use crate::export::metrics::host::{self, Pushed, Shown, Work};
 use crate::export::metrics::ledger::{Ledger, of_target};
 use crate::export::metrics::{budget, targets};
 use crate::interrupt::Interrupt;
-use crate::rest::{PERCENT, Rest};
+use crate::rest::Rest;
 use crate::snapshot::{Host as Machine, Snapshot, Unavailable};
 use anyhow::Result;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -91,7 +91,7 @@ impl Monitor {
                 self.work.read_unix_ns = u64::try_from(now).unwrap_or(u64::MAX);
                 self.told.no_trouble();
                 if self.counted.is_over() {
-                    ((), self.counted) = Rest::after(PERCENT, || self.places.count(&snapshots));
+                    ((), self.counted) = Rest::after(|| self.places.count(&snapshots));
                 }
                 Some(self.show(&snapshots))
             }
@@ -126,7 +126,7 @@ impl Monitor {
     fn search(&mut self) -> Result<()> {
         let mut needs_places = self.places.have_changed();
         if self.searched.is_over() && self.places.misses_any(&self.config) {
-            let (findings, rest) = Rest::after(PERCENT, || {
+            let (findings, rest) = Rest::after(|| {
                 let processes = running::all()?;
                 anyhow::Ok(self.places.search(&self.config, &Host::new(&processes)))
             });
@@ -136,7 +136,7 @@ impl Monitor {
             needs_places |= findings.needs_places;
         }
         if needs_places && self.loaded.is_over() {
-            let (loaded, rest) = Rest::after(PERCENT, || self.load_anew(self.config.clone()));
+            let (loaded, rest) = Rest::after(|| self.load_anew(self.config.clone()));
             self.loaded = rest;
             loaded?;
         }

@@ -9,7 +9,7 @@ use crate::{
     },
     cli::Targets,
     host, report,
-    rest::{PERCENT, Rest},
+    rest::Rest,
     sample::Sampler,
     snapshot::{Host, Recording, Run, Snapshot, Unavailable, connections::Connections},
     top::figures::{Frame, Watched, missing},
@@ -99,7 +99,7 @@ impl Watching {
         };
         let before = std::mem::replace(&mut self.before, now);
         if self.named.is_over() {
-            ((), self.named) = Rest::after(PERCENT, || self.name_connections());
+            ((), self.named) = Rest::after(|| self.name_connections());
         }
         for (number, before) in before.into_iter().enumerate() {
             if !self.ended[number] {
