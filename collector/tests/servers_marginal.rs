@@ -13,6 +13,7 @@ use connscope::report::marginal::fit;
 use serde_json::Value;
 use servers::mysql::{Kind, Mysql};
 use servers::postgresql::{Postgresql, Version};
+use servers::postgresql_client::Client;
 use std::{fs, net::UdpSocket, os::fd::AsRawFd, thread, time::Duration};
 
 /// How many connections are added at a time, and how often.
@@ -58,8 +59,16 @@ fn memory(postmaster: u32) -> f64 {
     all.filter_map(of_one).sum()
 }
 
-/// A watch in which connections are added, and the slope of what `/proc` says meanwhile.
-fn watched<T>(option: &str, port: u16, pid: u32, mut connect: impl FnMut() -> T) -> (Value, f64) {
+fn marginal(target: &Value) -> &Value {
+    &target["measures"]["memory"]["marginal_bytes_per_connection"]
+}
+
+/// Kernel stacks, and buffers of sockets, are in none of the figures above.
+const STACK: f64 = 16.0 * 1024.0;
+
+/// Connections are added in a watch: the slope is that of what `/proc` says meanwhile.
+#[track_caller]
+fn assert_slope<T>(option: &str, port: u16, pid: u32, mut connect: impl FnMut() -> T) {
     let attached = Attached::to(&format!("{option} {port} --own-memory-budget 10"));
     let mut clients = Vec::new();
     let mut points = Vec::new();
@@ -69,21 +78,9 @@ fn watched<T>(option: &str, port: u16, pid: u32, mut connect: impl FnMut() -> T)
         thread::sleep(REST);
         points.push((f64::from(step * STEP), memory(pid)));
     }
-    let report = attached.report();
-    let slope = fit(&[&points]).expect("a slope");
-    (report["targets"][0].clone(), slope.value)
-}
-
-fn marginal(target: &Value) -> &Value {
-    &target["measures"]["memory"]["marginal_bytes_per_connection"]
-}
-
-/// Kernel stacks, and buffers of sockets, are in none of the figures above.
-const STACK: f64 = 16.0 * 1024.0;
-
-#[track_caller]
-fn assert_slope(target: &Value, expected: f64) {
-    let marginal = marginal(target);
+    let target = attached.report()["targets"][0].clone();
+    let expected = fit(&[&points]).expect("a slope").value + STACK;
+    let marginal = marginal(&target);
     let value = marginal["value"].as_f64();
     let value = value.unwrap_or_else(|| panic!("no slope: {marginal:#}"));
     eprintln!("{value:.0} bytes for one more, by /proc {expected:.0}: {marginal:#}");
@@ -102,40 +99,39 @@ fn assert_slope(target: &Value, expected: f64) {
 fn of_postgresql_by_process() {
     own_network();
     let server = Postgresql::start(Version::Installed, &[]);
-    let connect = || {
+    assert_slope("--postgres", server.port(), server.pid(), || {
         let mut client = server.connect();
         client.query("select count(*) from pg_class join pg_attribute on attrelid = pg_class.oid");
         client
-    };
-    let (target, by_proc) = watched("--postgres", server.port(), server.pid(), connect);
-    assert_slope(&target, by_proc + STACK);
+    });
 }
 
 #[test]
 fn of_mariadb_by_thread() {
     own_network();
     let server = Mysql::start(Kind::Mariadb, &[]);
-    let connect = || {
+    assert_slope("--mysql", server.port(), server.pid(), || {
         let mut client = server.connect();
         client.query("select count(*) from information_schema.tables");
         client
-    };
-    let (target, by_proc) = watched("--mysql", server.port(), server.pid(), connect);
-    assert_slope(&target, by_proc + STACK);
+    });
+}
+
+/// A watch of PostgreSQL with connections that stay.
+fn at_rest() -> (Postgresql, Vec<Client>, Attached) {
+    own_network();
+    let server = Postgresql::start(Version::Installed, &[]);
+    let clients = (0..STEP).map(|_| server.connect()).collect();
+    let options = format!("--postgres {} --own-memory-budget 10", server.port());
+    let attached = Attached::to(&options);
+    thread::sleep(REST);
+    (server, clients, attached)
 }
 
 #[test]
 fn where_connections_stay_it_says_what_a_slope_needs() {
-    own_network();
-    let server = Postgresql::start(Version::Installed, &[]);
-    let clients: Vec<_> = (0..STEP).map(|_| server.connect()).collect();
-    let attached = Attached::to(&format!(
-        "--postgres {} --own-memory-budget 10",
-        server.port()
-    ));
-    thread::sleep(REST);
+    let (_server, _clients, attached) = at_rest();
     let target = attached.report()["targets"][0].clone();
-    drop(clients);
     let marginal = marginal(&target);
     assert_eq!(
         (&marginal["value"], marginal["points"].as_u64()),
@@ -152,14 +148,7 @@ fn where_connections_stay_it_says_what_a_slope_needs() {
 /// It holds nothing then, and has no connection.
 #[test]
 fn a_server_that_has_stopped_adds_no_moment() {
-    own_network();
-    let server = Postgresql::start(Version::Installed, &[]);
-    let clients: Vec<_> = (0..STEP).map(|_| server.connect()).collect();
-    let attached = Attached::to(&format!(
-        "--postgres {} --own-memory-budget 10",
-        server.port()
-    ));
-    thread::sleep(REST);
+    let (server, clients, attached) = at_rest();
     drop((clients, server));
     thread::sleep(REST);
     let report = attached.report();

@@ -11,12 +11,8 @@ use probe_ebpf::{
     sample::{CallKind, Calls, Sample},
 };
 use std::{
-    collections::HashSet,
-    ffi::CString,
-    os::unix::fs::PermissionsExt,
-    process::Command,
-    sync::atomic::Ordering::Relaxed,
-    time::{Duration, Instant},
+    collections::HashSet, ffi::CString, os::unix::fs::PermissionsExt, process::Command,
+    sync::atomic::Ordering::Relaxed, time::Duration,
 };
 use workload::*;
 
@@ -150,7 +146,7 @@ fn vforks_take_as_long_as_their_caller_sees() {
     let told = Told::new();
     let sleep = Duration::from_micros(500);
     let mut workload =
-        Workload::new(|| move || (0..sized(500)).for_each(|_| vfork_that_sleeps(sleep, told)));
+        Workload::new(|| move || (0..sized(500)).for_each(|_| vfork_and_wait(Some(sleep), told)));
     let (_watch, sample) = watched(&mut workload);
     let vforks = calls(&sample, MAIN, CallKind::Spawn);
     assert_as_timed("vforks", vforks, told);
@@ -178,7 +174,7 @@ fn no_fork_or_vfork_of_a_watched_process_fails() {
         move || {
             for _ in 0..sized(10_000) {
                 fork_and_wait(forks);
-                vfork_and_wait(vforks);
+                vfork_and_wait(None, vforks);
             }
         }
     });
@@ -254,52 +250,6 @@ fn a_process_that_ends_within_a_call_is_counted_as_lost() {
         let unreturned: u64 = of_calls.map(|loss| loss.count).sum();
         assert_eq!((unreturned, lost(&after)), (1, 1), "{:?}", after.losses);
     }
-}
-
-/// The child of a parent that nobody takes the CPU from runs when that one waits for it.
-#[test]
-fn a_child_runs_first_when_its_parent_lets_it() {
-    const CHILDREN: u64 = 20;
-    const SPIN: Duration = Duration::from_millis(5);
-    let told = Told::new();
-    let mut workload = Workload::new(|| {
-        pin(1);
-        let first = libc::sched_param { sched_priority: 1 };
-        // SAFETY: a priority for this task, which its children inherit.
-        let refused = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const first) };
-        assert_eq!(refused, 0, "SCHED_FIFO");
-        move || {
-            for _ in 0..CHILDREN {
-                let begun = Instant::now();
-                // SAFETY: the child ends at once.
-                let pid = unsafe { libc::fork() };
-                if pid == 0 {
-                    // SAFETY: ends this process.
-                    unsafe { libc::_exit(0) };
-                }
-                let forked = Instant::now();
-                while forked.elapsed() < SPIN {}
-                told.add(begun, pid > 0);
-                wait(pid);
-            }
-        }
-    });
-    let mut watch = watch_for(workload.pid, &[]);
-    workload.run();
-    let sample = watch.read().expect("read");
-    let first_run = &sample.groups[CHILD].first_run;
-    assert_eq!(first_run.count(), CHILDREN);
-    let mean = first_run.sum as f64 / CHILDREN as f64;
-    println!(
-        "{mean:.0} ns to the first run, {:.0} ns from fork to wait",
-        told.mean_ns()
-    );
-    // It is there when its parent has begun to fork, and before that has forked.
-    assert!(
-        (SPIN.as_nanos() as f64..told.mean_ns()).contains(&mean),
-        "{mean} ns, fork to wait {} ns",
-        told.mean_ns()
-    );
 }
 
 #[test]

@@ -1,50 +1,25 @@
 //! Latency of page faults, against what the task that has them timed.
 
+#[path = "support/creation.rs"]
+mod creation;
 #[path = "support/pages.rs"]
 mod pages;
 #[path = "support/workload.rs"]
 mod workload;
 
+use creation::Told;
 use pages::*;
 use probe_ebpf::{Options, fault_sample::CLASS_NAMES, sample::Histogram};
-use std::{
-    fs::File,
-    io::Write,
-    os::fd::AsRawFd,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Instant,
-};
+use std::{fs::File, io::Write, os::fd::AsRawFd, time::Instant};
 use workload::*;
-
-const HUGE: usize = 2 << 20;
 
 /// Without the ways that are better than perf's events, which work everywhere.
 const BY_PERF_EVENTS: &[&str] = &["fexit/handle_mm_fault", "tp_btf/count_memcg_events"];
 
-/// What the task itself timed.
-#[derive(Default)]
-struct Timed {
-    count: AtomicU64,
-    ns: AtomicU64,
-}
-
-impl Timed {
-    fn new() -> &'static Self {
-        // SAFETY: a struct of atomic integers alone.
-        unsafe { shared() }
-    }
-
-    fn time(&self, access: impl FnOnce()) {
-        let begun = Instant::now();
-        access();
-        self.ns
-            .fetch_add(begun.elapsed().as_nanos() as u64, Relaxed);
-        self.count.fetch_add(1, Relaxed);
-    }
-
-    fn mean_ns(&self) -> f64 {
-        self.ns.load(Relaxed) as f64 / self.count.load(Relaxed) as f64
-    }
+fn time(told: &Told, access: impl FnOnce()) {
+    let begun = Instant::now();
+    access();
+    told.add(begun, true);
 }
 
 /// What its faults of a class took, seen through a window without end.
@@ -72,24 +47,15 @@ fn mean_ns(seen: &Histogram) -> f64 {
 /// nothing beside it.
 fn huge_pages(without: &'static [&'static str]) {
     const COUNT: usize = 24;
-    let huge = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    if huge.is_ok_and(|choice| choice.contains("[never]")) {
-        println!("SKIP: transparent huge pages are switched off");
+    if has_no_huge_pages() {
         return;
     }
-    let timed = Timed::new();
+    let timed = Told::new();
     let workload = Workload::new(|| {
-        let start = map((COUNT + 1) * HUGE / 4096, PRIVATE, -1) as usize;
-        let start = start.next_multiple_of(HUGE);
-        // SAFETY: advice for part of our mapping.
-        unsafe {
-            assert_eq!(libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
-            let bytes = COUNT * HUGE;
-            libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_HUGEPAGE);
-        }
+        let start = map_huge(COUNT) as usize;
         move || {
             for place in 0..COUNT {
-                timed.time(|| write_each((start + place * HUGE) as *mut u8, 1));
+                time(timed, || write_each((start + place * HUGE) as *mut u8, 1));
             }
         }
     });
@@ -137,7 +103,7 @@ fn major_faults_take_as_long_as_their_task_sees() {
     let mut file = File::create_new(&path).expect("a file");
     file.write_all(&vec![7; COUNT * 4096]).expect("written");
     file.sync_all().expect("written");
-    let timed = Timed::new();
+    let timed = Told::new();
     let file = File::open(&path).expect("a file");
     let workload = Workload::new(|| {
         let start = map(COUNT, libc::MAP_PRIVATE, file.as_raw_fd()) as usize;
@@ -149,7 +115,7 @@ fn major_faults_take_as_long_as_their_task_sees() {
         }
         move || {
             for place in 0..COUNT {
-                timed.time(|| read_each((start + place * 4096) as *mut u8, 1));
+                time(timed, || read_each((start + place * 4096) as *mut u8, 1));
             }
         }
     });
@@ -174,13 +140,13 @@ fn major_faults_take_as_long_as_their_task_sees() {
 #[test]
 fn small_pages_take_no_longer_than_their_task_sees() {
     let count = sized(5_000) as usize;
-    let timed = Timed::new();
+    let timed = Told::new();
     let seen = seen(
         &[],
         "zero_fill",
         Workload::new(|| {
             let start = map(count, PRIVATE, -1) as usize;
-            move || timed.time(|| write_each(start as *mut u8, count))
+            move || time(timed, || write_each(start as *mut u8, count))
         }),
     );
     let each = timed.mean_ns() / count as f64;

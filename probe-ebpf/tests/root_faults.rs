@@ -271,27 +271,14 @@ fn mappings_of_files_and_shared_ones_are_not_copies_of_the_parent(options: &Opti
 
 /// A huge page is split at its first copy, and then copied in small pages.
 fn huge_pages_are_split_once_each(options: &Options) {
-    const HUGE: usize = 2 << 20;
     const COUNT: usize = 8;
-    let huge = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    if huge.is_ok_and(|choice| choice.contains("[never]")) {
-        println!("SKIP: transparent huge pages are switched off");
+    if has_no_huge_pages() {
         return;
     }
     let (before, sample) = sampled(
         options,
         Workload::new(|| {
-            let start = map((COUNT + 1) * HUGE / 4096, PRIVATE, -1) as usize;
-            let start = start.next_multiple_of(HUGE);
-            // SAFETY: advice for part of our mapping.
-            unsafe {
-                assert_eq!(libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
-                libc::madvise(
-                    start as *mut libc::c_void,
-                    COUNT * HUGE,
-                    libc::MADV_HUGEPAGE,
-                );
-            }
+            let start = map_huge(COUNT) as usize;
             move || {
                 write_each(start as *mut u8, COUNT * HUGE / 4096);
                 in_child(|| write_each(start as *mut u8, COUNT * HUGE / 4096));

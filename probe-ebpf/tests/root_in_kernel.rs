@@ -119,7 +119,7 @@ fn each_call_is_a_sample(by: By) {
             for _ in 0..number {
                 fork_and_wait(told);
                 raw_clone_and_wait();
-                vfork_and_wait(told);
+                vfork_and_wait(None, told);
                 thread_and_join(told);
                 clone_and_wait();
                 failing_clone();

@@ -59,46 +59,40 @@ impl Told {
     }
 }
 
-pub fn fork_and_wait(told: &Told) {
-    let begun = Instant::now();
+/// A child that ends at once.
+pub fn fork() -> i32 {
     // SAFETY: the child ends at once.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         // SAFETY: ends this process.
         unsafe { libc::_exit(0) };
     }
-    told.add(begun, pid > 0);
-    wait(pid);
+    pid
 }
 
-/// Through the C library's own function; the child does nothing but end.
-#[allow(deprecated)]
-pub fn vfork_and_wait(told: &Told) {
+pub fn fork_and_wait(told: &Told) {
     let begun = Instant::now();
-    // SAFETY: the child, on this stack, calls nothing but _exit.
-    let pid = unsafe { libc::vfork() };
-    if pid == 0 {
-        // SAFETY: ends this process.
-        unsafe { libc::_exit(0) };
-    }
+    let pid = fork();
     told.add(begun, pid > 0);
     wait(pid);
 }
 
-/// The same, but the child, which its parent waits for within the call, sleeps first.
+/// Through the C library's own function; the child, which its parent waits for within the call, sleeps first, if at all.
 #[allow(deprecated)]
-pub fn vfork_that_sleeps(time: Duration, told: &Told) {
-    let request = libc::timespec {
+pub fn vfork_and_wait(sleep: Option<Duration>, told: &Told) {
+    let request = sleep.map(|time| libc::timespec {
         tv_sec: 0,
         tv_nsec: time.subsec_nanos().into(),
-    };
+    });
     let begun = Instant::now();
     // SAFETY: the child, on this stack, makes system calls alone, the first with a time that outlives it.
     let pid = unsafe { libc::vfork() };
     if pid == 0 {
         // SAFETY: see above.
         unsafe {
-            libc::syscall(libc::SYS_nanosleep, &raw const request, 0);
+            if let Some(request) = &request {
+                libc::syscall(libc::SYS_nanosleep, std::ptr::from_ref(request), 0);
+            }
             libc::_exit(0);
         }
     }

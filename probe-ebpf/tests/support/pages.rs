@@ -16,6 +16,30 @@ pub fn map(pages: usize, flags: i32, file: i32) -> *mut u8 {
     }
 }
 
+pub const HUGE: usize = 2 << 20;
+
+/// Whether the kernel is told to make none, which is then said.
+pub fn has_no_huge_pages() -> bool {
+    let choice = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    let is_off = choice.is_ok_and(|choice| choice.contains("[never]"));
+    if is_off {
+        println!("SKIP: transparent huge pages are switched off");
+    }
+    is_off
+}
+
+/// Room for so many huge pages, not one of them there yet.
+pub fn map_huge(count: usize) -> *mut u8 {
+    let start = map((count + 1) * HUGE / 4096, PRIVATE, -1);
+    // SAFETY: there is one more than what is used; the advice is for part of our mapping.
+    unsafe {
+        let start = start.add(start.align_offset(HUGE));
+        assert_eq!(libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
+        libc::madvise(start.cast(), count * HUGE, libc::MADV_HUGEPAGE);
+        start
+    }
+}
+
 pub const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 pub const SHARED: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
 
