@@ -65,16 +65,12 @@ impl<'a> Moments<'a> {
         if self.share <= 0.0 || !self.counted.is_over() {
             return;
         }
-        let numbered = || snapshots.iter().enumerate();
         let (open, rest) = Rest::after(|| {
-            let counted = numbered().map(|(number, it)| following.open_connections(number, it));
-            counted.collect::<Vec<_>>()
+            let numbered = snapshots.iter().enumerate();
+            let open = numbered.map(|(number, it)| following.open_connections(number, it));
+            open.collect::<Vec<_>>()
         });
-        let is_as_before = self
-            .targets
-            .iter()
-            .map(|it| it.open)
-            .eq(open.iter().copied());
+        let is_as_before = self.targets.iter().map(|it| &it.open).eq(&open);
         self.counted = if is_as_before {
             rest.times(SELDOM)
         } else {
