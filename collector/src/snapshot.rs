@@ -194,6 +194,15 @@ pub struct Snapshot {
     pub user_space: Option<user_space::UserSpace>,
 }
 
+impl Snapshot {
+    /// The pids of its processes.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        let tasks = self.roles.iter().flat_map(|role| &role.tasks);
+        let first = tasks.filter(|task| task.tid == task.pid);
+        first.map(|task| task.pid)
+    }
+}
+
 /// The tasks of one role.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Role {

@@ -5,15 +5,15 @@ use super::running::Running;
 use super::telling::Telling;
 use super::{mysql, pgbouncer, postgresql, redis};
 use crate::roles::Roles;
-use crate::snapshot::{TargetKind, connections::Connections};
+use crate::snapshot::{Snapshot, TargetKind, connections::Connections};
 use anyhow::Result;
 use probe_ebpf::probes::socket_waiters::WaitersBySocket;
 
 /// Who the connections are of a server with that pid and all of these processes; with what was seen of the threads that
 /// wait at sockets, where that was asked for.
 pub type Connected = fn(u32, &[u32], Option<&WaitersBySocket>) -> Result<Connections>;
-/// How many they are.
-pub type Counted = fn(u32, &[u32]) -> Result<u64>;
+/// How many they are, of a server with that pid, as a snapshot that was just taken shows it.
+pub type Counted = fn(u32, &Snapshot) -> Result<u64>;
 
 /// A kind of server that tells itself by its process.
 #[derive(Debug)]

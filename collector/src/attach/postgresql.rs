@@ -21,22 +21,17 @@ pub const DATABASE: Database = Database {
     roles: &telling::OF_POSTGRESQL,
     telling: Some(telling::Titles::of),
     connections: |postmaster, processes, _| Ok(with_waits(postmaster, processes)),
-    open: |postmaster, processes| Ok(told(postmaster, processes).open),
+    open: |_, snapshot| Ok(connections::open(snapshot)),
     has_threads: false,
     login: Some(&login::CLIENT),
 };
 
-/// What titles tell, and sockets where these do not.
-fn told(postmaster: u32, processes: &[u32]) -> Connections {
+/// What titles tell, and sockets where these do not; and what each waits for.
+fn with_waits(postmaster: u32, processes: &[u32]) -> Connections {
     let titled = |&pid: &u32| Some((pid, title::read(pid)?));
     let titles: Vec<_> = processes.iter().filter_map(titled).collect();
     let mut found = connections::connections(&titles);
     cut::complete(postmaster, &titles, &mut found);
-    found
-}
-
-fn with_waits(postmaster: u32, processes: &[u32]) -> Connections {
-    let mut found = told(postmaster, processes);
     match wait::Waits::of(postmaster) {
         Ok(waits) => waits.add_to(&mut found),
         Err(error) => {

@@ -44,7 +44,7 @@ pub fn connections_of(
     snapshot: &Snapshot,
     waiters: Option<&WaitersBySocket>,
 ) -> Option<Result<Connections>> {
-    let processes = processes(snapshot);
+    let processes: Vec<_> = snapshot.processes().collect();
     match of_kind(target.kind) {
         Some(it) => Some((it.connections)(*target.pids.last()?, &processes, waiters)),
         None => open_of_any(&processes)
@@ -55,17 +55,10 @@ pub fn connections_of(
 
 /// How many connections it has, likewise.
 pub fn open_connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Result<u64>> {
-    let processes = processes(snapshot);
     match of_kind(target.kind) {
-        Some(it) => Some((it.open)(*target.pids.last()?, &processes)),
-        None => open_of_any(&processes).transpose(),
+        Some(it) => Some((it.open)(*target.pids.last()?, snapshot)),
+        None => open_of_any(&snapshot.processes().collect::<Vec<_>>()).transpose(),
     }
-}
-
-fn processes(snapshot: &Snapshot) -> Vec<u32> {
-    let tasks = snapshot.roles.iter().flat_map(|role| &role.tasks);
-    let first = tasks.filter(|task| task.tid == task.pid);
-    first.map(|task| task.pid).collect()
 }
 
 fn telling_of(target: &Chosen, roles: &'static Roles) -> Option<Box<dyn Telling>> {

@@ -28,8 +28,8 @@ pub(super) struct Moments<'a> {
 
 /// Those of one.
 struct OfTarget {
-    /// Connections when they were counted last.
-    open: Option<u32>,
+    /// Connections, and processes, when they were counted last.
+    counted: Option<(u32, usize)>,
     /// When there was the last moment, or the watch began.
     since: Instant,
     /// How far moments are apart at least.
@@ -65,19 +65,22 @@ impl<'a> Moments<'a> {
         if self.share <= 0.0 || !self.counted.is_over() {
             return;
         }
-        let (open, rest) = Rest::after(|| {
+        let (counted, rest) = Rest::after(|| {
             let numbered = snapshots.iter().enumerate();
-            let open = numbered.map(|(number, it)| following.open_connections(number, it));
-            open.collect::<Vec<_>>()
+            let counted = numbered.map(|(number, it)| {
+                let open = following.open_connections(number, it)?;
+                Some((open, it.processes().count()))
+            });
+            counted.collect::<Vec<_>>()
         });
-        let is_as_before = self.targets.iter().map(|it| &it.open).eq(&open);
+        let is_as_before = self.targets.iter().map(|it| &it.counted).eq(&counted);
         self.counted = if is_as_before {
             rest.times(SELDOM)
         } else {
             rest
         };
-        for ((target, snapshot), open) in self.targets.iter_mut().zip(snapshots).zip(open) {
-            let Some(connections) = target.rest_at(open) else {
+        for ((target, snapshot), counted) in self.targets.iter_mut().zip(snapshots).zip(counted) {
+            let Some(connections) = target.rest_at(counted) else {
                 continue;
             };
             let budget = target.since.elapsed().mul_f64(self.share).min(LONGEST);
@@ -99,17 +102,19 @@ impl<'a> Moments<'a> {
 impl OfTarget {
     fn begin() -> Self {
         Self {
-            open: None,
+            counted: None,
             since: Instant::now(),
             apart: Duration::ZERO,
             points: Vec::new(),
         }
     }
 
-    /// The number of connections, if it rests and is another than that of the last moment.
-    fn rest_at(&mut self, open: Option<u32>) -> Option<u32> {
-        let rests = std::mem::replace(&mut self.open, open) == open;
+    /// The number of connections, if it rests and is another than that of the last moment. While processes come or go
+    /// it does not rest: one that is new may be a connection that is not known yet.
+    fn rest_at(&mut self, counted: Option<(u32, usize)>) -> Option<u32> {
+        let rests = std::mem::replace(&mut self.counted, counted) == counted;
         let last = self.points.last().map(|point| point.connections);
+        let open = counted.map(|(open, _)| open);
         open.filter(|_| rests && open != last && self.since.elapsed() >= self.apart)
     }
 
@@ -131,10 +136,15 @@ mod tests {
     #[test]
     fn a_moment_is_where_the_number_rests_at_another() {
         let mut target = OfTarget::begin();
-        let numbers = [None, None, Some(5), Some(7), Some(7), Some(7), Some(5)];
+        let numbers = [None, None, Some((5, 9)), Some((7, 9)), Some((7, 10))];
+        let more = [Some((7, 10)), Some((7, 10)), Some((5, 8))];
         let mut moments = Vec::new();
-        for open in numbers.into_iter().chain([Some(5), None, Some(5)]) {
-            if let Some(connections) = target.rest_at(open) {
+        for counted in numbers
+            .into_iter()
+            .chain(more)
+            .chain([Some((5, 8)), None, Some((5, 8))])
+        {
+            if let Some(connections) = target.rest_at(counted) {
                 target.add(MemoryPoint {
                     connections,
                     bytes: 0,

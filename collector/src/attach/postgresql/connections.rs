@@ -1,7 +1,10 @@
 //! Who the connections of a PostgreSQL server are, by the titles of its processes.
 
-use super::title::{CLIENT, WAL_SENDER, cluster_name, parse};
-use crate::snapshot::connections::{Connection, Connections};
+use super::title::{CONNECTED, cluster_name, parse};
+use crate::snapshot::{
+    Snapshot,
+    connections::{Connection, Connections},
+};
 
 const METHOD: &str = "titles of the server's processes in /proc/PID/cmdline";
 /// Why no states are told.
@@ -19,7 +22,7 @@ pub fn connections<T: AsRef<str>>(processes: &[(u32, T)]) -> Connections {
     let mut is_stale = false;
     let served = processes.iter().filter_map(|(pid, text)| {
         let title = parse(text.as_ref(), cluster.as_deref())?;
-        let is_open = [CLIENT, WAL_SENDER].contains(&title.role);
+        let is_open = CONNECTED.contains(&title.role);
         let connection = title.connection.filter(|_| is_open)?;
         // A state would stand behind the space that follows the peer.
         is_stale |= text.as_ref().trim_end_matches('\0').ends_with(' ');
@@ -41,6 +44,16 @@ pub fn connections<T: AsRef<str>>(processes: &[(u32, T)]) -> Connections {
         named: all,
         method: [METHOD, if is_stale { STALE } else { "" }].concat(),
     }
+}
+
+/// How many there are by the roles that processes were last told: up to a second old where that is how often they are
+/// asked.
+#[must_use]
+pub fn open(snapshot: &Snapshot) -> u64 {
+    let roles = snapshot.roles.iter();
+    let serving = roles.filter(|role| CONNECTED.contains(&role.name.as_str()));
+    let tasks = serving.flat_map(|role| &role.tasks);
+    tasks.filter(|task| task.tid == task.pid).count() as u64
 }
 
 #[cfg(test)]

@@ -58,6 +58,9 @@ pub const LOGICAL_REPLICATION: &str = "logical_replication";
 /// Archiver, logger, statistics, WAL summarizer, and workers of extensions.
 pub const OTHER: &str = "other";
 
+/// Those that serve one connection each.
+pub(super) const CONNECTED: [&str; 2] = [CLIENT, WAL_SENDER];
+
 /// Titles that a server gives to processes of its own, as far as they stay, and their roles.
 const OWN: &[(&str, &str)] = &[
     ("parallel worker for PID", PARALLEL_WORKER),
