@@ -250,7 +250,7 @@ fn a_state_from_before_titles_stopped_changing_is_not_told() {
 
 #[test]
 fn replication_and_parallel_workers_have_roles_of_their_own() {
-    // In version 18, the title of one that sends a database's changes has the database too.
+    // From version 16 on, the title of one that sends a database's changes has the database too.
     for (version, parallel, unnamed) in [
         (Version::Installed, "force_parallel_mode", 0),
         (Version::Eighteen, "debug_parallel_query", 1),

@@ -10,6 +10,7 @@ mod demo;
 mod fuzz;
 mod host;
 mod manuals;
+mod npm;
 mod package;
 mod runtimes;
 mod servers;

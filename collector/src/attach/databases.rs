@@ -58,11 +58,15 @@ pub fn of_kind(kind: TargetKind) -> Option<&'static Database> {
 /// What runs a script, which has the name of its file and may be called as the server that it starts.
 const SHELLS: [&str; 6] = ["sh", "dash", "bash", "busybox", "ksh", "zsh"];
 
+/// Whether a shell is its program.
+pub(super) fn is_script(process: &Running) -> bool {
+    let program = process.program.as_deref();
+    program.is_some_and(|it| SHELLS.contains(&it))
+}
+
 impl Database {
     fn has(&self, process: &Running) -> bool {
-        let program = process.program.as_deref();
-        let is_script = program.is_some_and(|it| SHELLS.contains(&it));
-        !is_script && (self.is_one)(process)
+        !is_script(process) && (self.is_one)(process)
     }
 }
 

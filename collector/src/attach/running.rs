@@ -1,9 +1,9 @@
 //! The processes of this host, as far as they tell whose they are.
 
 use super::process::has_ended;
+use super::sockets::listening_ports;
 use anyhow::{Context as _, Result};
 use procfs::ProcessCGroup;
-use procfs::net::TcpState;
 use procfs::process::{FDInfo, FDTarget, Process, all_processes};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -185,7 +185,7 @@ impl Ports {
         let mut tables = self.0.borrow_mut();
         let table = tables
             .entry(namespace)
-            .or_insert_with(|| listening(&process));
+            .or_insert_with(|| listening_ports(&process));
         let Ok(descriptors) = process.fd() else {
             return BTreeSet::new();
         };
@@ -195,16 +195,6 @@ impl Ports {
         };
         descriptors.filter_map(port).collect()
     }
-}
-
-/// The sockets that listen in a process's network namespace, and their ports.
-fn listening(process: &Process) -> HashMap<u64, u16> {
-    let tables = [process.tcp(), process.tcp6()].into_iter().flatten();
-    tables
-        .flatten()
-        .filter(|entry| entry.state == TcpState::Listen)
-        .map(|entry| (entry.inode, entry.local_address.port()))
-        .collect()
 }
 
 #[cfg(test)]

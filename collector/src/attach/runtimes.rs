@@ -65,6 +65,19 @@ pub fn roles_of(target: &Chosen) -> Option<&'static Roles> {
     runtimes_of(target).find_map(|it| Some(it.threads?.roles))
 }
 
+/// The line of a target without roles of a runtime that has one now.
+#[must_use]
+pub fn came_late(target: &Chosen) -> Option<Unavailable> {
+    let runtime = runtimes_of(target).find(|it| it.threads.is_some())?;
+    Some(Unavailable {
+        measure: "roles".to_owned(),
+        reason: format!(
+            "{}: its runtime, {}, was not there when the watch began; for the roles of its threads attach again",
+            target.name, runtime.name
+        ),
+    })
+}
+
 /// Tells the tasks of a target of these roles, with these processes, what they are. A process that does not have
 /// the runtime of the roles is asked again later.
 #[must_use]

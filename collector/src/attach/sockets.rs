@@ -1,22 +1,24 @@
 //! The connections of any server: which of its sockets are those of clients.
 //!
 //! A socket that a server holds is a client's if it is connected and its own end is where a socket listens
-//! that the server holds too. The kernel's tables in `/proc/PID/net` are those of the process's own network
-//! namespace.
+//! that the server holds too. The kernel's tables, of `sock_diag` and in `/proc/PID/net`, are those of the process's
+//! own network namespace.
 
+mod diag;
 mod tables;
 
 use super::running::network_of;
 use crate::snapshot::connections::Connections;
 use anyhow::{Context as _, Result, bail};
-use std::collections::{BTreeMap, HashSet};
+use procfs::net::TcpState;
+use procfs::process::Process;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 use tables::Tables;
 
-const METHOD: &str =
-    "connected sockets of the server whose own end is where it listens (/proc/PID/net)";
+const METHOD: &str = "connected sockets of the server whose own end is where it listens (sock_diag, else /proc/PID/net)";
 
 /// The connected sockets of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,6 +148,14 @@ pub fn listening_paths(pid: u32) -> Vec<PathBuf> {
     };
     let listeners = tables.listeners(|inode| held.iter().any(|(it, _)| *it == inode));
     listeners.paths()
+}
+
+/// The TCP sockets that listen in a process's network namespace, and their ports; none where we may not know.
+pub(super) fn listening_ports(process: &Process) -> HashMap<u64, u16> {
+    let all = tables::tcp(process).unwrap_or_default().into_iter();
+    let listening = all.filter(|(_, socket)| socket.state == TcpState::Listen);
+    let ports = listening.map(|(inode, socket)| (inode, socket.own.port()));
+    ports.collect()
 }
 
 /// The inodes of what a process waits at by `epoll`, many at once, whichever of its threads does.

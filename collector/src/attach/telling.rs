@@ -1,12 +1,12 @@
 //! Asks the tasks of watched servers what they are.
 
-use super::choice::Chosen;
+use super::choice::{Chosen, unasked};
 use super::databases::of_kind;
 use super::runtimes;
 use super::sockets::{counted, open_of_any};
 use crate::roles::{self, Roles};
 use crate::sample::Sampler;
-use crate::snapshot::{Snapshot, TargetKind, connections::Connections};
+use crate::snapshot::{Snapshot, TargetKind, Unavailable, connections::Connections};
 use anyhow::Result;
 use probe_ebpf::{Error, Unsettled, probes::socket_waiters::WaitersBySocket};
 
@@ -35,6 +35,17 @@ pub fn suit(roles: &'static Roles, target: &Chosen) -> bool {
     let now = roles_of(target);
     let is_plain = target.kind == TargetKind::Process && now == &roles::OF_ANY;
     now == roles || is_plain && runtimes::are_of_a_runtime(roles)
+}
+
+/// A line for each of these targets, as they are now, of whose tasks more would be told if they were chosen now or by
+/// another option: a target may have been a script when the watch began.
+#[must_use]
+pub fn untold(targets: &[Chosen], sampler: &Sampler) -> Vec<Unavailable> {
+    let mut untold = unasked(targets);
+    let numbered = targets.iter().enumerate();
+    let plain = numbered.filter(|(number, _)| sampler.roles(*number) == &roles::OF_ANY);
+    untold.extend(plain.filter_map(|(_, it)| runtimes::came_late(it)));
+    untold
 }
 
 /// Who the connections of a target are, as a snapshot that was just taken shows it; `None` if it has none since it

@@ -17,6 +17,7 @@ use crate::{
         login::Logins,
         running::lives_in,
         runtimes::hidden_switches,
+        telling,
     },
     cli::Watched,
     host,
@@ -177,6 +178,16 @@ impl<'a> Watch<'a> {
         let rest = timeline.stop(&mut sampler);
         let waiters = sampler.socket_waiters();
         let (targets, logins) = following.end(&last, waiters.as_ref());
+        let mut untold = self.untold;
+        let chosen: Vec<_> = targets.iter().map(|it| it.chosen.clone()).collect();
+        let since = telling::untold(&chosen, &sampler)
+            .into_iter()
+            .chain(hidden_switches(&chosen));
+        since.for_each(|it| {
+            if !untold.contains(&it) {
+                untold.push(it);
+            }
+        });
         let unknown: Vec<_> = targets.iter().filter_map(|it| it.unknown.clone()).collect();
         let (owned, lacking) = sample_own(args, &own_sampler, began_ns, &last, interrupt);
         keeping.take(Entry::Snapshots(last));
@@ -194,7 +205,7 @@ impl<'a> Watch<'a> {
             unavailable: unavailable
                 .chain(lacking)
                 .chain(unknown)
-                .chain(self.untold)
+                .chain(untold)
                 .chain(logins.troubles())
                 .collect(),
             incomplete: ended_early,

@@ -119,7 +119,7 @@ pub(crate) const PACKAGES: &[Package] = &[
         program: Some("npm"),
         ..tests(
             "npm",
-            "brings Grafana's types, and node to check the dashboards by",
+            "brings versions of PostgreSQL, and Grafana's types with node to check the dashboards by",
         )
     },
     tests(

@@ -1,6 +1,7 @@
 //! Databases that are watched as any process, since they were asked for so.
 
 use super::{Chosen, Found, Host, process, running};
+use crate::attach::databases::is_script;
 use crate::snapshot::{TargetKind, Unavailable};
 
 /// A line for each of these targets whose roles and names of connections another option would tell.
@@ -21,10 +22,14 @@ impl Host<'_> {
             return None;
         }
         let is_one = |pid: u32| target.pids.contains(&pid);
-        // A unit's first process may be a script. What else descends from a process may have nothing to do with it.
-        let is_unit = matches!(target.found, Found::Unit(_));
-        let belongs =
-            |pid: u32| is_one(pid) || is_unit && process::ancestors(pid).into_iter().any(is_one);
+        // A unit's first process may be a script, or a script be watched that starts the server. What else descends
+        // from a process may have nothing to do with it.
+        let mut scripts = self.processes().iter().filter(|it| is_script(it));
+        let starts_others =
+            matches!(target.found, Found::Unit(_)) || scripts.any(|it| is_one(it.pid));
+        let belongs = |pid: u32| {
+            is_one(pid) || starts_others && process::ancestors(pid).into_iter().any(is_one)
+        };
         let servers = self.servers().iter();
         let servers: Vec<_> = servers
             .filter(|(database, server)| database.telling.is_some() && belongs(server.pid))

@@ -14,10 +14,10 @@ use probe_ebpf::probes::socket_waiters::WaitersBySocket;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 
-const METHOD: &str = "sockets accepted where the server listens (/proc/PID/net); a thread serves the one it \
+const METHOD: &str = "sockets accepted where the server listens (sock_diag, else /proc/PID/net); a thread serves the one it \
                       waits at (/proc/PID/task/TID/syscall), so those at work or in a pool are not named";
 /// The same of a watch that has noted who waits at sockets.
-const BUSY_METHOD: &str = "sockets accepted where the server listens (/proc/PID/net); a thread serves the one it \
+const BUSY_METHOD: &str = "sockets accepted where the server listens (sock_diag, else /proc/PID/net); a thread serves the one it \
                            waits at (/proc/PID/task/TID/syscall) or has waited at (tp_btf/sched_switch), so those \
                            in a pool, and those at work since before the watch, are not named";
 /// What a thread waits for that waits at its client's socket.

@@ -1,18 +1,36 @@
 //! The kernel's tables of sockets in one network namespace.
 
-use super::{Peer, is_gone};
+use super::{Peer, diag, is_gone};
 use anyhow::{Context as _, Result};
 use procfs::net::{TcpNetEntry, TcpState, UnixNetEntry, UnixState};
 use procfs::process::Process;
 use procfs::{ProcError, ProcResult};
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// All sockets of stream kind, by inode.
 pub(super) struct Tables {
-    tcp: HashMap<u64, TcpNetEntry>,
+    tcp: HashMap<u64, TcpSocket>,
     unix: HashMap<u64, UnixNetEntry>,
+}
+
+/// A socket of TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TcpSocket {
+    pub(super) state: TcpState,
+    pub(super) own: SocketAddr,
+    pub(super) peer: SocketAddr,
+}
+
+impl From<&TcpNetEntry> for TcpSocket {
+    fn from(entry: &TcpNetEntry) -> Self {
+        Self {
+            state: entry.state.clone(),
+            own: entry.local_address,
+            peer: entry.remote_address,
+        }
+    }
 }
 
 /// Where a server listens.
@@ -27,16 +45,9 @@ impl Tables {
     pub(super) fn of(pid: u32) -> Result<Option<Self>> {
         let read = || -> ProcResult<Self> {
             let process = Process::new(pid as i32)?;
-            let tcp = process.tcp()?;
-            // Without IPv6 there is none.
-            let tcp6 = missing_is_empty(process.tcp6())?;
             let unix = missing_is_empty(process.unix())?;
             Ok(Self {
-                tcp: tcp
-                    .into_iter()
-                    .chain(tcp6)
-                    .map(|it| (it.inode, it))
-                    .collect(),
+                tcp: tcp(&process)?,
                 unix: unix.into_iter().map(|it| (it.inode, it)).collect(),
             })
         };
@@ -50,20 +61,15 @@ impl Tables {
 
     /// Where those of them listen that are held.
     pub(super) fn listeners(&self, is_held: impl Fn(u64) -> bool) -> Listeners<'_> {
-        let tcp = self.tcp.values().filter(|it| it.state == TcpState::Listen);
+        let tcp = self.tcp.iter();
+        let tcp = tcp.filter(|(inode, it)| it.state == TcpState::Listen && is_held(**inode));
         let unix = self.unix.values().filter(|it| {
             // One that listens is connected to nothing.
             it.state == UnixState::UNCONNECTED && is_stream(it)
         });
         Listeners {
             ports: tcp
-                .filter(|it| is_held(it.inode))
-                .map(|it| {
-                    (
-                        it.local_address.port(),
-                        it.local_address.ip().to_canonical(),
-                    )
-                })
+                .map(|(_, it)| (it.own.port(), it.own.ip().to_canonical()))
                 .collect(),
             paths: unix
                 .filter(|it| is_held(it.inode))
@@ -76,10 +82,8 @@ impl Tables {
     pub(super) fn peer(&self, inode: u64, listeners: &Listeners<'_>) -> Option<Option<Peer>> {
         if let Some(entry) = self.tcp.get(&inode) {
             let is_connected = [TcpState::Established, TcpState::CloseWait].contains(&entry.state);
-            let own = entry.local_address;
-            let peer = entry.remote_address;
-            let peer = Peer::Address((peer.ip().to_canonical(), peer.port()).into());
-            let is_client = listeners.accept_at(own.port(), own.ip().to_canonical());
+            let peer = Peer::Address((entry.peer.ip().to_canonical(), entry.peer.port()).into());
+            let is_client = listeners.accept_at(entry.own.port(), entry.own.ip().to_canonical());
             return is_connected.then(|| is_client.then_some(peer));
         }
         let entry = self.unix.get(&inode)?;
@@ -105,6 +109,17 @@ impl Listeners<'_> {
         let mut at_port = self.ports.iter().filter(|(it, _)| *it == port);
         at_port.any(|(_, own)| own.is_unspecified() || *own == address)
     }
+}
+
+/// Those of TCP in a process's network namespace, as quickly as they can be had.
+pub(super) fn tcp(process: &Process) -> ProcResult<HashMap<u64, TcpSocket>> {
+    if let Ok(found) = diag::tcp(process.pid.unsigned_abs()) {
+        return Ok(found.into_iter().collect());
+    }
+    // Without IPv6 there is none.
+    let tcp6 = missing_is_empty(process.tcp6())?;
+    let all = process.tcp()?.into_iter().chain(tcp6);
+    Ok(all.map(|it| (it.inode, TcpSocket::from(&it))).collect())
 }
 
 fn is_stream(entry: &UnixNetEntry) -> bool {

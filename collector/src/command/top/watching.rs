@@ -3,9 +3,10 @@
 use super::super::targets::{has_ended, load};
 use crate::{
     attach::{
-        choice::{Chosen, unasked},
+        choice::Chosen,
         following::{Event, Following, unknown_connections},
         login::Logins,
+        telling::untold,
     },
     cli::Targets,
     host, report,
@@ -16,7 +17,11 @@ use crate::{
 };
 use anyhow::Result;
 use probe_ebpf::Options;
+use std::cell::LazyCell;
 use std::time::{Duration, Instant};
+
+/// What targets have come to be is looked for the more seldom: for 0.2 % of a core.
+const SELDOM: u32 = 5;
 
 /// Targets, and what was seen of them last.
 pub(super) struct Watching {
@@ -28,34 +33,28 @@ pub(super) struct Watching {
     shown: Vec<Watched>,
     /// Those that are there no more.
     ended: Vec<bool>,
-    /// What is not told of them, since they were asked for by other options.
+    /// What is not told of them, since they were asked for by other options, or were scripts; from then on this rests.
     untold: Vec<Unavailable>,
-    /// Who the connections of each were when that was looked for last, and why it could not be told; from then on this
-    /// rests.
-    connected: Vec<Option<Connections>>,
-    unknown: Vec<Option<Unavailable>>,
-    named: Rest,
+    told: Rest,
+    names: Names,
 }
 
 impl Watching {
     /// Begins it. What is looked at in windows only is in no figure of an interval: it is left out.
     pub(super) fn begin(args: &Targets, targets: Vec<Chosen>, logins: Logins) -> Result<Self> {
-        let untold = unasked(&targets);
         let mut sampler = load(args, &targets, &Options::NO_WINDOWS)?;
         let following = Following::begin(targets, &mut sampler, logins)?;
-        let ended = vec![false; following.targets().len()];
-        let unknown = vec![None; ended.len()];
+        let targets = following.targets().len();
         Ok(Self {
             before: sampler.read()?,
             shown: following
                 .targets()
                 .map(|target| Watched::named(&target.name))
                 .collect(),
-            ended,
-            untold,
-            connected: vec![None; unknown.len()],
-            unknown,
-            named: Rest::none(),
+            ended: vec![false; targets],
+            untold: Vec::new(),
+            told: Rest::none(),
+            names: Names::of(targets),
             host: host::describe(None),
             begun: Instant::now(),
             following,
@@ -79,7 +78,7 @@ impl Watching {
             .into_iter()
             .chain(of_logins)
             .chain(self.untold.iter().cloned())
-            .chain(self.unknown.iter().flatten().cloned())
+            .chain(self.names.unknown())
             .collect()
     }
 
@@ -98,9 +97,8 @@ impl Watching {
             ..Frame::default()
         };
         let before = std::mem::replace(&mut self.before, now);
-        if self.named.is_over() {
-            ((), self.named) = Rest::after(|| self.name_connections());
-        }
+        self.name_connections();
+        self.tell();
         for (number, before) in before.into_iter().enumerate() {
             if !self.ended[number] {
                 self.look_at(number, before);
@@ -116,21 +114,35 @@ impl Watching {
 
     /// Looks for who the connections of all targets that are there are.
     fn name_connections(&mut self) {
-        let waiters = self.sampler.socket_waiters();
-        for (number, snapshot) in self.before.iter().enumerate() {
-            if self.ended[number] {
-                continue;
+        let Self {
+            names,
+            following,
+            sampler,
+            before,
+            shown,
+            ended,
+            ..
+        } = self;
+        if !names.rest.is_over() {
+            return;
+        }
+        let waiters = LazyCell::new(|| sampler.socket_waiters());
+        names.look(|number| {
+            if ended[number] {
+                return None;
             }
-            let connected = self
-                .following
-                .connections(number, snapshot, waiters.as_ref());
+            let connected = following.connections(number, &before[number], waiters.as_ref());
             let connected = connected.transpose();
-            let name = &self.shown[number].name;
-            self.unknown[number] = connected
-                .as_ref()
-                .err()
-                .map(|error| unknown_connections(name, error));
-            self.connected[number] = connected.ok().flatten();
+            Some(connected.map_err(|error| unknown_connections(&shown[number].name, &error)))
+        });
+    }
+
+    /// Says what is not told of targets that have come to be servers, or were from the beginning.
+    fn tell(&mut self) {
+        if self.told.is_over() {
+            let targets: Vec<_> = self.following.targets().cloned().collect();
+            let (untold, rest) = Rest::after(|| untold(&targets, &self.sampler));
+            (self.untold, self.told) = (untold, rest.times(SELDOM));
         }
     }
 
@@ -145,7 +157,7 @@ impl Watching {
             return;
         }
         let mut run = run(target, before, now);
-        run.connected.clone_from(&self.connected[number]);
+        run.connected.clone_from(&self.names.connected[number]);
         let recording = Recording {
             command: "top".into(),
             host: self.host.clone(),
@@ -167,15 +179,56 @@ impl Watching {
     }
 }
 
+/// Who the connections of each target were when that was looked for last, and why it could not be told.
+struct Names {
+    connected: Vec<Option<Connections>>,
+    unknown: Vec<Option<Unavailable>>,
+    /// Until they are looked for again.
+    rest: Rest,
+}
+
+impl Names {
+    fn of(targets: usize) -> Self {
+        Self {
+            connected: vec![None; targets],
+            unknown: vec![None; targets],
+            rest: Rest::none(),
+        }
+    }
+
+    /// Takes what there is of each target; what it had stays, if there is nothing. Then this rests.
+    fn look(
+        &mut self,
+        mut of: impl FnMut(usize) -> Option<Result<Option<Connections>, Unavailable>>,
+    ) {
+        let targets = 0..self.connected.len();
+        let (found, rest) = Rest::after(|| targets.map(&mut of).collect::<Vec<_>>());
+        for (number, found) in found.into_iter().enumerate() {
+            let Some(found) = found else { continue };
+            self.unknown[number] = found.as_ref().err().cloned();
+            self.connected[number] = found.ok().flatten();
+        }
+        self.rest = rest;
+    }
+
+    /// Of a server that was started anew: those of the one before have ended with it. It is time to look again.
+    fn forget(&mut self, number: usize) {
+        (self.connected[number], self.unknown[number]) = (None, None);
+        self.rest = Rest::none();
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = Unavailable> {
+        self.unknown.iter().flatten().cloned()
+    }
+}
+
 impl Watching {
     fn take(&mut self, event: Event) {
         match event {
             Event::Ended(number, _) => self.say_ended(number),
             Event::Back(number, ..) => {
                 self.ended[number] = false;
-                // Those of the one before have ended with it.
-                (self.connected[number], self.unknown[number]) = (None, None);
-                self.named = Rest::none();
+                self.names.forget(number);
             }
         }
     }
@@ -224,4 +277,45 @@ fn own_cpu(before: &[Snapshot], now: &[Snapshot]) -> Option<f64> {
     let used = now.observer_cpu_ns.checked_sub(before.observer_cpu_ns)?;
     let elapsed = now.at_ns.checked_sub(before.at_ns)?;
     (elapsed > 0).then(|| used as f64 / elapsed as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::connections::Connection;
+
+    /// One connection, of a client with that pid.
+    fn connected(pid: u32) -> Option<Connections> {
+        let named = vec![Connection {
+            pid,
+            ..Connection::default()
+        }];
+        Some(Connections {
+            open: 1,
+            named,
+            ..Connections::default()
+        })
+    }
+
+    #[test]
+    fn names_of_a_server_that_was_started_anew_are_forgotten_and_looked_for_at_once() {
+        let mut names = Names::of(2);
+        names.look(|number| {
+            // As if there were very many of them.
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(20) {}
+            Some(Ok(connected(number as u32)))
+        });
+        assert!(!names.rest.is_over());
+        names.forget(0);
+        assert!(names.rest.is_over());
+        assert_eq!(names.connected, [None, connected(1)]);
+        let why = Unavailable {
+            measure: "connected".to_owned(),
+            reason: "it ends".to_owned(),
+        };
+        names.look(|number| (number == 0).then(|| Err(why.clone())));
+        assert_eq!(names.unknown().collect::<Vec<_>>(), [why]);
+        assert_eq!(names.connected, [None, connected(1)], "one stays");
+    }
 }

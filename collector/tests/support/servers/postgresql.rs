@@ -1,4 +1,4 @@
-//! PostgreSQL: the version that this host's release has, or 18; a replica of one.
+//! PostgreSQL: the version that this host's release has, or another; a replica of one.
 
 use super::Rows;
 use super::daemon::{Daemon, free_port};
@@ -12,6 +12,10 @@ use std::{fs, path::PathBuf, process::Command, ptr};
 pub enum Version {
     /// The one installed: 15 on Debian 12.
     Installed,
+    /// Without programs but the server and `initdb`, as the next two.
+    Fourteen,
+    Sixteen,
+    Seventeen,
     /// The first with I/O workers and io_uring.
     Eighteen,
 }
@@ -21,6 +25,9 @@ impl Version {
     fn place(self) -> Place {
         match self {
             Self::Installed => Place::Host,
+            Self::Fourteen => Place::unpacked("postgresql-14"),
+            Self::Sixteen => Place::unpacked("postgresql-16"),
+            Self::Seventeen => Place::unpacked("postgresql-17"),
             Self::Eighteen => Place::unpacked("postgresql-18"),
         }
     }
@@ -30,6 +37,7 @@ impl Version {
     fn program(self, name: &str) -> String {
         match self {
             Self::Installed => installed(name),
+            Self::Fourteen | Self::Sixteen | Self::Seventeen => format!("/usr/bin/{name}"),
             Self::Eighteen => format!("/usr/lib/postgresql/18/bin/{name}"),
         }
     }
