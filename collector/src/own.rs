@@ -180,8 +180,7 @@ fn candidates(roles: &[Role]) -> Vec<Candidate<'_>> {
     }
     let mut candidates = Vec::new();
     for (role, of_role) in roles.iter().enumerate() {
-        let leaders = of_role.tasks.iter().filter(|task| task.tid == task.pid);
-        candidates.extend(leaders.map(|leader| Candidate {
+        candidates.extend(of_role.leaders().map(|leader| Candidate {
             role,
             leader,
             threads: threads[&leader.pid],

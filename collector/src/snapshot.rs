@@ -196,10 +196,17 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The pids of its processes.
-    pub fn processes(&self) -> impl Iterator<Item = u32> {
-        let tasks = self.roles.iter().flat_map(|role| &role.tasks);
-        let first = tasks.filter(|task| task.tid == task.pid);
-        first.map(|task| task.pid)
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        let leaders = self.roles.iter().flat_map(Role::leaders);
+        leaders.map(|task| task.pid).collect()
+    }
+}
+
+impl Role {
+    /// Its tasks that are the first of their process.
+    pub fn leaders(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(|task| task.tid == task.pid)
     }
 }
 

@@ -14,7 +14,7 @@ pub const DATABASE: Database = Database {
     roles: &roles::OF_ANY,
     telling: None,
     connections: |_, processes, _| sockets::connections(processes),
-    open: |_, snapshot| sockets::open(&snapshot.processes().collect::<Vec<_>>()),
+    open: |_, snapshot| sockets::open(&snapshot.processes()),
     has_threads: false,
     login: None,
 };

@@ -55,7 +55,7 @@ pub fn connections_of(
     snapshot: &Snapshot,
     waiters: Option<&WaitersBySocket>,
 ) -> Option<Result<Connections>> {
-    let processes: Vec<_> = snapshot.processes().collect();
+    let processes = snapshot.processes();
     match of_kind(target.kind) {
         Some(it) => Some((it.connections)(*target.pids.last()?, &processes, waiters)),
         None => open_of_any(&processes)
@@ -68,7 +68,7 @@ pub fn connections_of(
 pub fn open_connections_of(target: &Chosen, snapshot: &Snapshot) -> Option<Result<u64>> {
     match of_kind(target.kind) {
         Some(it) => Some((it.open)(*target.pids.last()?, snapshot)),
-        None => open_of_any(&snapshot.processes().collect::<Vec<_>>()).transpose(),
+        None => open_of_any(&snapshot.processes()).transpose(),
     }
 }
 

@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 
 /// One look: all else that is watched waits meanwhile.
 const LONGEST: Duration = Duration::from_millis(100);
-/// While connections are as many as they were, they are counted the more seldom: for 0.2 % of a core.
-const SELDOM: u32 = 5;
 /// Of a target that has had more moments every other one is kept, and from then on they are twice as far apart.
 const MOST: usize = 200;
 
@@ -69,16 +67,12 @@ impl<'a> Moments<'a> {
             let numbered = snapshots.iter().enumerate();
             let counted = numbered.map(|(number, it)| {
                 let open = following.open_connections(number, it)?;
-                Some((open, it.processes().count()))
+                Some((open, it.processes().len()))
             });
             counted.collect::<Vec<_>>()
         });
         let is_as_before = self.targets.iter().map(|it| &it.counted).eq(&counted);
-        self.counted = if is_as_before {
-            rest.times(SELDOM)
-        } else {
-            rest
-        };
+        self.counted = if is_as_before { rest.seldom() } else { rest };
         for ((target, snapshot), counted) in self.targets.iter_mut().zip(snapshots).zip(counted) {
             let Some(connections) = target.rest_at(counted) else {
                 continue;
@@ -136,14 +130,20 @@ mod tests {
     #[test]
     fn a_moment_is_where_the_number_rests_at_another() {
         let mut target = OfTarget::begin();
-        let numbers = [None, None, Some((5, 9)), Some((7, 9)), Some((7, 10))];
-        let more = [Some((7, 10)), Some((7, 10)), Some((5, 8))];
+        let (five, seven) = (Some((5, 8)), Some((7, 10)));
+        let one_more_process = Some((7, 9));
+        let counted = [
+            None,
+            None,
+            five,
+            one_more_process,
+            seven,
+            seven,
+            seven,
+            five,
+        ];
         let mut moments = Vec::new();
-        for counted in numbers
-            .into_iter()
-            .chain(more)
-            .chain([Some((5, 8)), None, Some((5, 8))])
-        {
+        for counted in counted.into_iter().chain([five, None, five]) {
             if let Some(connections) = target.rest_at(counted) {
                 target.add(MemoryPoint {
                     connections,

@@ -2,7 +2,7 @@
 
 use super::title::{CONNECTED, cluster_name, parse};
 use crate::snapshot::{
-    Snapshot,
+    Role, Snapshot,
     connections::{Connection, Connections},
 };
 
@@ -52,8 +52,7 @@ pub fn connections<T: AsRef<str>>(processes: &[(u32, T)]) -> Connections {
 pub fn open(snapshot: &Snapshot) -> u64 {
     let roles = snapshot.roles.iter();
     let serving = roles.filter(|role| CONNECTED.contains(&role.name.as_str()));
-    let tasks = serving.flat_map(|role| &role.tasks);
-    tasks.filter(|task| task.tid == task.pid).count() as u64
+    serving.flat_map(Role::leaders).count() as u64
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! TCP sockets by `sock_diag`: the kernel is asked for those alone that matter, of the states in [`STATES`]. Of a host
+//! TCP sockets by `sock_diag`: the kernel is asked for those alone that listen or are connected. Of a host
 //! that has closed tens of thousands of connections in the last minute, `/proc/PID/net/tcp` has a line for each.
 
-use super::tables::TcpSocket;
+use super::tables::{CONNECTED, TcpSocket};
 use crate::attach::running::network_of;
 use procfs::net::TcpState;
 use rustix::net::{
@@ -15,9 +15,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::panic::resume_unwind;
 use std::thread;
-
-/// Those of listeners, and of connections that their process may hold.
-const STATES: [TcpState; 3] = [TcpState::Established, TcpState::CloseWait, TcpState::Listen];
 
 // `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`.
 const HEADER: usize = 16;
@@ -98,9 +95,8 @@ fn request(family: u8) -> [u8; REQUEST] {
     put(4, &SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     put(6, &REQUEST_OF_ALL.to_ne_bytes());
     put(HEADER, &[family, libc::IPPROTO_TCP as u8]);
-    let states = STATES
-        .into_iter()
-        .fold(0, |all, it| all | 1_u32 << it as u32);
+    let wanted = CONNECTED.into_iter().chain([TcpState::Listen]);
+    let states = wanted.fold(0, |all, it| all | 1_u32 << it as u32);
     put(HEADER + 4, &states.to_ne_bytes());
     request
 }
@@ -187,8 +183,8 @@ mod tests {
             entries.any(|entry| entry.state == TcpState::TimeWait && entry.local_address == **it)
         };
         assert_eq!(closed.iter().filter(waits).count(), closed.len());
-        let states = found.iter().map(|(_, it)| it.state.clone());
-        assert!(states.into_iter().all(|it| STATES.contains(&it)));
+        let mut states = found.iter().map(|(_, it)| &it.state);
+        assert!(states.all(|it| *it == TcpState::Listen || CONNECTED.contains(it)));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+/// The states of connections that their process may hold.
+pub(super) const CONNECTED: [TcpState; 2] = [TcpState::Established, TcpState::CloseWait];
+
 /// All sockets of stream kind, by inode.
 pub(super) struct Tables {
     tcp: HashMap<u64, TcpSocket>,
@@ -81,7 +84,7 @@ impl Tables {
     /// Of a connected socket its other end, if that is a client; and nothing of those that are not.
     pub(super) fn peer(&self, inode: u64, listeners: &Listeners<'_>) -> Option<Option<Peer>> {
         if let Some(entry) = self.tcp.get(&inode) {
-            let is_connected = [TcpState::Established, TcpState::CloseWait].contains(&entry.state);
+            let is_connected = CONNECTED.contains(&entry.state);
             let peer = Peer::Address((entry.peer.ip().to_canonical(), entry.peer.port()).into());
             let is_client = listeners.accept_at(entry.own.port(), entry.own.ip().to_canonical());
             return is_connected.then(|| is_client.then_some(peer));

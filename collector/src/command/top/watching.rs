@@ -20,9 +20,6 @@ use probe_ebpf::Options;
 use std::cell::LazyCell;
 use std::time::{Duration, Instant};
 
-/// What targets have come to be is looked for the more seldom: for 0.2 % of a core.
-const SELDOM: u32 = 5;
-
 /// Targets, and what was seen of them last.
 pub(super) struct Watching {
     following: Following,
@@ -142,7 +139,7 @@ impl Watching {
         if self.told.is_over() {
             let targets: Vec<_> = self.following.targets().cloned().collect();
             let (untold, rest) = Rest::after(|| untold(&targets, &self.sampler));
-            (self.untold, self.told) = (untold, rest.times(SELDOM));
+            (self.untold, self.told) = (untold, rest.seldom());
         }
     }
 
